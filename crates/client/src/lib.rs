@@ -1,0 +1,1 @@
+//! The Seamline SDK: one paid, verified inference call.

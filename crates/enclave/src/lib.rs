@@ -1,0 +1,1 @@
+//! The OpenAI-compatible service that runs inside the enclave.

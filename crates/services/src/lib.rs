@@ -1,0 +1,1 @@
+//! The services of the network: the x402 facilitator.
