@@ -5,8 +5,15 @@
 //! in a decision or a receipt; the formats are specified in `spec/`.
 
 mod amount;
+pub mod binding;
+pub mod canonical;
+pub mod cbor;
+pub mod decision;
 mod fault;
+pub mod hesitation;
 mod ids;
+pub mod json;
+pub mod receipt;
 mod time;
 
 pub use alloy_primitives::{Address, B256, U256, keccak256};

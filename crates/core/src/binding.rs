@@ -1,0 +1,1 @@
+//! The values that bind a call, its payment and its evidence together (`spec/binding.md`).

@@ -1,0 +1,1 @@
+//! Canonical request bytes and message hashes (`spec/canonical-request.md`).

@@ -1,0 +1,1 @@
+//! The routing decision: a pure function in integers (`spec/decision.md`).

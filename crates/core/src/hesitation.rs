@@ -1,0 +1,1 @@
+//! Hesitations: coded, measured events, recomputed from a receipt by anyone.

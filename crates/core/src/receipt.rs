@@ -1,0 +1,1 @@
+//! Receipts: events, tree, seal and strict decoder (`spec/receipt.md`).
