@@ -1,1 +1,26 @@
 //! The OpenAI-compatible service that runs inside the enclave.
+//!
+//! An [`Enclave`] holds the two keys that its evidence binds (TLS and response signing), asks an
+//! [`Attester`] for evidence, gets text from an [`Upstream`], takes payment over x402 and signs
+//! every answer. [`Enclave::router`] is the whole HTTP surface; `docs/reference/enclave-http.md`
+//! describes it path by path.
+//!
+//! Two upstreams exist: [`GuideUpstream`], a deterministic index of Seamline's handbook that needs
+//! nothing else, and [`OpenAiUpstream`], which forwards to any OpenAI-compatible endpoint.
+
+mod attester;
+mod config;
+mod error;
+mod faults;
+mod identity;
+mod upstream;
+
+pub use attester::{AttestError, Attester, AttesterKind};
+pub use config::{Clock, EnclaveConfig, ModelPrice};
+pub use error::Error;
+pub use faults::Faults;
+pub use identity::EnclaveIdentity;
+pub use upstream::{
+    ChatJob, Finish, JobMessage, Piece, Pieces, ToolCall, Upstream, UpstreamError, UpstreamFuture,
+    Usage,
+};

@@ -1,0 +1,85 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use seamline_core::{Address, Amount, Timestamp};
+
+use crate::faults::Faults;
+
+/// The enclave's clock. Only binaries own a real one.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What one model costs at this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelPrice {
+    /// Base units of the asset per million tokens of the request.
+    pub input: Amount,
+    /// Base units of the asset per million tokens of the answer.
+    pub output: Amount,
+}
+
+/// Everything about an enclave that is not a key.
+#[derive(Clone, Debug)]
+pub struct EnclaveConfig {
+    /// The public URL without a trailing slash, such as `https://127.0.0.1:8443`: the resource that
+    /// offers name. Never taken from the request's `Host`, which the caller chooses.
+    pub endpoint: String,
+    /// Who is paid: the node's registered payment address.
+    pub pay_to: Address,
+    /// CAIP-2 id of the chain that payments settle on, such as `eip155:31610`.
+    pub network: String,
+    /// The ERC-20 that is asked for.
+    pub asset: Address,
+    /// The token's EIP-712 domain name, which x402 offers carry.
+    pub asset_name: String,
+    /// The token's EIP-712 domain version.
+    pub asset_version: String,
+    /// Where the facilitator is, for people and monitors; the enclave itself uses the
+    /// `FacilitatorApi` that the router is given.
+    pub facilitator_url: String,
+    /// The registry that this node is registered in.
+    pub registry: Address,
+    /// Prices by model id (lower case). A model of the upstream without a price is not offered.
+    pub prices: BTreeMap<String, ModelPrice>,
+    /// The most tokens an answer may have: larger requests are bounded to it, and a request without
+    /// `max_tokens` is priced at it.
+    pub max_tokens: u64,
+    /// How long an authorization may stay valid, in seconds (x402 `maxTimeoutSeconds`).
+    pub max_timeout_s: u64,
+    pub(crate) faults: Faults,
+}
+
+impl EnclaveConfig {
+    /// Creates the configuration of a node that offers nothing yet: answers of at most 1,024
+    /// tokens, authorizations that live at most 300 seconds (what OpenGradient's gateways ask for).
+    pub fn new(
+        endpoint: impl Into<String>,
+        pay_to: Address,
+        network: impl Into<String>,
+        asset: Address,
+    ) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            pay_to,
+            network: network.into(),
+            asset,
+            asset_name: "OpenGradient".to_owned(),
+            asset_version: "1".to_owned(),
+            facilitator_url: String::new(),
+            registry: Address::ZERO,
+            prices: BTreeMap::new(),
+            max_tokens: 1_024,
+            max_timeout_s: 300,
+            faults: Faults::default(),
+        }
+    }
+
+    /// Makes the enclave lie or break in the ways that `faults` names.
+    ///
+    /// For tests and drills only: it exists to show that callers notice. A node configured with
+    /// this cheats its callers.
+    #[must_use]
+    pub fn danger_with_faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+}
