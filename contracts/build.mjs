@@ -1,0 +1,79 @@
+// Compiles src/ with the pinned solc and writes artifacts/<Name>.json, the same bytes on every machine.
+// With --check it writes nothing and fails where an artifact differs from its source.
+import { readFileSync, readdirSync, writeFileSync, mkdirSync, existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import solc from "solc";
+
+const root = dirname(fileURLToPath(import.meta.url));
+const sourceDir = join(root, "src");
+const artifactDir = join(root, "artifacts");
+const check = process.argv.includes("--check");
+
+// An interface or an abstract contract has no bytecode and gets no artifact.
+const sources = Object.fromEntries(
+  readdirSync(sourceDir)
+    .filter((name) => name.endsWith(".sol"))
+    .sort()
+    .map((name) => [`src/${name}`, { content: readFileSync(join(sourceDir, name), "utf8") }]),
+);
+
+const input = {
+  language: "Solidity",
+  sources,
+  settings: {
+    optimizer: { enabled: true, runs: 200 },
+    evmVersion: "cancun",
+    // No metadata: the bytecode depends on the code alone, not on comments and paths.
+    metadata: { appendCBOR: false, bytecodeHash: "none" },
+    outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+  },
+};
+
+function readImport(path) {
+  const file = join(root, "node_modules", path);
+  return existsSync(file) ? { contents: readFileSync(file, "utf8") } : { error: `not found: ${path}` };
+}
+
+const output = JSON.parse(solc.compile(JSON.stringify(input), { import: readImport }));
+// Warnings fail the build where they are about our own sources; a library's warnings are its own.
+const problems = (output.errors ?? []).filter(
+  (entry) => entry.severity === "error" || (entry.sourceLocation?.file ?? "src/").startsWith("src/"),
+);
+if (problems.length > 0) {
+  for (const entry of problems) console.error(entry.formattedMessage);
+  process.exit(1);
+}
+
+const artifacts = new Map();
+for (const path of Object.keys(sources)) {
+  for (const [name, contract] of Object.entries(output.contracts[path] ?? {})) {
+    const bytecode = contract.evm.bytecode.object;
+    if (bytecode === "") continue;
+    const artifact = {
+      abi: contract.abi,
+      bytecode: `0x${bytecode}`,
+      deployedBytecode: `0x${contract.evm.deployedBytecode.object}`,
+    };
+    artifacts.set(`${name}.json`, `${JSON.stringify(artifact, null, 1)}\n`);
+  }
+}
+
+if (check) {
+  const drift = [];
+  for (const [name, text] of artifacts) {
+    const file = join(artifactDir, name);
+    if (!existsSync(file) || readFileSync(file, "utf8") !== text) drift.push(name);
+  }
+  const present = existsSync(artifactDir) ? readdirSync(artifactDir) : [];
+  drift.push(...present.filter((name) => !artifacts.has(name)));
+  if (drift.length > 0) {
+    console.error(`artifacts differ from their sources: ${drift.sort().join(", ")}; run scripts/contracts`);
+    process.exit(1);
+  }
+  console.log(`${artifacts.size} artifacts match their sources`);
+} else {
+  mkdirSync(artifactDir, { recursive: true });
+  for (const [name, text] of artifacts) writeFileSync(join(artifactDir, name), text);
+  console.log(`wrote ${artifacts.size} artifacts`);
+}
