@@ -1,1 +1,33 @@
-//! Adapters: HTTP client and server, SSE, JSON-RPC, limits, problem bodies and the paywall layer.
+//! Adapters between Seamline's pure crates and the network: an HTTP client that trusts evidence
+//! instead of names, JSON-RPC, server-sent events, graceful serving, problem bodies, and the
+//! paywall that puts a price on any axum handler.
+//!
+//! Nothing here decides: who is trusted and what is paid comes in as arguments. Nothing here logs
+//! a payment header, a request body or a response body.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `client` | [`http_client`], [`HttpRpc`], [`HttpFacilitator`] |
+//! | `server` | [`serve`], [`serve_tls`], [`Paywall`], responses of [`Problem`] |
+//!
+//! Without features there are [`limits`], [`sse`], [`Problem`] and the [`FacilitatorApi`] trait.
+
+#[cfg(feature = "client")]
+pub mod client;
+mod clock;
+pub mod limits;
+mod problem;
+#[cfg(feature = "server")]
+pub mod server;
+pub mod sse;
+#[cfg(feature = "server")]
+mod tasks;
+
+#[cfg(feature = "client")]
+pub use client::{ClientOptions, HttpClient, http_client};
+pub use clock::Clock;
+pub use problem::{Problem, Shape};
+#[cfg(feature = "server")]
+pub use server::{ServeOptions, TlsIdentity, serve, serve_tls, serve_with};
+#[cfg(feature = "server")]
+pub use tasks::Tasks;

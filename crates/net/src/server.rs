@@ -1,0 +1,193 @@
+//! Serving an axum router over TCP or TLS, with limits on connections and a graceful end.
+
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use core::future::Future;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::{CONNECTIONS, DRAIN_TIMEOUT, HEADER_TIMEOUT};
+use crate::tasks::Tasks;
+
+/// How a listener serves.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Most connections at a time; [`CONNECTIONS`].
+    pub max_connections: usize,
+    /// Limit on a TLS handshake and on each request head; [`HEADER_TIMEOUT`].
+    pub header_timeout: Duration,
+    /// How long requests in flight may take to finish once `shutdown` resolved; [`DRAIN_TIMEOUT`].
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: CONNECTIONS,
+            header_timeout: HEADER_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// Serves `router` over plain HTTP/1.1 until `shutdown` resolves, with default options.
+///
+/// # Errors
+///
+/// As [`serve_with`].
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    serve_with(listener, router, None, ServeOptions::default(), shutdown).await
+}
+
+/// Serves `router` over TLS 1.2 or 1.3, with ALPN `http/1.1` and the certificate `cert_der` whose
+/// PKCS #8 (or SEC 1, or PKCS #1) private key is `key_der`.
+///
+/// # Errors
+///
+/// As [`serve_with`]; [`io::ErrorKind::InvalidInput`] where certificate and key cannot be used
+/// together.
+pub async fn serve_tls(
+    listener: TcpListener,
+    router: Router,
+    cert_der: Vec<u8>,
+    key_der: Vec<u8>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let tls = TlsIdentity::new(cert_der, key_der)?;
+    let options = ServeOptions::default();
+    serve_with(listener, router, Some(tls), options, shutdown).await
+}
+
+pub use self::tls::TlsIdentity;
+
+/// Serves `router` until `shutdown` resolves: then it stops to accept, lets requests in flight
+/// finish, and cuts what is left after `options.drain_timeout`.
+///
+/// Every socket has TCP_NODELAY, without which a streamed token waits for the peer's delayed
+/// acknowledgement, up to 44 ms.
+///
+/// # Cancellation
+///
+/// Dropping the future closes the listener and asks the connections to end, without waiting.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::TimedOut`] where requests were cut at the end of the drain. Failures of single
+/// connections, and of `accept`, are logged and survived.
+pub async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsIdentity>,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let connections = Tasks::new();
+    let stop = CancellationToken::new();
+    let _stop_on_drop = stop.clone().drop_guard();
+    let slots = Arc::new(Semaphore::new(options.max_connections));
+    let mut shutdown = core::pin::pin!(shutdown);
+    loop {
+        let accepted = async {
+            // Fails only where the semaphore is closed, which nobody does.
+            let slot = Arc::clone(&slots).acquire_owned().await.ok();
+            (listener.accept().await, slot)
+        };
+        let (accepted, slot) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accepted => accepted,
+        };
+        let socket = match accepted {
+            Ok((socket, _peer)) => socket,
+            Err(error) => {
+                // Out of file descriptors, or a peer that left: both pass.
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = Connection {
+            router: router.clone(),
+            tls: tls.clone(),
+            header_timeout: options.header_timeout,
+            stop: stop.clone(),
+        };
+        connections.spawn(async move {
+            connection.run(socket).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    stop.cancel();
+    if connections.drain(options.drain_timeout).await {
+        Ok(())
+    } else {
+        let left = connections.len();
+        let text = format!("{left} connections did not finish before the shutdown deadline");
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    }
+}
+
+/// How long to wait after a failed `accept`, so that exhaustion does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+struct Connection {
+    router: Router,
+    tls: Option<TlsIdentity>,
+    header_timeout: Duration,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    async fn run(self, socket: TcpStream) {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "could not set TCP_NODELAY");
+        }
+        let Some(identity) = self.tls.clone() else {
+            return self.exchange(socket).await;
+        };
+        let handshake = tokio::time::timeout(self.header_timeout, identity.accept(socket));
+        match handshake.await {
+            Ok(Ok(stream)) => self.exchange(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "tls handshake failed"),
+            Err(_) => tracing::debug!("tls handshake took too long"),
+        }
+    }
+
+    async fn exchange(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let service = TowerToHyperService::new(self.router);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = core::pin::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            // Peers that leave are daily life; the error holds no header and no body.
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}

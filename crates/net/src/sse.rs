@@ -1,0 +1,174 @@
+//! Server-sent events: an incremental, bounded decoder (WHATWG HTML §9.2.5 and §9.2.6).
+//!
+//! Comments are events too: SSE parsers ignore them, so signed checkpoints and settlements travel
+//! in them past clients that do not know about them.
+
+#[cfg(test)]
+mod tests;
+
+use crate::limits::{SSE_EVENT_BYTES, SSE_LINE_BYTES};
+
+/// One event of a stream.
+///
+/// Bytes are kept as received, UTF-8 or not: what an enclave signed is bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A dispatched message: its `event` field (empty where absent) and its `data` lines joined by
+    /// line feeds. Fields `id` and `retry` are ignored: these streams do not reconnect.
+    Message {
+        /// Value of the last `event` field.
+        name: Vec<u8>,
+        /// Values of all `data` fields.
+        data: Vec<u8>,
+    },
+    /// A comment line, without its colon; surfaced when its line ends, before the event that it
+    /// stands in.
+    Comment(Vec<u8>),
+}
+
+/// Why a stream is refused. The decoder stays refused: later bytes report the same error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The data of one event is longer than [`SSE_EVENT_BYTES`].
+    #[error("an event of the stream is longer than {SSE_EVENT_BYTES} bytes")]
+    EventTooLong,
+    /// A line is longer than [`SSE_LINE_BYTES`].
+    #[error("a line of the event stream is longer than {SSE_LINE_BYTES} bytes")]
+    LineTooLong,
+    /// The stream ended inside an event.
+    #[error("the event stream ended inside an event")]
+    Truncated,
+}
+
+/// Decodes a stream of server-sent events from pieces of any size.
+///
+/// The events do not depend on where the pieces are cut. At most one line and one event are held.
+#[derive(Clone, Debug, Default)]
+pub struct Decoder {
+    line: Vec<u8>,
+    name: Vec<u8>,
+    data: Vec<u8>,
+    has_data: bool,
+    /// The last byte was CR: a LF that follows belongs to the same line end.
+    after_cr: bool,
+    /// The first line has ended, so a byte order mark is text from here on.
+    started: bool,
+    failed: Option<Error>,
+}
+
+impl Decoder {
+    /// Starts at the beginning of a stream.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decodes the next bytes and appends the events that they complete to `events`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LineTooLong`] or [`Error::EventTooLong`]; the events before the fault are appended.
+    pub fn feed(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let outcome = self.feed_lines(bytes, events);
+        self.failed = outcome.err();
+        outcome
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] where bytes of an event arrived whose blank line did not; the standard
+    /// discards such an event, a payer must know of it.
+    pub fn finish(self) -> Result<(), Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let complete = self.line.is_empty() && !self.has_data && self.name.is_empty();
+        complete.then_some(()).ok_or(Error::Truncated)
+    }
+
+    fn feed_lines(&mut self, mut bytes: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
+        if self.after_cr && !bytes.is_empty() {
+            self.after_cr = false;
+            bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+        }
+        while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+            let (text, rest) = bytes.split_at(end);
+            self.extend_line(text)?;
+            self.end_line(events)?;
+            bytes = match rest.split_first() {
+                Some((b'\r', [])) => {
+                    self.after_cr = true;
+                    &[]
+                }
+                Some((b'\r', rest)) => rest.strip_prefix(b"\n").unwrap_or(rest),
+                Some((_, rest)) => rest,
+                None => &[],
+            };
+        }
+        self.extend_line(bytes)
+    }
+
+    fn extend_line(&mut self, text: &[u8]) -> Result<(), Error> {
+        if self.line.len().saturating_add(text.len()) > SSE_LINE_BYTES {
+            return Err(Error::LineTooLong);
+        }
+        self.line.extend_from_slice(text);
+        Ok(())
+    }
+
+    fn end_line(&mut self, events: &mut Vec<Event>) -> Result<(), Error> {
+        let line = core::mem::take(&mut self.line);
+        let first = !core::mem::replace(&mut self.started, true);
+        let text = match line.strip_prefix(BYTE_ORDER_MARK) {
+            Some(text) if first => text,
+            Some(_) | None => &line,
+        };
+        match text {
+            [] => self.dispatch(events),
+            [b':', comment @ ..] => events.push(Event::Comment(comment.to_vec())),
+            field => self.field(field)?,
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, line: &[u8]) -> Result<(), Error> {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let name = parts.next().unwrap_or_default();
+        let value = parts.next().unwrap_or_default();
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match name {
+            b"data" => {
+                let joined = self.data.len().saturating_add(value.len());
+                if joined >= SSE_EVENT_BYTES {
+                    return Err(Error::EventTooLong);
+                }
+                if self.has_data {
+                    self.data.push(b'\n');
+                }
+                self.data.extend_from_slice(value);
+                self.has_data = true;
+            }
+            b"event" => self.name = value.to_vec(),
+            // `id`, `retry` and unknown fields: the standard ignores the latter, we have no use
+            // for the former.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, events: &mut Vec<Event>) {
+        let name = core::mem::take(&mut self.name);
+        let data = core::mem::take(&mut self.data);
+        if core::mem::take(&mut self.has_data) {
+            events.push(Event::Message { name, data });
+        }
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
