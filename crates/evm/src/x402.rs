@@ -1,0 +1,24 @@
+//! The wire types of x402 version 2, with every seller's bytes kept as they came.
+
+mod header;
+mod offer;
+mod payload;
+mod reason;
+mod response;
+mod shape;
+
+pub use header::{MAX_HEADER, decode_header, encode_header};
+pub use offer::{Offer, OfferTerms, PaymentRequired, Resource};
+pub use payload::{FacilitatorRequest, PaymentPayload};
+pub use reason::Reason;
+pub use response::{SettleResponse, Supported, SupportedKind, VerifyResponse};
+pub use shape::MAX_DEPTH;
+
+/// The version of x402 that these types speak.
+pub const VERSION: u64 = 2;
+/// Request header that carries a payment.
+pub const PAYMENT_SIGNATURE: &str = "payment-signature";
+/// Response header that carries the offers, with status 402.
+pub const PAYMENT_REQUIRED: &str = "payment-required";
+/// Response header that carries what became of a payment.
+pub const PAYMENT_RESPONSE: &str = "payment-response";
