@@ -1,1 +1,4 @@
 //! The whole network in one process: chain, attester, facilitator and enclaves.
+
+pub mod attester;
+pub mod authority;
