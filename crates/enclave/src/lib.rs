@@ -12,6 +12,7 @@ mod attester;
 mod config;
 mod error;
 mod faults;
+mod guide;
 mod identity;
 mod upstream;
 
@@ -19,6 +20,7 @@ pub use attester::{AttestError, Attester, AttesterKind};
 pub use config::{Clock, EnclaveConfig, ModelPrice};
 pub use error::Error;
 pub use faults::Faults;
+pub use guide::GuideUpstream;
 pub use identity::EnclaveIdentity;
 pub use upstream::{
     ChatJob, Finish, JobMessage, Piece, Pieces, ToolCall, Upstream, UpstreamError, UpstreamFuture,
