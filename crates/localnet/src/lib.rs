@@ -2,3 +2,4 @@
 
 pub mod attester;
 pub mod authority;
+pub mod chain;
