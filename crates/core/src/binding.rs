@@ -1,1 +1,86 @@
 //! The values that bind a call, its payment and its evidence together (`spec/binding.md`).
+//!
+//! One number stands in three places: [`h_bind`] commits to the call, to the request and to the
+//! policy; it is the `auth_nonce` of every authorization that the call signs; and evidence that is
+//! fetched for the call answers an [`evidence_nonce`] made from it. Every hash begins with a tag of
+//! its own, so no value made for one purpose can be presented for another.
+
+use alloy_primitives::B256;
+
+use crate::{CallId, sha256};
+
+/// Computes the id of the call number `seq` of the installation whose receipts verify under
+/// `recorder` (an Ed25519 public key): the first 16 bytes of
+/// `SHA-256("seamline/v1/call" || recorder || seq as 8 bytes big-endian)`.
+pub fn call_id(recorder: &[u8; 32], seq: u64) -> CallId {
+    let hash = sha256(&[b"seamline/v1/call", recorder, &seq.to_be_bytes()]);
+    CallId::new(first(&hash))
+}
+
+/// Commits to the body of a request without revealing it:
+/// `SHA-256("seamline/v1/request" || salt || body)`.
+///
+/// Without the salt of 16 random bytes a short prompt could be found by trying.
+pub fn request_commitment(salt: &[u8; 16], body: &[u8]) -> B256 {
+    sha256(&[b"seamline/v1/request", salt, body])
+}
+
+/// Commits to the text of an answer: `SHA-256("seamline/v1/output" || salt || text)`.
+pub fn output_commitment(salt: &[u8; 16], text: &[u8]) -> B256 {
+    sha256(&[b"seamline/v1/output", salt, text])
+}
+
+/// Hashes the two policies that a call runs under, in their encoded forms:
+/// `SHA-256("seamline/v1/policy" || SHA-256(spend) || SHA-256(route))`.
+pub fn policy_hash(spend: &[u8], route: &[u8]) -> B256 {
+    let (spend, route) = (sha256(&[spend]), sha256(&[route]));
+    sha256(&[b"seamline/v1/policy", spend.as_slice(), route.as_slice()])
+}
+
+/// Commits to the draw of a call before the candidates are read:
+/// `SHA-256("seamline/v1/draw" || draw)`.
+pub fn draw_commitment(draw: &B256) -> B256 {
+    sha256(&[b"seamline/v1/draw", draw.as_slice()])
+}
+
+/// Binds a call: `SHA-256("seamline/v1/bind" || call_id || request commitment || policy hash)`.
+///
+/// This is the `auth_nonce` of every authorization of the call's leg 0, for whichever node. A nonce
+/// is spendable once per payer on chain, so the call is paid at most once.
+pub fn h_bind(call_id: &CallId, request_commitment: &B256, policy_hash: &B256) -> B256 {
+    sha256(&[
+        b"seamline/v1/bind",
+        call_id.as_bytes(),
+        request_commitment.as_slice(),
+        policy_hash.as_slice(),
+    ])
+}
+
+/// The `auth_nonce` of a call's payment leg: [`h_bind`] itself for leg 0, and
+/// `SHA-256("seamline/v1/leg" || h_bind || leg as 4 bytes big-endian)` for each further leg, which
+/// only an explicit policy permits.
+pub fn leg_nonce(h_bind: &B256, leg: u32) -> B256 {
+    if leg == 0 {
+        return *h_bind;
+    }
+    sha256(&[b"seamline/v1/leg", h_bind.as_slice(), &leg.to_be_bytes()])
+}
+
+/// The nonce that evidence fetched for a call must answer: the first 20 bytes of
+/// `SHA-256("seamline/v1/evidence-nonce" || h_bind)`. Twenty bytes because the enclave's HTTP API
+/// takes 40 hexadecimal digits.
+pub fn evidence_nonce(h_bind: &B256) -> [u8; 20] {
+    first(&sha256(&[b"seamline/v1/evidence-nonce", h_bind.as_slice()]))
+}
+
+/// The first `N` bytes of a hash; `N` is at most 32.
+pub(crate) fn first<const N: usize>(hash: &B256) -> [u8; N] {
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(hash) {
+        *to = *from;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;
