@@ -1,9 +1,16 @@
 //! What a caller allows to be spent, and which offer is taken.
 
+mod encode;
+mod refusal;
+
 use alloy_primitives::Address;
 use seamline_core::Amount;
+use serde_json::Value;
 
+use crate::upto;
 use crate::x402::{Offer, PaymentRequired, Resource};
+
+pub use refusal::{NotAdmitted, Refusal};
 
 /// What a caller allows one call to spend. There is no default: a budget is always said.
 ///
@@ -53,109 +60,6 @@ pub struct Admitted {
     lifetime_s: u64,
 }
 
-/// No offer was admitted, and why each was not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the spend policy admits none of the offers")]
-pub struct NotAdmitted {
-    /// For each offer in the seller's order, the first rule that refused it.
-    pub refusals: Vec<Refusal>,
-}
-
-/// Why the policy refused an offer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The amount is not digits, or not below 2^128.
-    #[error("amount `{observed}` is not a number of base units")]
-    Amount {
-        /// The offer's amount.
-        observed: String,
-    },
-    /// The asset is not allowed.
-    #[error("asset `{observed}` is not allowed")]
-    Asset {
-        /// The offer's asset.
-        observed: String,
-    },
-    /// The facilitator is not allowed.
-    #[error("facilitator {observed} is not allowed")]
-    Facilitator {
-        /// The offer's facilitator.
-        observed: Address,
-    },
-    /// The offer names no facilitator, so anybody or nobody could settle.
-    #[error("the offer names no facilitator")]
-    FacilitatorMissing,
-    /// The offer asks for another flow than authorize first, settle later.
-    #[error("payment flow `{observed}` is not supported")]
-    Flow {
-        /// The offer's flow.
-        observed: String,
-    },
-    /// The authorization would expire before it could be settled.
-    #[error("an authorization of {observed} s cannot be settled, at least {bound} s are needed")]
-    Lifetime {
-        /// Lifetime in seconds, after the policy's bound.
-        observed: u64,
-        /// Least lifetime in seconds.
-        bound: u64,
-    },
-    /// The token would be moved by another method than Permit2.
-    #[error("transfer method `{observed}` is not supported")]
-    Method {
-        /// The offer's method, or `eip3009` where it names none.
-        observed: String,
-    },
-    /// The network is not allowed, or is no EVM chain.
-    #[error("network `{observed}` is not allowed")]
-    Network {
-        /// The offer's network.
-        observed: String,
-    },
-    /// The money would go to another address than the attested node registered.
-    #[error("payTo `{observed}` is not the node's registered address {bound}")]
-    PayTo {
-        /// The offer's recipient.
-        observed: String,
-        /// The address that the attested node registered.
-        bound: Address,
-    },
-    /// More than one call may authorize.
-    #[error("amount {observed} exceeds the cap per call of {bound}")]
-    PerCall {
-        /// The offer's amount.
-        observed: Amount,
-        /// The cap.
-        bound: Amount,
-    },
-    /// With it the day would cost too much.
-    #[error("amount {observed} exceeds the {left} left of the cap per day of {bound}")]
-    PerDay {
-        /// The offer's amount.
-        observed: Amount,
-        /// What the day still allows.
-        left: Amount,
-        /// The cap.
-        bound: Amount,
-    },
-    /// With it the day at this node would cost too much.
-    #[error("amount {observed} exceeds the {left} left of the cap per node and day of {bound}")]
-    PerNodeDay {
-        /// The offer's amount.
-        observed: Amount,
-        /// What the day still allows at this node.
-        left: Amount,
-        /// The cap.
-        bound: Amount,
-    },
-    /// The scheme is not supported.
-    #[error("scheme `{observed}` is not supported")]
-    Scheme {
-        /// The offer's scheme.
-        observed: String,
-    },
-}
-
 /// Least lifetime of an authorization in seconds: facilitators refuse one that expires within six.
 pub const MIN_LIFETIME_S: u64 = 7;
 
@@ -194,8 +98,113 @@ impl SpendPolicy {
 
     /// Applies every rule to one offer, in the order of `spec/payment.md`.
     fn check(&self, offer: &Offer, expected: Address, spent: &Spent) -> Result<Admitted, Refusal> {
-        let _ = (offer, expected, spent);
-        Err(Refusal::FacilitatorMissing)
+        let terms = offer.terms();
+        let said = |name: &str| terms.extra.get(name).and_then(Value::as_str);
+        // 1. The scheme.
+        if terms.scheme != upto::SCHEME {
+            return Err(Refusal::Scheme {
+                observed: terms.scheme.clone(),
+            });
+        }
+        // 2. Authorize first, settle later.
+        if let Some(flow) = said("paymentFlow").filter(|flow| *flow != "authorization") {
+            return Err(Refusal::Flow {
+                observed: flow.to_owned(),
+            });
+        }
+        // 3. The token is moved by Permit2.
+        let method = said("assetTransferMethod").unwrap_or("eip3009");
+        if method != "permit2" {
+            return Err(Refusal::Method {
+                observed: method.to_owned(),
+            });
+        }
+        // 4. The network.
+        let network = || Refusal::Network {
+            observed: terms.network.clone(),
+        };
+        let chain_id = terms.chain_id().ok_or_else(network)?;
+        if !self.networks.contains(&terms.network) {
+            return Err(network());
+        }
+        // 5. The asset.
+        let refused_asset = || Refusal::Asset {
+            observed: terms.asset.clone(),
+        };
+        let asset = terms.asset_address().ok_or_else(refused_asset)?;
+        if !self.assets.contains(&asset) {
+            return Err(refused_asset());
+        }
+        // 6. The money goes to the attested node.
+        let pay_to = terms.pay_to_address().filter(|to| *to == expected);
+        let pay_to = pay_to.ok_or_else(|| Refusal::PayTo {
+            observed: terms.pay_to.clone(),
+            bound: expected,
+        })?;
+        // 7. One facilitator alone can settle, and it is allowed.
+        let facilitator = terms.facilitator().ok_or(Refusal::FacilitatorMissing)?;
+        let allowed = self.facilitators.as_ref();
+        if allowed.is_some_and(|allowed| !allowed.contains(&facilitator)) {
+            return Err(Refusal::Facilitator {
+                observed: facilitator,
+            });
+        }
+        // 8. The lifetime: at most the policy's, at least what a settlement needs.
+        let lifetime_s = terms.max_timeout_seconds.min(self.max_lifetime_s);
+        if lifetime_s < MIN_LIFETIME_S {
+            return Err(Refusal::Lifetime {
+                observed: lifetime_s,
+                bound: MIN_LIFETIME_S,
+            });
+        }
+        // 9. The caps.
+        let amount = terms.amount().ok_or_else(|| Refusal::Amount {
+            observed: terms.amount.clone(),
+        })?;
+        self.check_caps(amount, spent)?;
+        Ok(Admitted {
+            offer: offer.clone(),
+            resource: None,
+            index: 0,
+            amount,
+            chain_id,
+            asset,
+            pay_to,
+            facilitator,
+            lifetime_s,
+        })
+    }
+
+    fn check_caps(&self, amount: Amount, spent: &Spent) -> Result<(), Refusal> {
+        if amount > self.per_call {
+            return Err(Refusal::PerCall {
+                observed: amount,
+                bound: self.per_call,
+            });
+        }
+        let used = spent.today.checked_add(spent.reserved);
+        let left = used
+            .and_then(|used| self.per_day.checked_sub(used))
+            .unwrap_or(Amount::ZERO);
+        if amount > left {
+            return Err(Refusal::PerDay {
+                observed: amount,
+                left,
+                bound: self.per_day,
+            });
+        }
+        let Some(bound) = self.per_node_day else {
+            return Ok(());
+        };
+        let left = bound.checked_sub(spent.node_today).unwrap_or(Amount::ZERO);
+        if amount > left {
+            return Err(Refusal::PerNodeDay {
+                observed: amount,
+                left,
+                bound,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -246,3 +255,6 @@ impl Admitted {
         self.lifetime_s
     }
 }
+
+#[cfg(test)]
+mod tests;

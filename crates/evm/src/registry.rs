@@ -1,9 +1,15 @@
 //! The nodes of the network, read from the registry contract at one block.
 
-use alloy_primitives::{Address, B256, Bytes};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::SolCall as _;
 use seamline_core::NodeId;
 
-use crate::{Error, Rpc};
+use crate::bindings::{IRegistry, IRegistryWithOHTTP, OHTTPConfig, TEEInfo, TEEInfoWithOHTTP};
+use crate::rpc::{At, bytes_of, send};
+use crate::{Error, Rpc, RpcCall, chain};
 
 /// The active nodes of one type at one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +120,205 @@ pub enum SkipReason {
 /// [`Error::Transport`], [`Error::Call`], [`Error::Answer`]; [`Error::BlockChanged`] where the
 /// chain reorganised in between: ask again.
 pub async fn read(rpc: &dyn Rpc, registry: Address, tee_type: u8) -> Result<Snapshot, Error> {
-    let _ = (rpc, registry, tee_type);
-    Err(Error::Answer("the registry: reading it is not written yet"))
+    let (chain_id, block) = chain::head(rpc).await?;
+    let at = At::Number(block.number);
+    let list = IRegistry::getActiveTEEsCall { teeType: tee_type };
+    let calls = [
+        RpcCall::call(registry, &list.abi_encode(), at),
+        RpcCall::block(at),
+    ];
+    let [answer, again] = chain::exactly(send(rpc, &calls).await?)?;
+    chain::same_block(&again, &block)?;
+    let (nodes, skipped) = collect(decode(&bytes_of(&answer)?)?);
+    Ok(Snapshot {
+        chain_id,
+        block_number: block.number,
+        block_hash: block.hash,
+        block_time_s: block.time_s,
+        registry,
+        nodes,
+        skipped,
+    })
 }
+
+/// Decodes the answer of `getActiveTEEs`: eleven members per record, then ten.
+fn decode(answer: &[u8]) -> Result<Vec<TEEInfoWithOHTTP>, Error> {
+    if answer.len() > MAX_ANSWER {
+        return Err(Error::Answer("a list of nodes of bounded size"));
+    }
+    // Nothing in the answer says which layout it has, and one could be read as the other: the
+    // longer one is taken only if it encodes to the same bytes again.
+    let with_ohttp = IRegistryWithOHTTP::getActiveTEEsCall::abi_decode_returns_validate(answer)
+        .ok()
+        .filter(|records| {
+            IRegistryWithOHTTP::getActiveTEEsCall::abi_encode_returns(records) == answer
+        });
+    let records = match with_ohttp {
+        Some(records) => records,
+        None => IRegistry::getActiveTEEsCall::abi_decode_returns_validate(answer)
+            .map_err(|_| Error::Answer("a list of nodes"))?
+            .into_iter()
+            .map(without_ohttp)
+            .collect(),
+    };
+    if records.len() > MAX_NODES {
+        return Err(Error::Answer("a list of nodes of bounded length"));
+    }
+    Ok(records)
+}
+
+fn collect(records: Vec<TEEInfoWithOHTTP>) -> (Vec<NodeRecord>, Vec<Skipped>) {
+    let mut nodes = BTreeMap::new();
+    let mut skipped = Vec::new();
+    for record in records {
+        let node = NodeId::of_signing_key(&record.publicKey);
+        match NodeRecord::check(node, record) {
+            Ok(record) => match nodes.entry(node) {
+                Entry::Vacant(place) => {
+                    place.insert(record);
+                }
+                Entry::Occupied(_) => skipped.push(Skipped {
+                    node,
+                    reason: SkipReason::Duplicate,
+                }),
+            },
+            Err(reason) => skipped.push(Skipped { node, reason }),
+        }
+    }
+    (nodes.into_values().collect(), skipped)
+}
+
+impl NodeRecord {
+    fn check(node: NodeId, record: TEEInfoWithOHTTP) -> Result<Self, SkipReason> {
+        let TEEInfoWithOHTTP {
+            owner,
+            paymentAddress: pay_to,
+            endpoint,
+            publicKey: public_key,
+            tlsCertificate: tls_certificate,
+            pcrHash: pcr_hash,
+            teeType: tee_type,
+            enabled,
+            registeredAt: registered_at,
+            lastHeartbeatAt: last_heartbeat_at,
+            ohttpConfig: ohttp,
+        } = record;
+        let seconds = |time: U256| u64::try_from(time).map_err(|_| SkipReason::Time);
+        if !(1..=MAX_PUBLIC_KEY).contains(&public_key.len()) {
+            return Err(SkipReason::PublicKey);
+        }
+        if !(1..=MAX_TLS_CERTIFICATE).contains(&tls_certificate.len()) {
+            return Err(SkipReason::TlsCertificate);
+        }
+        if pay_to == Address::ZERO {
+            return Err(SkipReason::PayTo);
+        }
+        let endpoint = check_endpoint(&endpoint).ok_or(SkipReason::Endpoint)?;
+        Ok(Self {
+            node,
+            owner,
+            pay_to,
+            endpoint,
+            public_key,
+            tls_certificate,
+            pcr_hash,
+            tee_type,
+            enabled,
+            registered_at: seconds(registered_at)?,
+            last_heartbeat_at: seconds(last_heartbeat_at)?,
+            ohttp: OhttpConfig::check(ohttp)?,
+        })
+    }
+}
+
+impl OhttpConfig {
+    /// An empty key means that there is no configuration.
+    fn check(config: OHTTPConfig) -> Result<Option<Self>, SkipReason> {
+        let OHTTPConfig {
+            keyId: key_id,
+            kemId: kem_id,
+            kdfId: kdf_id,
+            aeadId: aead_id,
+            publicKey: public_key,
+            keyConfig: key_config,
+            registeredAt: registered_at,
+        } = config;
+        if public_key.is_empty() {
+            return Ok(None);
+        }
+        if public_key.len() > MAX_PUBLIC_KEY || key_config.len() > MAX_PUBLIC_KEY {
+            return Err(SkipReason::PublicKey);
+        }
+        Ok(Some(Self {
+            key_id,
+            kem_id,
+            kdf_id,
+            aead_id,
+            public_key,
+            key_config,
+            registered_at: u64::try_from(registered_at).map_err(|_| SkipReason::Time)?,
+        }))
+    }
+}
+
+/// Returns the endpoint without trailing slashes if it is `https://`, a host and perhaps a path:
+/// no user, query or fragment, nothing but printable ASCII.
+fn check_endpoint(endpoint: &str) -> Option<String> {
+    let rest = endpoint.strip_prefix("https://")?;
+    let (host, _) = rest.split_once('/').unwrap_or((rest, ""));
+    let printable = endpoint.bytes().all(|byte| byte.is_ascii_graphic());
+    let plain = !endpoint.contains(['@', '?', '#', '\\', '"', '<', '>', '`']);
+    let named = !host.is_empty() && !host.starts_with(':');
+    let fits = endpoint.len() <= MAX_ENDPOINT;
+    (printable && plain && named && fits).then(|| endpoint.trim_end_matches('/').to_owned())
+}
+
+fn without_ohttp(record: TEEInfo) -> TEEInfoWithOHTTP {
+    let TEEInfo {
+        owner,
+        paymentAddress,
+        endpoint,
+        publicKey,
+        tlsCertificate,
+        pcrHash,
+        teeType,
+        enabled,
+        registeredAt,
+        lastHeartbeatAt,
+    } = record;
+    TEEInfoWithOHTTP {
+        owner,
+        paymentAddress,
+        endpoint,
+        publicKey,
+        tlsCertificate,
+        pcrHash,
+        teeType,
+        enabled,
+        registeredAt,
+        lastHeartbeatAt,
+        ohttpConfig: OHTTPConfig {
+            keyId: 0,
+            kemId: 0,
+            kdfId: 0,
+            aeadId: 0,
+            publicKey: Bytes::new(),
+            keyConfig: Bytes::new(),
+            registeredAt: U256::ZERO,
+        },
+    }
+}
+
+/// Largest answer that is decoded: a thousand nodes of 4 KiB each.
+const MAX_ANSWER: usize = 4 << 20;
+/// Most nodes of one snapshot.
+const MAX_NODES: usize = 1024;
+/// Longest key: an RSA-8192 SubjectPublicKeyInfo takes 1,062 bytes; RSA-2048, in use, 294.
+const MAX_PUBLIC_KEY: usize = 1100;
+/// Longest TLS certificate: those in use stay below 1 KiB.
+const MAX_TLS_CERTIFICATE: usize = 16 << 10;
+/// Longest endpoint: a DNS name of 253 bytes with a port and a path.
+const MAX_ENDPOINT: usize = 512;
+
+#[cfg(test)]
+mod tests;

@@ -116,40 +116,48 @@ impl RpcCall {
 
     /// `eth_getCode`.
     pub fn code(address: Address, at: At) -> Self {
-        Self::new("eth_getCode", json!([address, at.tag()]))
+        Self::new("eth_getCode", json!([hex(address.as_slice()), at.tag()]))
     }
 
     /// `eth_getBalance`: native coin in wei.
     pub fn balance(address: Address, at: At) -> Self {
-        Self::new("eth_getBalance", json!([address, at.tag()]))
+        Self::new("eth_getBalance", json!([hex(address.as_slice()), at.tag()]))
     }
 
     /// `eth_getTransactionCount`: the account nonce.
     pub fn account_nonce(address: Address, at: At) -> Self {
-        Self::new("eth_getTransactionCount", json!([address, at.tag()]))
+        Self::new(
+            "eth_getTransactionCount",
+            json!([hex(address.as_slice()), at.tag()]),
+        )
     }
 
     /// `eth_call` of `to` with `input` and no sender.
     pub fn call(to: Address, input: &[u8], at: At) -> Self {
-        let transaction = json!({ "to": to, "data": hex(input) });
+        let transaction = json!({ "to": hex(to.as_slice()), "data": hex(input) });
         Self::new("eth_call", json!([transaction, at.tag()]))
     }
 
     /// `eth_call` of `to` with `input`, sent by `from` with at most `gas`.
     pub fn call_from(from: Address, to: Address, input: &[u8], gas: u64, at: At) -> Self {
-        let transaction =
-            json!({ "from": from, "to": to, "data": hex(input), "gas": quantity(gas) });
+        let transaction = json!({ "from": hex(from.as_slice()), "to": hex(to.as_slice()), "data": hex(input), "gas": quantity(gas) });
         Self::new("eth_call", json!([transaction, at.tag()]))
     }
 
     /// `eth_getTransactionReceipt`.
     pub fn transaction_receipt(transaction: B256) -> Self {
-        Self::new("eth_getTransactionReceipt", json!([transaction]))
+        Self::new(
+            "eth_getTransactionReceipt",
+            json!([hex(transaction.as_slice())]),
+        )
     }
 
     /// `eth_getTransactionByHash`.
     pub fn transaction(transaction: B256) -> Self {
-        Self::new("eth_getTransactionByHash", json!([transaction]))
+        Self::new(
+            "eth_getTransactionByHash",
+            json!([hex(transaction.as_slice())]),
+        )
     }
 
     /// `eth_sendRawTransaction`.

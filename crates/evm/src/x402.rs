@@ -4,13 +4,16 @@ mod header;
 mod offer;
 mod payload;
 mod reason;
+mod required;
 mod response;
 mod shape;
 
 pub use header::{MAX_HEADER, decode_header, encode_header};
-pub use offer::{Offer, OfferTerms, PaymentRequired, Resource};
+pub use offer::{Offer, OfferTerms};
+pub(crate) use offer::{address, uint256};
 pub use payload::{FacilitatorRequest, PaymentPayload};
 pub use reason::Reason;
+pub use required::{PaymentRequired, Resource};
 pub use response::{SettleResponse, Supported, SupportedKind, VerifyResponse};
 pub use shape::MAX_DEPTH;
 

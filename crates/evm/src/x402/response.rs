@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use alloy_primitives::{Address, B256};
+use seamline_core::Amount;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -91,7 +93,7 @@ pub struct SupportedKind {
 
 impl VerifyResponse {
     /// The payment of `payer` can be settled.
-    pub fn valid(payer: alloy_primitives::Address) -> Self {
+    pub fn valid(payer: Address) -> Self {
         Self {
             is_valid: true,
             invalid_reason: None,
@@ -103,7 +105,7 @@ impl VerifyResponse {
     }
 
     /// The payment cannot be settled.
-    pub fn invalid(reason: Reason, payer: Option<alloy_primitives::Address>) -> Self {
+    pub fn invalid(reason: Reason, payer: Option<Address>) -> Self {
         Self {
             is_valid: false,
             invalid_reason: Some(reason),
@@ -125,6 +127,43 @@ impl VerifyResponse {
 }
 
 impl SettleResponse {
+    /// `amount` was settled; a `transaction` of `None` says that nothing was due.
+    pub fn settled(
+        network: &str,
+        payer: Address,
+        transaction: Option<B256>,
+        amount: Amount,
+    ) -> Self {
+        Self {
+            success: true,
+            error_reason: None,
+            transaction: transaction.map(|hash| hash.to_string()).unwrap_or_default(),
+            amount: Some(amount.to_string()),
+            ..Self::failed(network, Some(payer), Reason::SettlementPending, None)
+        }
+    }
+
+    /// Nothing was settled, as far as is known; `settlement_pending` names the transaction that
+    /// may still do it.
+    pub fn failed(
+        network: &str,
+        payer: Option<Address>,
+        reason: Reason,
+        transaction: Option<B256>,
+    ) -> Self {
+        Self {
+            success: false,
+            error_reason: Some(reason),
+            error_message: None,
+            payer: payer.map(|payer| payer.to_string()),
+            transaction: transaction.map(|hash| hash.to_string()).unwrap_or_default(),
+            network: network.to_owned(),
+            amount: None,
+            extensions: None,
+            extra: None,
+        }
+    }
+
     /// Reads the JSON of a `PAYMENT-RESPONSE` header or of an answer to `/settle`.
     ///
     /// # Errors
@@ -144,15 +183,15 @@ impl SettleResponse {
     }
 
     /// The transaction, where the answer names one.
-    pub fn transaction_hash(&self) -> Option<alloy_primitives::B256> {
+    pub fn transaction_hash(&self) -> Option<B256> {
         let digits = self.transaction.strip_prefix("0x")?;
         let bytes: [u8; 32] = hex::decode_to_array(digits).ok()?;
-        Some(alloy_primitives::B256::from(bytes))
+        Some(B256::from(bytes))
     }
 
     /// The amount, where the answer names one in base units.
-    pub fn settled_amount(&self) -> Option<seamline_core::Amount> {
-        seamline_core::Amount::parse(self.amount.as_deref()?).ok()
+    pub fn settled_amount(&self) -> Option<Amount> {
+        Amount::parse(self.amount.as_deref()?).ok()
     }
 
     /// The JSON of the answer.
@@ -178,7 +217,7 @@ impl Supported {
     }
 
     /// The account that settles `scheme` on `network`, where the facilitator binds one.
-    pub fn facilitator(&self, scheme: &str, network: &str) -> Option<alloy_primitives::Address> {
+    pub fn facilitator(&self, scheme: &str, network: &str) -> Option<Address> {
         let kind = self.kinds.iter().find(|kind| {
             kind.x402_version == super::VERSION && kind.scheme == scheme && kind.network == network
         })?;

@@ -1,0 +1,334 @@
+//! What became of a call's payment: a synchronous state machine over events, so that one call
+//! pays at most once, whatever is lost.
+//!
+//! ```text
+//! new -> authorized -> sent -> submitted -> settled
+//!                        |  \-> unknown  -> settled | not_settled | still unknown
+//! ```
+//!
+//! The rules, which `spec/payment.md` gives with their reasons:
+//!
+//! 1. A payment has one `auth_nonce`. Another one is refused, whatever happened to the first.
+//! 2. An authorization is stored before it is sent.
+//! 3. A lost reply asks the chain, then presents the same bytes again; it never signs.
+//! 4. `settled` is what the chain shows. What a node says is `submitted`.
+//! 5. `not_settled` needs proof: the nonce is unspent at a block whose time is after the deadline.
+
+mod model;
+
+use core::time::Duration;
+
+use alloy_primitives::B256;
+use seamline_core::{Amount, Charged, Timestamp};
+
+use crate::chain::ChainFacts;
+use crate::x402::{Reason, SettleResponse};
+
+pub use model::{Action, Event, Misuse, State, Terms};
+
+/// The payment of one call (of one leg of it).
+#[derive(Clone, Debug)]
+pub struct Payment {
+    auth_nonce: B256,
+    terms: Vec<Terms>,
+    state: State,
+    resends_left: u8,
+    asked: u32,
+}
+
+/// How often the same authorization is presented again after a lost reply.
+pub const MAX_RESENDS: u8 = 2;
+/// How often the chain is asked before the call reports `unknown`: with the waits between, about
+/// ten seconds, five blocks of Base.
+pub const MAX_ASKS: u32 = 8;
+
+impl Payment {
+    /// Begins the payment that `auth_nonce` belongs to.
+    pub const fn new(auth_nonce: B256) -> Self {
+        Self {
+            auth_nonce,
+            terms: Vec::new(),
+            state: State::New,
+            resends_left: MAX_RESENDS,
+            asked: 0,
+        }
+    }
+
+    /// Takes up a payment from the journal after a restart: whatever was stored may have been
+    /// sent. Returns it with the first actions.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::OutOfOrder`] for no terms, [`Misuse::OtherNonce`] for terms of several nonces.
+    pub fn recover(terms: Vec<Terms>) -> Result<(Self, Vec<Action>), Misuse> {
+        let auth_nonce = terms.first().ok_or(Misuse::OutOfOrder)?.auth_nonce;
+        if terms.iter().any(|terms| terms.auth_nonce != auth_nonce) {
+            return Err(Misuse::OtherNonce);
+        }
+        let mut payment = Self::new(auth_nonce);
+        payment.terms = terms;
+        payment.state = State::Unknown { refused: None };
+        // After a restart nobody waits for the answer any more.
+        payment.resends_left = 0;
+        Ok((payment, vec![Action::AskChain]))
+    }
+
+    /// Takes an event and says what to do.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`]; the payment is as before.
+    pub fn on_event(&mut self, event: Event, now: Timestamp) -> Result<Vec<Action>, Misuse> {
+        if self.is_final() {
+            return match event {
+                Event::Signed(_) => Err(Misuse::Concluded),
+                Event::AuthorizationStored
+                | Event::Sent
+                | Event::GivenUp
+                | Event::ReplyOk(_)
+                | Event::ReplyLost
+                | Event::ReplyRefused(_)
+                | Event::ChainSays(_)
+                | Event::ChainSilent
+                | Event::Woken => Ok(Vec::new()),
+            };
+        }
+        match event {
+            Event::Signed(terms) => self.signed(terms),
+            Event::AuthorizationStored => self.stored(),
+            Event::Sent => self.sent(),
+            Event::GivenUp => self.given_up(),
+            Event::ReplyOk(reply) => self.reply_ok(&reply),
+            Event::ReplyLost => self.reply_lost(),
+            Event::ReplyRefused(reason) => self.refused(reason),
+            Event::ChainSays(facts) => self.chain_says(&facts, now),
+            Event::ChainSilent => Ok(self.wait_or_conclude(now)),
+            Event::Woken => Ok(self.ask()),
+        }
+    }
+
+    /// The nonce of this payment.
+    pub const fn auth_nonce(&self) -> &B256 {
+        &self.auth_nonce
+    }
+
+    /// Where the payment stands.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether nothing can change any more.
+    pub const fn is_final(&self) -> bool {
+        match self.state {
+            State::Settled(_) | State::NotSettled(_) | State::Abandoned => true,
+            State::New
+            | State::Signed
+            | State::Authorized
+            | State::Sent
+            | State::Submitted { .. }
+            | State::Unknown { .. } => false,
+        }
+    }
+
+    /// Whether money moved.
+    pub const fn charged(&self) -> Charged {
+        match self.state {
+            State::Settled(_) => Charged::Yes,
+            // A fallback is being prepared: the authorization before it was sent.
+            State::Signed | State::Authorized if self.terms.len() > 1 => Charged::Unknown,
+            State::New
+            | State::Signed
+            | State::Authorized
+            | State::NotSettled(_)
+            | State::Abandoned => Charged::No,
+            State::Sent | State::Submitted { .. } | State::Unknown { .. } => Charged::Unknown,
+        }
+    }
+
+    /// What the books must keep aside: the largest amount that may still be taken.
+    pub fn reserved(&self) -> Amount {
+        if self.is_final() {
+            return Amount::ZERO;
+        }
+        let amounts = self.terms.iter().map(|terms| terms.amount);
+        amounts.max().unwrap_or(Amount::ZERO)
+    }
+
+    /// What was signed, in order; after a fallback the last one is current.
+    pub fn terms(&self) -> &[Terms] {
+        &self.terms
+    }
+
+    /// The last second at which any of the authorizations can be settled, Unix seconds.
+    pub fn deadline_s(&self) -> u64 {
+        let deadlines = self.terms.iter().map(|terms| terms.deadline_s);
+        deadlines.max().unwrap_or(0)
+    }
+
+    fn signed(&mut self, terms: Terms) -> Result<Vec<Action>, Misuse> {
+        // 1. One nonce, checked before anything else.
+        if terms.auth_nonce != self.auth_nonce {
+            return Err(Misuse::OtherNonce);
+        }
+        match self.state {
+            State::New | State::Sent | State::Unknown { .. } => {}
+            // The node says that it took the money: a fallback would race a settlement for nothing.
+            State::Submitted { .. }
+            | State::Signed
+            | State::Authorized
+            | State::Settled(_)
+            | State::NotSettled(_)
+            | State::Abandoned => return Err(Misuse::OutOfOrder),
+        }
+        self.terms.push(terms);
+        self.state = State::Signed;
+        Ok(vec![Action::Store(terms.digest)])
+    }
+
+    fn stored(&mut self) -> Result<Vec<Action>, Misuse> {
+        // 2. Stored before sent.
+        self.expect(|state| *state == State::Signed)?;
+        self.state = State::Authorized;
+        Ok(self.current().map(Action::Send).into_iter().collect())
+    }
+
+    fn sent(&mut self) -> Result<Vec<Action>, Misuse> {
+        self.expect(|state| matches!(state, State::Authorized | State::Sent))?;
+        self.state = State::Sent;
+        Ok(Vec::new())
+    }
+
+    fn given_up(&mut self) -> Result<Vec<Action>, Misuse> {
+        self.expect(|state| matches!(state, State::New | State::Signed | State::Authorized))?;
+        // With more than one authorization an earlier one has been sent.
+        if self.terms.len() > 1 {
+            self.state = State::Unknown { refused: None };
+            return Ok(self.ask());
+        }
+        self.state = State::Abandoned;
+        Ok(vec![Action::Conclude])
+    }
+
+    fn reply_ok(&mut self, reply: &SettleResponse) -> Result<Vec<Action>, Misuse> {
+        if !reply.success {
+            let reason = reply.error_reason.clone();
+            return self.refused(reason.unwrap_or(Reason::UnexpectedSettleError));
+        }
+        self.expect(Self::awaits_reply)?;
+        // 4. Said by the node: the chain decides.
+        self.state = State::Submitted {
+            transaction: reply.transaction_hash(),
+        };
+        self.asked = 0;
+        Ok(self.ask())
+    }
+
+    fn reply_lost(&mut self) -> Result<Vec<Action>, Misuse> {
+        self.expect(Self::awaits_reply)?;
+        self.state = State::Unknown { refused: None };
+        self.asked = 0;
+        Ok(self.ask())
+    }
+
+    fn refused(&mut self, reason: Reason) -> Result<Vec<Action>, Misuse> {
+        self.expect(Self::awaits_reply)?;
+        self.state = State::Unknown {
+            refused: Some(reason),
+        };
+        self.asked = 0;
+        Ok(self.ask())
+    }
+
+    fn chain_says(&mut self, facts: &ChainFacts, now: Timestamp) -> Result<Vec<Action>, Misuse> {
+        if let Some(settlement) = facts.settlement {
+            self.state = State::Settled(settlement);
+            return Ok(vec![Action::Conclude]);
+        }
+        // 5. Permit2 accepts a settlement in the very second of the deadline, so that only a later
+        //    block proves that none can follow.
+        if !facts.nonce_used && facts.block.time_s > self.deadline_s() && !self.terms.is_empty() {
+            self.state = State::NotSettled(facts.block);
+            return Ok(vec![Action::Conclude]);
+        }
+        // 3. Nothing is settled: the same bytes again, where an answer is still wanted and a
+        //    refusal does not say that they will be refused again.
+        let lost = self.state == State::Unknown { refused: None };
+        let alive = now.as_secs() < self.deadline_s();
+        if lost
+            && alive
+            && !facts.nonce_used
+            && let (Some(left), Some(digest)) = (self.resends_left.checked_sub(1), self.current())
+        {
+            self.resends_left = left;
+            self.state = State::Sent;
+            return Ok(vec![Action::ResendSame(digest)]);
+        }
+        match self.state {
+            State::Submitted { .. } | State::Unknown { .. } => Ok(self.wait_or_conclude(now)),
+            State::New
+            | State::Signed
+            | State::Authorized
+            | State::Sent
+            | State::Settled(_)
+            | State::NotSettled(_)
+            | State::Abandoned => Ok(Vec::new()),
+        }
+    }
+
+    fn ask(&self) -> Vec<Action> {
+        match self.state {
+            State::Sent | State::Submitted { .. } | State::Unknown { .. } => vec![Action::AskChain],
+            State::New
+            | State::Signed
+            | State::Authorized
+            | State::Settled(_)
+            | State::NotSettled(_)
+            | State::Abandoned => Vec::new(),
+        }
+    }
+
+    /// Waits a little while an answer may come soon; then the call reports what is known, and the
+    /// next look is after the deadline.
+    fn wait_or_conclude(&mut self, now: Timestamp) -> Vec<Action> {
+        self.asked = self.asked.saturating_add(1);
+        let refused = matches!(self.state, State::Unknown { refused: Some(_) });
+        if self.asked < MAX_ASKS && !refused {
+            return vec![Action::Wait(backoff(self.asked))];
+        }
+        let deadline = Timestamp::from_secs(self.deadline_s().saturating_add(1));
+        let rest = deadline.saturating_since(now).max(backoff(MAX_ASKS));
+        let wait = Action::Wait(rest);
+        if self.asked == MAX_ASKS || (refused && self.asked == 1) {
+            vec![Action::Conclude, wait]
+        } else {
+            vec![wait]
+        }
+    }
+
+    const fn awaits_reply(state: &State) -> bool {
+        matches!(state, State::Sent | State::Unknown { .. })
+    }
+
+    fn expect(&self, allowed: impl Fn(&State) -> bool) -> Result<(), Misuse> {
+        if allowed(&self.state) {
+            Ok(())
+        } else {
+            Err(Misuse::OutOfOrder)
+        }
+    }
+
+    fn current(&self) -> Option<B256> {
+        self.terms.last().map(|terms| terms.digest)
+    }
+}
+
+/// A tenth of a second, doubled with every question, at most two seconds: one block of Base.
+fn backoff(asked: u32) -> Duration {
+    let millis = 100_u64
+        .checked_shl(asked.saturating_sub(1))
+        .unwrap_or(u64::MAX);
+    Duration::from_millis(millis.min(2_000))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+use core::time::Duration;
+
+use alloy_primitives::{Address, B256};
+use seamline_core::Amount;
+
+use crate::chain::{Block, ChainFacts, SettlementFacts};
+use crate::upto::Authorization;
+use crate::x402::{Reason, SettleResponse};
+
+/// The terms of one signed authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The nonce: `H_bind` of the call, or of its leg.
+    pub auth_nonce: B256,
+    /// The digest that was signed: names the authorization.
+    pub digest: B256,
+    /// Recipient.
+    pub pay_to: Address,
+    /// The most that may be taken, base units.
+    pub amount: Amount,
+    /// Last second at which it can be settled, Unix seconds.
+    pub deadline_s: u64,
+}
+
+/// Where a payment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is signed.
+    New,
+    /// Signed, not yet in the journal.
+    Signed,
+    /// In the journal, not yet sent.
+    Authorized,
+    /// Sent; no answer yet.
+    Sent,
+    /// The node says that it settled (or that nothing was due); the chain does not show it yet.
+    Submitted {
+        /// The transaction that the node named.
+        transaction: Option<B256>,
+    },
+    /// Sent, and nobody knows. The amount stays reserved.
+    Unknown {
+        /// The reason, where the node refused the payment. A refusal is no proof: whoever holds
+        /// the authorization can still settle it.
+        refused: Option<Reason>,
+    },
+    /// The chain shows the settlement.
+    Settled(SettlementFacts),
+    /// It can never be settled: the nonce was unspent at this block, which is after the deadline.
+    NotSettled(Block),
+    /// It was never sent, and was given up.
+    Abandoned,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// An authorization was signed: the first, or for a fallback node one of the same nonce.
+    Signed(Terms),
+    /// The journal holds it durably.
+    AuthorizationStored,
+    /// It is about to leave: given before the first byte is written, because a half-sent request
+    /// is a sent one.
+    Sent,
+    /// The call ends before anything was sent.
+    GivenUp,
+    /// The answer came with a settlement response.
+    ReplyOk(Box<SettleResponse>),
+    /// No answer, an answer without a settlement response, or a broken one.
+    ReplyLost,
+    /// The node refused the payment.
+    ReplyRefused(Reason),
+    /// What the chain says ([`crate::chain::facts`]).
+    ChainSays(ChainFacts),
+    /// The chain could not be asked.
+    ChainSilent,
+    /// A wait is over, or the deadline has passed.
+    Woken,
+}
+
+/// What to do next, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write the authorization with this digest to the journal, durably; then
+    /// [`Event::AuthorizationStored`].
+    Store(B256),
+    /// Send the authorization with this digest; before it leaves, [`Event::Sent`].
+    Send(B256),
+    /// Present the same bytes again; before they leave, [`Event::Sent`].
+    ResendSame(B256),
+    /// Ask [`crate::chain::facts`]; then [`Event::ChainSays`] or [`Event::ChainSilent`].
+    AskChain,
+    /// Wait this long, then [`Event::Woken`]. A call that ends meanwhile keeps it for later: the
+    /// payment goes on after the answer was delivered.
+    Wait(Duration),
+    /// The call may report [`Payment::state`]. Final unless that is [`State::Unknown`] or
+    /// [`State::Submitted`]: then the books keep the reservation and an amendment follows.
+    Conclude,
+}
+
+/// An event that the payment's state does not allow: a bug of the caller, refused so that it
+/// cannot cost money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// The payment has come to its end.
+    #[error("the payment has come to its end")]
+    Concluded,
+    /// Another nonce than the payment's.
+    #[error("a call signs one nonce only")]
+    OtherNonce,
+    /// The event belongs to another state.
+    #[error("the event does not belong to the payment's state")]
+    OutOfOrder,
+}
+
+impl State {
+    /// The stable word in journals and receipts.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::New | Self::Abandoned => "none",
+            Self::Signed | Self::Authorized => "authorized",
+            Self::Sent | Self::Unknown { .. } => "unknown",
+            Self::Submitted { .. } => "submitted",
+            Self::Settled(_) => "settled",
+            Self::NotSettled(_) => "not_settled",
+        }
+    }
+}
+
+impl From<&Authorization> for Terms {
+    fn from(authorization: &Authorization) -> Self {
+        Self {
+            auth_nonce: authorization.auth_nonce,
+            digest: authorization.digest,
+            pay_to: authorization.pay_to,
+            amount: authorization.amount,
+            deadline_s: authorization.deadline_s,
+        }
+    }
+}
