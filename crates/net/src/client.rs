@@ -7,9 +7,6 @@
 mod body;
 mod tls;
 
-#[cfg(test)]
-mod tests;
-
 use core::fmt;
 use core::time::Duration;
 

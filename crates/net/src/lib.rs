@@ -15,8 +15,13 @@
 #[cfg(feature = "client")]
 pub mod client;
 mod clock;
+mod facilitator;
 pub mod limits;
+#[cfg(feature = "server")]
+mod paywall;
 mod problem;
+#[cfg(feature = "client")]
+mod rpc;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod sse;
@@ -26,7 +31,14 @@ mod tasks;
 #[cfg(feature = "client")]
 pub use client::{ClientOptions, HttpClient, http_client};
 pub use clock::Clock;
+#[cfg(feature = "client")]
+pub use facilitator::HttpFacilitator;
+pub use facilitator::{FacilitatorApi, FacilitatorError, FacilitatorFuture};
+#[cfg(feature = "server")]
+pub use paywall::{Meter, PaymentContext, Paywall, PaywallConfig, Pricer};
 pub use problem::{Problem, Shape};
+#[cfg(feature = "client")]
+pub use rpc::HttpRpc;
 #[cfg(feature = "server")]
 pub use server::{ServeOptions, TlsIdentity, serve, serve_tls, serve_with};
 #[cfg(feature = "server")]

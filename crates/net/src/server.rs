@@ -2,9 +2,6 @@
 
 mod tls;
 
-#[cfg(test)]
-mod tests;
-
 use core::future::Future;
 use core::time::Duration;
 use std::io;

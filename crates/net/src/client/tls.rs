@@ -28,16 +28,17 @@ pub(super) fn client_config(pin: Option<Vec<u8>>) -> Result<ClientConfig, rustls
 pub(super) fn is_certificate_refusal(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
-        // hyper and rustls hand the error on inside `io::Error`, whose `source()` skips it.
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let direct = error.downcast_ref::<rustls::Error>();
-        if let Some(rustls::Error::InvalidCertificate(_)) = inner.or(direct) {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
             return true;
         }
-        cause = error.source();
+        // An `io::Error` hands its content on by `get_ref`; its `source()` skips it.
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     false
 }

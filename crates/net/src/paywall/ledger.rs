@@ -1,0 +1,261 @@
+//! Which authorizations are in use, and what became of them.
+
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use seamline_core::{Amount, B256, Timestamp};
+use seamline_evm::x402::SettleResponse;
+use tokio::sync::watch;
+
+use super::answer::Answer;
+
+/// What the chain spends once: `Permit::key`, over chain id, payer and nonce. The token is not in
+/// it, because Permit2 spends a nonce of a payer once for all tokens.
+pub(super) type Key = B256;
+
+/// One presentation of an authorization with a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Presentation {
+    pub(super) key: Key,
+    /// SHA-256 of the payment message, signature included: who only knows the nonce has another.
+    pub(super) authorization: B256,
+    /// SHA-256 over method, path and body.
+    pub(super) request: B256,
+    /// When the authorization expires.
+    pub(super) deadline: Timestamp,
+}
+
+/// What became of an authorization.
+#[derive(Clone)]
+pub(super) enum Outcome {
+    /// Paid and answered; the answer can be had again.
+    Answered(Answer, SettleResponse),
+    /// Settled, but the answer is not kept: it was too long, or its stream was cut.
+    Spent(SettleResponse),
+    /// The settlement was refused after the handler had run.
+    Unpaid(SettleResponse),
+    /// The handler ran and nobody knows yet whether the settlement went through.
+    Unsettled(Option<Answer>, Amount),
+}
+
+/// What the ledger says to a presentation.
+pub(super) enum Admission {
+    /// Nobody uses the authorization: go on, with the reservation in hand.
+    New(Reservation),
+    /// The handler ran for it; only its settlement is open.
+    Resume(Reservation, Option<Answer>, Amount),
+    /// The same presentation is being worked on; look again when this changes.
+    Join(watch::Receiver<()>),
+    /// The same presentation came to this.
+    Done(Outcome),
+    /// The authorization serves another request, or its nonce another authorization.
+    Conflict,
+    /// No room for more reservations.
+    Full,
+}
+
+/// Reservations and outcomes of one paywall. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Ledger(Arc<Mutex<Books>>);
+
+/// A presentation under way. Dropping it without an outcome makes the authorization free again.
+pub(super) struct Reservation {
+    ledger: Ledger,
+    presentation: Presentation,
+    open: bool,
+}
+
+#[derive(Default)]
+struct Books {
+    entries: HashMap<(Key, B256), Entry>,
+    /// The one authorization of each key that was verified. Before, two may claim the same key:
+    /// whoever saw a nonce could otherwise block its owner with a forged signature.
+    owners: HashMap<Key, B256>,
+    /// Entries with a stored answer, oldest first, and the size of these answers together.
+    stored: VecDeque<((Key, B256), usize)>,
+    stored_bytes: usize,
+}
+
+struct Entry {
+    request: B256,
+    expires: Timestamp,
+    state: State,
+}
+
+enum State {
+    Running(watch::Sender<()>),
+    Done(Box<Outcome>),
+}
+
+/// Most entries at a time: each is below 1 KiB without its answer.
+const MAX_ENTRIES: usize = 16_384;
+/// Most answers that are kept.
+const MAX_ANSWERS: usize = 256;
+/// Most bytes of answers that are kept, together.
+const MAX_ANSWER_BYTES: usize = 10 * 1024 * 1024;
+/// Longest single answer that is kept: a quarter, so that one payer does not evict all others.
+pub(super) const LONGEST_ANSWER: usize = MAX_ANSWER_BYTES / 4;
+/// How long an answer is kept, and an outcome after its authorization expired.
+const KEEP: Duration = Duration::from_secs(15 * 60);
+
+impl Ledger {
+    /// Reserves an authorization for a request, or says why not.
+    pub(super) fn begin(&self, presentation: Presentation, now: Timestamp) -> Admission {
+        let Presentation {
+            key,
+            authorization,
+            request,
+            deadline,
+        } = presentation;
+        let mut books = self.lock();
+        books.expire(now);
+        if books
+            .owners
+            .get(&key)
+            .is_some_and(|owner| *owner != authorization)
+        {
+            return Admission::Conflict;
+        }
+        let room = books.entries.len() < MAX_ENTRIES;
+        let id = (key, authorization);
+        let Some(entry) = books.entries.get_mut(&id) else {
+            if !room {
+                return Admission::Full;
+            }
+            let entry = Entry {
+                request,
+                expires: now.max(deadline).saturating_add(KEEP),
+                state: State::Running(watch::Sender::new(())),
+            };
+            books.entries.insert(id, entry);
+            return Admission::New(self.reservation(presentation));
+        };
+        if entry.request != request {
+            return Admission::Conflict;
+        }
+        let outcome = match &entry.state {
+            State::Running(changes) => return Admission::Join(changes.subscribe()),
+            State::Done(outcome) => outcome.as_ref().clone(),
+        };
+        if let Outcome::Unsettled(answer, amount) = outcome {
+            entry.state = State::Running(watch::Sender::new(()));
+            return Admission::Resume(self.reservation(presentation), answer, amount);
+        }
+        Admission::Done(outcome)
+    }
+
+    fn reservation(&self, presentation: Presentation) -> Reservation {
+        Reservation {
+            ledger: self.clone(),
+            presentation,
+            open: true,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reservation {
+    /// Makes this authorization the only one of its nonce, once it is verified; `false` where
+    /// another one is already.
+    #[must_use]
+    pub(super) fn claim(&self) -> bool {
+        let Presentation {
+            key, authorization, ..
+        } = self.presentation;
+        let mut books = self.ledger.lock();
+        *books.owners.entry(key).or_insert(authorization) == authorization
+    }
+
+    /// Writes down what became of the authorization and wakes who waits for it.
+    pub(super) fn close(mut self, outcome: Outcome, now: Timestamp) {
+        self.open = false;
+        let id = (self.presentation.key, self.presentation.authorization);
+        self.ledger.lock().close(id, outcome, now);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.open {
+            let id = (self.presentation.key, self.presentation.authorization);
+            self.ledger.lock().remove(id);
+        }
+    }
+}
+
+impl Books {
+    fn close(&mut self, id: (Key, B256), outcome: Outcome, now: Timestamp) {
+        let answer = match &outcome {
+            Outcome::Answered(answer, _) => Some(answer),
+            Outcome::Unsettled(answer, _) => answer.as_ref(),
+            Outcome::Spent(_) | Outcome::Unpaid(_) => None,
+        };
+        let kept_bytes = answer.map(|answer| answer.body.len());
+        let answered = matches!(outcome, Outcome::Answered(..));
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.state = State::Done(Box::new(outcome));
+        if answered {
+            // The chain refuses a second settlement from here on: only the answer needs keeping.
+            entry.expires = now.saturating_add(KEEP);
+        }
+        self.stored.retain(|(stored, _)| *stored != id);
+        if let Some(bytes) = kept_bytes {
+            self.stored.push_back((id, bytes));
+        }
+        self.evict();
+    }
+
+    /// Forgets the oldest answers beyond the limits. What is settled goes whole; what is not
+    /// keeps its entry, because the settlement is still to be resumed.
+    fn evict(&mut self) {
+        self.count();
+        while self.stored.len() > MAX_ANSWERS || self.stored_bytes > MAX_ANSWER_BYTES {
+            let Some((id, _)) = self.stored.pop_front() else {
+                return;
+            };
+            match self.entries.get_mut(&id).map(|entry| &mut entry.state) {
+                Some(State::Done(outcome)) => match outcome.as_mut() {
+                    Outcome::Unsettled(answer, _) => *answer = None,
+                    Outcome::Answered(..) => self.remove(id),
+                    Outcome::Spent(_) | Outcome::Unpaid(_) => {}
+                },
+                Some(State::Running(_)) | None => {}
+            }
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        self.stored_bytes = self
+            .stored
+            .iter()
+            .fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes));
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        let gone: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.expires < now && matches!(entry.state, State::Done(_)))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: (Key, B256)) {
+        self.entries.remove(&id);
+        self.stored.retain(|(stored, _)| *stored != id);
+        let (key, authorization) = id;
+        if self.owners.get(&key) == Some(&authorization) {
+            self.owners.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Integration tests of net over loopback sockets and in-process services.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a helper of a test fails the test"
+)]
+
+mod http;
+mod paywall;
+mod paywall_stream;
+mod rpc;
+mod shop;
