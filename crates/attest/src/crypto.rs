@@ -23,8 +23,8 @@ pub(crate) fn sha384(message: &[u8]) -> [u8; 48] {
     out
 }
 
-/// Whether `signature`, r and s in 48 bytes each, is ES384 over `message`.
-pub(crate) fn is_es384(key: &Point, message: &[u8], signature: &[u8; 96]) -> bool {
+/// Whether `signature`, r and s in exactly 48 bytes each, is ES384 over `message`.
+pub(crate) fn is_es384(key: &Point, message: &[u8], signature: &[u8]) -> bool {
     UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key)
         .verify(message, signature)
         .is_ok()

@@ -43,8 +43,8 @@ pub const EVIDENCE_TYPE: &str = "software-dev/v1";
 pub const KIND: &str = "software-dev";
 
 /// Computes the PCR4 that a document with this `module_id` must carry if it carries PCR4 at all:
-/// SHA-384 over 48 zero bytes and the part of the id before `-enc`. `None` for an id without
-/// `-enc`.
+/// SHA-384 over 48 zero bytes and the part of the id before `-enc`. `None` for an id of another
+/// form.
 pub fn pcr4(module_id: &str) -> Option<[u8; 48]> {
     crate::nitro::pcr4(module_id)
 }

@@ -11,6 +11,7 @@ mod reader;
 pub use document::{CaBundle, Document, MAX_CERTIFICATES, MAX_EVIDENCE, Pcrs};
 
 use crate::crypto::sha384;
+use crate::dev;
 
 /// The instance part of a module id: what stands before `-enc`.
 pub(crate) fn instance_id(module_id: &str) -> Option<&str> {
@@ -19,7 +20,16 @@ pub(crate) fn instance_id(module_id: &str) -> Option<&str> {
 }
 
 /// The PCR4 of an enclave with this module id: SHA-384 over 48 zero bytes and the instance id.
+///
+/// `None` for an instance id that neither EC2 (`i-` and hexadecimal digits) nor a development
+/// attester gives out: nothing says what PCR4 is then. Whoever can write such an id into a signed
+/// document can write PCR4 too, so nothing is lost.
 pub(crate) fn pcr4(module_id: &str) -> Option<[u8; 48]> {
     let instance = instance_id(module_id)?;
+    let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !instance.strip_prefix("i-").is_some_and(is_hex) && !instance.starts_with(dev::MODULE_PREFIX)
+    {
+        return None;
+    }
     Some(sha384(&[&[0; 48], instance.as_bytes()].concat()))
 }

@@ -126,11 +126,9 @@ fn check_time(
 
 fn check_instance(document: &Document<'_>) -> Result<(), Error> {
     let [_, _, _, _, pcr4, ..] = document.pcrs();
-    match pcr4 {
-        Some(pcr4) if nitro::pcr4(document.module_id()).as_ref() != Some(*pcr4) => {
-            Err(Check::Inconsistent.into())
-        }
-        Some(_) | None => Ok(()),
+    match (pcr4, nitro::pcr4(document.module_id())) {
+        (Some(pcr4), Some(expected)) if **pcr4 != expected => Err(Check::Inconsistent.into()),
+        _ => Ok(()),
     }
 }
 

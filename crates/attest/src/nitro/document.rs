@@ -29,7 +29,7 @@ const PROTECTED: &[u8] = b"\xa1\x01\x38\x22";
 #[derive(Clone, Debug)]
 pub struct Document<'a> {
     payload: &'a [u8],
-    signature: &'a [u8; 96],
+    signature: &'a [u8],
     fields: Fields<'a>,
 }
 
@@ -68,9 +68,8 @@ impl<'a> Document<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`], or [`Error::Reject`] with [`Check::Algorithm`], [`Check::Signature`],
-    /// [`Check::Pcr`], [`Check::Timestamp`] or [`Check::WrongType`] where the form already
-    /// decides the check.
+    /// [`Error::Malformed`], or [`Error::Reject`] with [`Check::Algorithm`], [`Check::Pcr`],
+    /// [`Check::Timestamp`] or [`Check::WrongType`] where the form already decides the check.
     pub fn parse(evidence: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(evidence, Part::Envelope);
         // 1. Size, before anything is read.
@@ -94,7 +93,6 @@ impl<'a> Document<'a> {
         }
         let signature = reader.bytes()?;
         reader.finish()?;
-        let signature = signature.try_into().map_err(|_| Check::Signature)?;
         // 3. The payload.
         let fields = Fields::parse(payload)?;
         Ok(Self {
@@ -109,8 +107,8 @@ impl<'a> Document<'a> {
         self.payload
     }
 
-    /// The signature: r and s, big-endian, 48 bytes each.
-    pub const fn signature(&self) -> &'a [u8; 96] {
+    /// The signature as received: r and s, big-endian, 48 bytes each, if it is one of ES384.
+    pub const fn signature(&self) -> &'a [u8] {
         self.signature
     }
 
