@@ -3,8 +3,8 @@ use aws_lc_rs::signature::EcdsaKeyPair;
 use seamline_attest::dev;
 use seamline_core::Timestamp;
 
+use super::DevMeasurement;
 use super::chain::Chain;
-use super::{DevMeasurement, sha384};
 use crate::authority::Error;
 
 /// What one document says.
@@ -51,7 +51,8 @@ impl Payload<'_> {
     /// zero as an enclave without a signed image and without a role has them.
     fn pcrs(&self, out: &mut Vec<u8>) {
         let [pcr0, pcr1, pcr2] = *self.measurement.pcrs();
-        let pcr4 = dev::pcr4(self.module_id).unwrap_or_else(|| sha384(&[]));
+        // Every module id has the `-enc` that PCR4 is computed up to.
+        let pcr4 = dev::pcr4(self.module_id).unwrap_or([0; 48]);
         let mut registers = [[0; 48]; 16];
         for (slot, value) in registers.iter_mut().zip([pcr0, pcr1, pcr2, [0; 48], pcr4]) {
             *slot = value;
