@@ -1,12 +1,8 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use seamline_core::{Address, Amount, Timestamp};
+use seamline_core::{Address, Amount};
 
 use crate::faults::Faults;
-
-/// The enclave's clock. Only binaries own a real one.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What one model costs at this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{self, KeyPair as _};
+use seamline_core::canonical::nitriding_user_data;
 use seamline_core::{B256, NodeId, Timestamp, sha256};
 use zeroize::Zeroizing;
 
@@ -188,17 +189,8 @@ impl fmt::Debug for EnclaveIdentity {
     }
 }
 
-/// Nitriding's `user_data`: `0x12 0x20` announces a SHA-256 multihash of 32 bytes.
 pub(crate) fn user_data(tls_cert: &[u8], spki: &[u8]) -> [u8; 68] {
-    const SHA256_MULTIHASH: [u8; 2] = [0x12, 0x20];
-    let (tls, signing) = (sha256(&[tls_cert]), sha256(&[spki]));
-    let parts = SHA256_MULTIHASH.iter().chain(&tls.0);
-    let parts = parts.chain(&SHA256_MULTIHASH).chain(&signing.0);
-    let mut bytes = [0; 68];
-    for (slot, byte) in bytes.iter_mut().zip(parts) {
-        *slot = *byte;
-    }
-    bytes
+    nitriding_user_data(sha256(&[tls_cert]), sha256(&[spki]))
 }
 
 fn certificate_params(now: Timestamp) -> Result<rcgen::CertificateParams, rcgen::Error> {

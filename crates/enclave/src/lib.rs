@@ -9,19 +9,32 @@
 //! nothing else, and [`OpenAiUpstream`], which forwards to any OpenAI-compatible endpoint.
 
 mod attester;
+mod chat;
 mod config;
+mod enclave;
 mod error;
 mod faults;
+mod frames;
 mod guide;
 mod identity;
+mod iso8601;
+mod offer;
+mod openai;
+mod price;
+mod routes;
+mod serve;
+mod streaming;
 mod upstream;
 
 pub use attester::{AttestError, Attester, AttesterKind};
-pub use config::{Clock, EnclaveConfig, ModelPrice};
+pub use config::{EnclaveConfig, ModelPrice};
+pub use enclave::{Enclave, Heartbeat};
 pub use error::Error;
 pub use faults::Faults;
 pub use guide::GuideUpstream;
 pub use identity::EnclaveIdentity;
+pub use openai::{OpenAiOptions, OpenAiUpstream};
+pub use serve::serve;
 pub use upstream::{
     ChatJob, Finish, JobMessage, Piece, Pieces, ToolCall, Upstream, UpstreamError, UpstreamFuture,
     Usage,

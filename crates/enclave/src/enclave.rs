@@ -1,0 +1,218 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use seamline_core::canonical::{heartbeat_hash, message_hash, output_hash};
+use seamline_core::{Amount, B256, NodeId, Timestamp};
+use seamline_net::Clock;
+
+use crate::attester::{Attester, AttesterKind};
+use crate::config::{EnclaveConfig, ModelPrice};
+use crate::error::Error;
+use crate::frames::Proof;
+use crate::identity::EnclaveIdentity;
+use crate::upstream::Upstream;
+
+/// One running enclave: keys, evidence, upstream and prices.
+pub struct Enclave {
+    pub(crate) config: EnclaveConfig,
+    pub(crate) identity: Arc<EnclaveIdentity>,
+    pub(crate) attester: Arc<dyn Attester>,
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) clock: Clock,
+    pub(crate) started: Timestamp,
+    /// How often terms were asked for, which only the fault of rising offers looks at.
+    pub(crate) offers: AtomicU64,
+    heartbeats: Mutex<HeartbeatStatus>,
+}
+
+/// A signed sign of life, as the registry's `heartbeat(teeId, timestamp, signature)` takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The node.
+    pub tee_id: NodeId,
+    /// Unix seconds. The registry refuses what lies after its block's time.
+    pub timestamp: u64,
+    /// RSA-PSS over `keccak256(tee_id || uint256(timestamp))`.
+    pub signature: Vec<u8>,
+}
+
+/// What `GET /heartbeat/status` tells about heartbeats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeartbeatStatus {
+    pub(crate) sent: u64,
+    pub(crate) errors: u64,
+    pub(crate) last_success_s: Option<u64>,
+    pub(crate) last_transaction: Option<B256>,
+    pub(crate) last_error: Option<&'static str>,
+}
+
+impl Enclave {
+    /// Puts an enclave together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] where the configuration offers nothing that the upstream serves, names no
+    /// endpoint, or bounds answers to no token at all.
+    pub fn new(
+        config: EnclaveConfig,
+        identity: Arc<EnclaveIdentity>,
+        attester: Arc<dyn Attester>,
+        upstream: Arc<dyn Upstream>,
+        clock: Clock,
+    ) -> Result<Arc<Self>, Error> {
+        let served = upstream.models();
+        let invalid = |reason| Err(Error::Config { reason });
+        if config.endpoint.is_empty() || config.endpoint.ends_with('/') {
+            return invalid("the endpoint is empty or ends with a slash");
+        }
+        if config.max_tokens == 0 {
+            return invalid("answers are bounded to no token at all");
+        }
+        if !config.prices.keys().any(|model| served.contains(model)) {
+            return invalid("no model of the upstream has a price");
+        }
+        Ok(Arc::new(Self {
+            started: clock(),
+            config,
+            identity,
+            attester,
+            upstream,
+            clock,
+            offers: AtomicU64::new(0),
+            heartbeats: Mutex::default(),
+        }))
+    }
+
+    /// The node's id.
+    pub fn node_id(&self) -> NodeId {
+        self.identity.node_id()
+    }
+
+    /// The keys, for registration and for the listener.
+    pub fn identity(&self) -> &EnclaveIdentity {
+        &self.identity
+    }
+
+    /// Signs a heartbeat for the time `now`, in whole seconds.
+    ///
+    /// OpenGradient's gateway signs a time 300 seconds back, so that its clock may be ahead of the
+    /// chain's; the caller decides that here, by what it passes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sign`].
+    pub fn heartbeat(&self, now: Timestamp) -> Result<Heartbeat, Error> {
+        let (tee_id, timestamp) = (self.node_id(), now.as_secs());
+        let signature = self.identity.sign(&heartbeat_hash(tee_id, timestamp))?;
+        Ok(Heartbeat {
+            tee_id,
+            timestamp,
+            signature,
+        })
+    }
+
+    /// Notes how the submission of a heartbeat went, for `GET /heartbeat/status`: the transaction,
+    /// or in a word why there is none.
+    pub fn note_heartbeat(&self, outcome: Result<B256, &'static str>) {
+        let now = (self.clock)().as_secs();
+        let mut status = self
+            .heartbeats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(transaction) => {
+                status.sent = status.sent.saturating_add(1);
+                status.last_success_s = Some(now);
+                status.last_transaction = Some(transaction);
+                status.last_error = None;
+            }
+            Err(reason) => {
+                status.errors = status.errors.saturating_add(1);
+                status.last_error = Some(reason);
+            }
+        }
+    }
+
+    pub(crate) fn heartbeat_status(&self) -> HeartbeatStatus {
+        self.heartbeats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Models on offer: those of the upstream that have a price, in the upstream's order.
+    pub(crate) fn models(&self) -> impl Iterator<Item = (String, ModelPrice)> {
+        self.upstream.models().into_iter().filter_map(|model| {
+            let price = self.config.prices.get(&model).copied()?;
+            Some((model, price))
+        })
+    }
+
+    /// The price of `model`, by the lookup of OpenGradient's gateway: trimmed, in lower case.
+    pub(crate) fn price_of(&self, model: &str) -> Option<(String, ModelPrice)> {
+        let wanted = model.trim().to_lowercase();
+        self.models().find(|(model, _)| *model == wanted)
+    }
+
+    /// The most expensive prices on offer, for requests whose model cannot be told.
+    pub(crate) fn highest_price(&self) -> ModelPrice {
+        let none = ModelPrice {
+            input: Amount::ZERO,
+            output: Amount::ZERO,
+        };
+        self.models().fold(none, |highest, (_, price)| ModelPrice {
+            input: highest.input.max(price.input),
+            output: highest.output.max(price.output),
+        })
+    }
+
+    /// Tokens that an answer may have, given what the request asks for; 0 asks for nothing in
+    /// particular, as in OpenGradient's gateway.
+    pub(crate) fn bounded_tokens(&self, asked: Option<u64>) -> u64 {
+        let limit = self.config.max_tokens;
+        asked
+            .filter(|asked| *asked > 0)
+            .map_or(limit, |asked| asked.min(limit))
+    }
+
+    /// Signs an answer: the request's hash, the hash of the text that is sent, the time.
+    pub(crate) fn prove(&self, input_hash: B256, preimage: &str) -> Result<Proof, Error> {
+        let faults = &self.config.faults;
+        let timestamp_s = (self.clock)()
+            .as_secs()
+            .saturating_add_signed(faults.clock_skew_s);
+        let output_hash = output_hash(preimage);
+        let signer = faults.signed_by.as_deref().unwrap_or(&self.identity);
+        let signature = signer.sign(&message_hash(input_hash, output_hash, timestamp_s))?;
+        Ok(Proof {
+            signature: BASE64.encode(signature),
+            request_hash: hex::encode(input_hash),
+            output_hash: hex::encode(output_hash),
+            timestamp_s,
+            tee_id: self.node_id().to_string(),
+        })
+    }
+
+    pub(crate) fn is_software(&self) -> bool {
+        match self.attester.kind() {
+            AttesterKind::Software => true,
+            AttesterKind::Hardware => false,
+        }
+    }
+
+    /// Counts an offer and returns how many there were before.
+    pub(crate) fn count_offer(&self) -> u64 {
+        self.offers.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Enclave {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enclave")
+            .field("node_id", &self.node_id())
+            .field("endpoint", &self.config.endpoint)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,58 @@
+use bytes::Bytes;
+use http::request::Parts;
+use seamline_core::{Address, Amount};
+use seamline_evm::x402::OfferTerms;
+use seamline_net::{Pricer, Problem};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+use crate::enclave::Enclave;
+
+use seamline_core::canonical::ChatRequest;
+
+/// Prices chat requests: the ceiling of what they can cost.
+///
+/// A body that is no chat request, or names a model that is not on offer, is priced at the highest
+/// prices and the longest answer. As in OpenGradient's gateway payment comes first, so such a
+/// request gets 402 before it gets 400; the 400 then costs nothing.
+pub(crate) struct ChatPricer(pub(crate) Arc<Enclave>);
+
+impl Pricer for ChatPricer {
+    fn offer(&self, _head: &Parts, body: &Bytes) -> Result<OfferTerms, Problem> {
+        let enclave = &self.0;
+        let request = ChatRequest::parse(body).ok();
+        let priced = request.as_ref().and_then(|request| {
+            let (_, price) = enclave.price_of(request.model())?;
+            Some((price, enclave.bounded_tokens(request.max_tokens())))
+        });
+        let (price, max_tokens) =
+            priced.unwrap_or_else(|| (enclave.highest_price(), enclave.config.max_tokens));
+        let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        Ok(terms(enclave, price.ceiling(bytes, max_tokens)))
+    }
+}
+
+fn terms(enclave: &Enclave, honest: Amount) -> OfferTerms {
+    let config = &enclave.config;
+    let faults = &config.faults;
+    let earlier = enclave.count_offer();
+    let amount = match faults.later_offers_times {
+        Some(times) if earlier > 0 => Amount::new(honest.get().saturating_mul(times.into())),
+        Some(_) | None => honest,
+    };
+    let pay_to: Address = faults.pay_to.unwrap_or(config.pay_to);
+    let mut extra = Map::new();
+    let text = |text: &str| Value::String(text.to_owned());
+    extra.insert("name".to_owned(), text(&config.asset_name));
+    extra.insert("version".to_owned(), text(&config.asset_version));
+    extra.insert("assetTransferMethod".to_owned(), text("permit2"));
+    OfferTerms {
+        scheme: "upto".to_owned(),
+        network: config.network.clone(),
+        asset: config.asset.to_checksum(None),
+        amount: amount.to_string(),
+        pay_to: pay_to.to_checksum(None),
+        max_timeout_seconds: config.max_timeout_s,
+        extra,
+    }
+}

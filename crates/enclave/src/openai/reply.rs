@@ -1,0 +1,137 @@
+//! What an OpenAI-compatible endpoint answers: one JSON body, or the data of events.
+
+use seamline_core::canonical::StreamedToolCalls;
+use seamline_core::json::{self, Value};
+
+use crate::upstream::{Finish, Piece, ToolCall, UpstreamError, Usage};
+
+/// Reads the body of an answer that is not streamed.
+pub(super) fn parse_whole(body: &[u8]) -> Result<Vec<Piece>, UpstreamError> {
+    let answer = json::parse(body).map_err(|_| malformed("it is not JSON"))?;
+    let choice = answer
+        .get("choices")
+        .and_then(|choices| choices.at(0))
+        .ok_or_else(|| malformed("it has no choice"))?;
+    let message = choice
+        .get("message")
+        .ok_or_else(|| malformed("it has no message"))?;
+    let mut pieces = Vec::new();
+    if let Some(content) = message.get("content").and_then(Value::as_text)
+        && !content.is_empty()
+    {
+        let text = content
+            .as_str()
+            .ok_or_else(|| malformed("its text has no UTF-8 form"))?;
+        pieces.push(Piece::Text(text.to_owned()));
+    }
+    let mut calls = StreamedToolCalls::new();
+    if let Some(items) = message.get("tool_calls").and_then(Value::as_array) {
+        // A whole answer numbers its calls by their order.
+        for (index, call) in (0_u64..).zip(items) {
+            let Some(call) = call.as_object() else {
+                return Err(malformed("a tool call is no object"));
+            };
+            let numbered = call.clone().with("index", index);
+            calls.push(&Value::array([numbered.into()]));
+        }
+    }
+    pieces.extend(tool_calls(&calls));
+    let reason = choice.get("finish_reason").and_then(Value::as_str);
+    pieces.push(Piece::End {
+        finish: finish(reason, &calls),
+        usage: usage(&answer),
+    });
+    Ok(pieces)
+}
+
+/// What one event's data means.
+pub(super) enum Parsed {
+    /// These pieces, and more may follow.
+    Pieces(Vec<Piece>),
+    /// The last pieces.
+    Done(Vec<Piece>),
+}
+
+/// A streamed answer as far as it is known.
+#[derive(Default)]
+pub(super) struct Streamed {
+    calls: StreamedToolCalls,
+    finish_reason: Option<String>,
+    usage: Option<Usage>,
+}
+
+impl Streamed {
+    /// Reads the data of one event.
+    pub(super) fn on_data(&mut self, data: &[u8]) -> Result<Parsed, UpstreamError> {
+        if data == b"[DONE]" {
+            // A stream that says it is done without saying why was cut off further up.
+            let reason = self.finish_reason.take().ok_or(UpstreamError::CutOff)?;
+            let mut last: Vec<Piece> = tool_calls(&self.calls).into_iter().collect();
+            last.push(Piece::End {
+                finish: finish(Some(&reason), &self.calls),
+                usage: self.usage,
+            });
+            return Ok(Parsed::Done(last));
+        }
+        let chunk = json::parse(data).map_err(|_| malformed("an event is not JSON"))?;
+        if chunk.get("error").is_some_and(Value::is_truthy) {
+            return Err(UpstreamError::CutOff);
+        }
+        // The usage comes in a chunk of its own, without choices.
+        self.usage = usage(&chunk).or(self.usage);
+        let Some(choice) = chunk.get("choices").and_then(|choices| choices.at(0)) else {
+            return Ok(Parsed::Pieces(Vec::new()));
+        };
+        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
+            self.finish_reason = Some(reason.to_owned());
+        }
+        let delta = choice.get("delta");
+        if let Some(fragments) = delta.and_then(|delta| delta.get("tool_calls")) {
+            self.calls.push(fragments);
+        }
+        let content = delta
+            .and_then(|delta| delta.get("content"))
+            .and_then(Value::as_text);
+        let text = match content {
+            Some(content) if !content.is_empty() => content
+                .as_str()
+                .ok_or_else(|| malformed("its text has no UTF-8 form"))?,
+            Some(_) | None => return Ok(Parsed::Pieces(Vec::new())),
+        };
+        Ok(Parsed::Pieces(vec![Piece::Text(text.to_owned())]))
+    }
+}
+
+fn tool_calls(calls: &StreamedToolCalls) -> Option<Piece> {
+    let owned: Vec<ToolCall> = calls
+        .iter()
+        .map(|call| ToolCall {
+            id: call.id.to_owned(),
+            name: call.name.to_owned(),
+            arguments: call.arguments.to_owned(),
+        })
+        .collect();
+    (!owned.is_empty()).then_some(Piece::ToolCalls(owned))
+}
+
+/// What the calls are decides, not what the endpoint calls it: some say `stop` beside tool calls.
+fn finish(reason: Option<&str>, calls: &StreamedToolCalls) -> Finish {
+    match reason {
+        _ if !calls.is_empty() => Finish::ToolCalls,
+        Some("length") => Finish::Length,
+        Some(_) | None => Finish::Stop,
+    }
+}
+
+fn usage(answer: &Value) -> Option<Usage> {
+    let usage = answer.get("usage")?;
+    let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+    Some(Usage {
+        prompt_tokens: count("prompt_tokens")?,
+        completion_tokens: count("completion_tokens")?,
+    })
+}
+
+const fn malformed(reason: &'static str) -> UpstreamError {
+    UpstreamError::Malformed { reason }
+}

@@ -1,0 +1,284 @@
+//! The paths that cost nothing, and the router.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Router, middleware};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use seamline_core::json::{Object, Value};
+use seamline_net::{FacilitatorApi, Paywall, PaywallConfig, Problem, Shape};
+use serde::Deserialize;
+
+use crate::chat;
+use crate::config::ModelPrice;
+use crate::enclave::Enclave;
+use crate::frames::pretty;
+use crate::identity;
+use crate::iso8601::iso8601;
+use crate::offer::ChatPricer;
+
+impl Enclave {
+    /// Makes the paywall that [`Enclave::router`] needs. Keep it: its
+    /// [`tasks`](Paywall::tasks) are the settlements under way, to be drained at shutdown.
+    pub fn paywall(self: &Arc<Self>, facilitator: Arc<dyn FacilitatorApi>) -> Paywall {
+        let config = PaywallConfig::new(self.config.endpoint.clone(), Arc::clone(&self.clock));
+        Paywall::new(config, facilitator, ChatPricer(Arc::clone(self)))
+    }
+
+    /// The HTTP surface of `docs/reference/enclave-http.md`.
+    ///
+    /// Layers, outermost first: the evidence header, routing, the paywall (chat only), the handler.
+    pub fn router(self: &Arc<Self>, paywall: &Paywall) -> Router {
+        let enclave = Arc::clone(self);
+        let router = Router::new()
+            .route("/enclave", get(index))
+            .route("/enclave/attestation", get(attestation))
+            .route("/health", get(health))
+            .route("/signing-key", get(signing_key))
+            .route("/heartbeat/status", get(heartbeat_status))
+            .route("/v1/models", get(models))
+            .route("/v1/models/{*id}", get(model))
+            .with_state(Arc::clone(self))
+            .route("/v1/chat/completions", self.chat_route(paywall))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed);
+        router.layer(middleware::map_response(move |response: Response| {
+            let software = enclave.is_software();
+            async move { say_evidence(response, software) }
+        }))
+    }
+
+    fn chat_route(self: &Arc<Self>, paywall: &Paywall) -> MethodRouter {
+        if self.config.faults.fail_before_payment {
+            return post(|| async {
+                Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "request_failed",
+                    "Request processing failed",
+                )
+                .into_response_as(Shape::OpenGradient)
+            });
+        }
+        let enclave = Arc::clone(self);
+        paywall.protect(post(move |request: Request| chat::handle(enclave, request)))
+    }
+}
+
+/// Says on every answer that no hardware stands behind this enclave, where that is so.
+const EVIDENCE: HeaderName = HeaderName::from_static("x-seamline-evidence");
+
+fn say_evidence(mut response: Response, software: bool) -> Response {
+    if software {
+        let dev = HeaderValue::from_static("dev");
+        response.headers_mut().insert(EVIDENCE, dev);
+    }
+    response
+}
+
+#[derive(Deserialize)]
+struct AttestationQuery {
+    nonce: Option<String>,
+}
+
+/// nitriding's attestation handler, its texts included.
+async fn attestation(
+    State(enclave): State<Arc<Enclave>>,
+    query: Result<Query<AttestationQuery>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let Ok(Query(AttestationQuery { nonce: Some(nonce) })) = query else {
+        let text = "could not find nonce in URL query parameters\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    };
+    let Ok(mut nonce) = hex_nonce(&nonce) else {
+        let text = "unexpected nonce format; must be 40-digit hex string\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    };
+    let faults = &enclave.config.faults;
+    if faults.stale_nonce {
+        nonce = [0x5e; 20];
+    }
+    let bound = match faults.evidence_for.as_deref() {
+        Some(other) => other,
+        None => enclave.identity(),
+    };
+    let user_data = identity::user_data(
+        enclave.identity().tls_certificate(),
+        bound.signing_key_spki(),
+    );
+    match enclave.attester.document(&nonce, &user_data, &[]) {
+        Ok(document) => format!("{}\n", BASE64.encode(document)).into_response(),
+        Err(err) => {
+            tracing::error!(error = %seamline_core::chain(&err), "no evidence");
+            let text = "failed to obtain attestation document from hypervisor\n";
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+    }
+}
+
+/// Exactly 40 hexadecimal digits, without a prefix.
+fn hex_nonce(text: &str) -> Result<[u8; 20], ()> {
+    let digits = text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !digits {
+        return Err(());
+    }
+    hex::decode_to_array(text).map_err(drop)
+}
+
+async fn index(State(enclave): State<Arc<Enclave>>) -> &'static str {
+    if enclave.is_software() {
+        "This host imitates an enclave: its evidence is made by software (dev) and proves nothing \
+         about hardware.\n"
+    } else {
+        "This host runs inside an AWS Nitro Enclave.\n"
+    }
+}
+
+async fn health(State(enclave): State<Arc<Enclave>>) -> Response {
+    let now = (enclave.clock)();
+    let models = enclave.models().map(|(model, _)| Value::from(model));
+    let body = Object::new()
+        .with("status", "OK")
+        .with("version", env!("CARGO_PKG_VERSION"))
+        .with("tee_enabled", !enclave.is_software())
+        .with(
+            "evidence",
+            if enclave.is_software() {
+                "dev"
+            } else {
+                "hardware"
+            },
+        )
+        .with(
+            "uptime_seconds",
+            now.saturating_since(enclave.started).as_secs(),
+        )
+        .with("providers", models.collect::<Value>())
+        .with("facilitator_url", enclave.config.facilitator_url.as_str())
+        // Prices are in the asset itself, so there is no feed that could fail.
+        .with("price_feed", Value::Null);
+    json(StatusCode::OK, body)
+}
+
+async fn signing_key(State(enclave): State<Arc<Enclave>>) -> Response {
+    let platform = if enclave.is_software() {
+        "software-dev"
+    } else {
+        "aws-nitro"
+    };
+    let info = Object::new()
+        .with("platform", platform)
+        .with("instance_type", "tee-enabled")
+        .with("version", env!("CARGO_PKG_VERSION"));
+    let body = Object::new()
+        .with("public_key", pem(enclave.identity().signing_key_spki()))
+        .with("tee_id", enclave.node_id().to_string())
+        .with("wallet_address", enclave.config.pay_to.to_checksum(None))
+        .with("timestamp", iso8601((enclave.clock)()))
+        .with("enclave_info", info)
+        .with("measurements", Value::Null);
+    json(StatusCode::OK, body)
+}
+
+async fn heartbeat_status(State(enclave): State<Arc<Enclave>>) -> Response {
+    let status = enclave.heartbeat_status();
+    let text = |text: String| Value::from(text);
+    let transaction = status.last_transaction.map(|hash| text(hash.to_string()));
+    let body = Object::new()
+        .with("enabled", true)
+        .with("running", status.sent > 0)
+        .with("tee_id", enclave.node_id().to_string())
+        .with("registry", enclave.config.registry.to_checksum(None))
+        .with("wallet", enclave.config.pay_to.to_checksum(None))
+        .with("relay_mode", "operator")
+        .with("facilitator_url", enclave.config.facilitator_url.as_str())
+        .with("total_sent", status.sent)
+        .with("total_errors", status.errors)
+        .with(
+            "last_success_timestamp",
+            status.last_success_s.map_or(Value::Null, Value::from),
+        )
+        .with("last_tx_hash", transaction.unwrap_or(Value::Null))
+        .with(
+            "last_error",
+            status.last_error.map_or(Value::Null, Value::from),
+        );
+    json(StatusCode::OK, body)
+}
+
+async fn models(State(enclave): State<Arc<Enclave>>) -> Response {
+    let data = enclave
+        .models()
+        .map(|(model, price)| Value::from(describe(&enclave, &model, &price)));
+    let body = Object::new()
+        .with("object", "list")
+        .with("data", data.collect::<Value>());
+    json(StatusCode::OK, body)
+}
+
+async fn model(State(enclave): State<Arc<Enclave>>, Path(id): Path<String>) -> Response {
+    match enclave.models().find(|(model, _)| *model == id) {
+        Some((model, price)) => json(StatusCode::OK, describe(&enclave, &model, &price)),
+        None => Problem::new(
+            StatusCode::NOT_FOUND,
+            "model_not_found",
+            format!("The model '{id}' does not exist"),
+        )
+        .into_response_as(Shape::OpenAi),
+    }
+}
+
+/// One model: OpenAI's members, and what a payer needs to know under `seamline`. Amounts are
+/// strings, as in x402: they do not fit the numbers of most JSON readers.
+fn describe(enclave: &Enclave, model: &str, price: &ModelPrice) -> Object {
+    let config = &enclave.config;
+    let ModelPrice { input, output } = price;
+    let terms = Object::new()
+        .with("price_input", input.to_string())
+        .with("price_output", output.to_string())
+        .with("price_unit", "base units per million tokens")
+        .with("max_tokens", config.max_tokens)
+        .with("asset", config.asset.to_checksum(None))
+        .with("network", config.network.as_str())
+        .with("facilitator", config.facilitator_url.as_str());
+    Object::new()
+        .with("id", model)
+        .with("object", "model")
+        .with("created", enclave.started.as_secs())
+        .with("owned_by", "seamline")
+        .with("seamline", terms)
+}
+
+async fn not_found() -> Response {
+    let detail = "The requested URL was not found on the server.";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail).into_response_as(Shape::Rfc9457)
+}
+
+async fn method_not_allowed() -> Response {
+    let detail = "The method is not allowed for the requested URL.";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        .into_response_as(Shape::Rfc9457)
+}
+
+fn json(status: StatusCode, body: Object) -> Response {
+    let media_type = [(header::CONTENT_TYPE, "application/json")];
+    (status, media_type, pretty(&body.into())).into_response()
+}
+
+/// PEM of a public key: 64 columns and a final newline.
+fn pem(spki: &[u8]) -> String {
+    let encoded = BASE64.encode(spki);
+    let mut text = "-----BEGIN PUBLIC KEY-----\n".to_owned();
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, others) = rest.split_at_checked(64).unwrap_or((rest, ""));
+        text.push_str(line);
+        text.push('\n');
+        rest = others;
+    }
+    text.push_str("-----END PUBLIC KEY-----\n");
+    text
+}

@@ -1,0 +1,145 @@
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::{StreamExt as _, stream};
+use seamline_core::Amount;
+
+use crate::chat::{Chat, alter};
+use crate::enclave::Enclave;
+use crate::frames;
+use crate::upstream::{Finish, Piece, Pieces, ToolCall, Usage};
+
+/// A streamed answer: pieces in, frames out.
+pub(crate) struct Streaming {
+    enclave: Arc<Enclave>,
+    chat: Chat,
+    pieces: Pieces,
+    /// Everything that was sent, which is what gets signed.
+    text: String,
+    tool_calls: Vec<ToolCall>,
+    sent_pieces: u64,
+    ready: VecDeque<Bytes>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Answering,
+    /// Only what is ready is left to send.
+    Ended,
+    /// The connection is to be broken off after what is ready: a fault.
+    BreakOff,
+}
+
+impl Streaming {
+    pub(crate) fn new(enclave: Arc<Enclave>, chat: Chat, pieces: Pieces) -> Self {
+        Self {
+            enclave,
+            chat,
+            pieces,
+            text: String::new(),
+            tool_calls: Vec::new(),
+            sent_pieces: 0,
+            ready: VecDeque::new(),
+            state: State::Answering,
+        }
+    }
+
+    /// The frames. A failure of the upstream is a frame too, and then nothing is charged.
+    pub(crate) fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send {
+        stream::unfold(self, |mut streaming| async move {
+            let frame = streaming.next_frame().await?;
+            Some((frame, streaming))
+        })
+    }
+
+    async fn next_frame(&mut self) -> Option<io::Result<Bytes>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Some(Ok(frame));
+            }
+            match self.state {
+                State::Answering => self.step().await,
+                State::Ended => return None,
+                State::BreakOff => {
+                    self.state = State::Ended;
+                    return Some(Err(io::ErrorKind::ConnectionReset.into()));
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) {
+        match self.pieces.next().await {
+            Some(Ok(Piece::Text(text))) => self.on_text(&text).await,
+            Some(Ok(Piece::ToolCalls(calls))) => self.on_tool_calls(calls),
+            Some(Ok(Piece::End { finish, usage })) => self.on_end(finish, usage),
+            Some(Err(err)) => {
+                tracing::warn!(error = %err, "the upstream failed in the middle of an answer");
+                self.on_failure();
+            }
+            None => {
+                tracing::warn!("the upstream cut an answer off");
+                self.on_failure();
+            }
+        }
+    }
+
+    async fn on_text(&mut self, text: &str) {
+        let first = self.text.is_empty();
+        self.text.push_str(text);
+        self.sent_pieces = self.sent_pieces.saturating_add(1);
+        // What a caller who leaves now has received: a piece is a token at least.
+        self.chat.meter.set(self.chat.price.cost(&Usage {
+            prompt_tokens: self.chat.prompt_words,
+            completion_tokens: self.sent_pieces,
+        }));
+        let faults = &self.enclave.config.faults;
+        let frame = if first && faults.altered_text {
+            frames::text_frame(&self.chat.model, &alter(text))
+        } else {
+            frames::text_frame(&self.chat.model, text)
+        };
+        if self.sent_pieces == 2
+            && let Some(stall) = faults.stall
+        {
+            tokio::time::sleep(stall).await;
+        }
+        if faults.close_mid_stream {
+            self.state = State::BreakOff;
+        }
+        self.ready.push_back(frame);
+    }
+
+    fn on_tool_calls(&mut self, calls: Vec<ToolCall>) {
+        for (index, call) in (0_u64..).zip(&calls) {
+            let frame = frames::tool_frame(&self.chat.model, index, call);
+            self.ready.push_back(frame);
+        }
+        self.tool_calls = calls;
+    }
+
+    fn on_end(&mut self, finish: Finish, usage: Option<Usage>) {
+        let preimage = frames::preimage(&self.text, &self.tool_calls, finish);
+        let proof = match self.enclave.prove(self.chat.input_hash, &preimage) {
+            Ok(proof) => proof,
+            Err(err) => {
+                tracing::error!(error = %seamline_core::chain(&err), "cannot sign an answer");
+                return self.on_failure();
+            }
+        };
+        self.chat.settle_for(usage);
+        let last = frames::final_frame(&self.chat.model, finish, usage, &proof);
+        self.ready.extend([last, frames::DONE]);
+        self.state = State::Ended;
+    }
+
+    fn on_failure(&mut self) {
+        self.chat.meter.set(Amount::ZERO);
+        self.ready.push_back(frames::FAILED);
+        self.state = State::Ended;
+    }
+}

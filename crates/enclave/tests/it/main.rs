@@ -1,0 +1,15 @@
+//! The enclave's HTTP surface: by router, and over TLS on loopback.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod canary;
+mod chat;
+mod faults;
+mod payment;
+mod shop;
+mod surface;
+mod tls;
