@@ -24,6 +24,8 @@ pub mod chain;
 pub mod cost;
 mod error;
 pub mod facilitator;
+#[cfg(test)]
+mod fixtures;
 pub mod heartbeat;
 pub mod merkle;
 pub mod payment;

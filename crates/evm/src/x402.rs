@@ -25,3 +25,6 @@ pub const PAYMENT_SIGNATURE: &str = "payment-signature";
 pub const PAYMENT_REQUIRED: &str = "payment-required";
 /// Response header that carries what became of a payment.
 pub const PAYMENT_RESPONSE: &str = "payment-response";
+
+#[cfg(test)]
+mod tests;

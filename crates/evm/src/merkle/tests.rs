@@ -1,1 +1,122 @@
+use alloy_primitives::hex;
+use serde_json::Value;
 
+use super::*;
+
+fn hash(value: &Value) -> B256 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+fn hashes(value: &Value) -> Vec<B256> {
+    value.as_array().unwrap().iter().map(hash).collect()
+}
+
+fn leaves() -> Vec<Leaf> {
+    let vectors = seamline_testkit::json_vector("merkle/standard-v1.json");
+    let items = vectors["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| Leaf {
+            tee_id: hash(&item["teeId"]),
+            input_hash: hash(&item["inputHash"]),
+            output_hash: hash(&item["outputHash"]),
+            signature: hex::decode(item["signature"].as_str().unwrap())
+                .unwrap()
+                .into(),
+            timestamp: item["timestamp"].as_str().unwrap().parse().unwrap(),
+        })
+        .collect()
+}
+
+#[test]
+fn trees_match_the_vectors() {
+    let vectors = seamline_testkit::json_vector("merkle/standard-v1.json");
+    assert_eq!(vectors["leaf_types"], serde_json::json!(LEAF_TYPES));
+    let trees = vectors["trees"].as_array().unwrap();
+    assert_eq!(trees.len(), 4);
+    for vector in trees {
+        let n = usize::try_from(vector["n"].as_u64().unwrap()).unwrap();
+        let leaves = leaves()[..n].to_vec();
+        let leaf_hashes: Vec<B256> = leaves.iter().map(Leaf::hash).collect();
+        assert_eq!(leaf_hashes, hashes(&vector["leaf_hashes_in_input_order"]));
+        let tree = StandardMerkleTree::new(leaves).unwrap();
+        assert_eq!(tree.root(), hash(&vector["root"]), "{n}");
+        assert_eq!(tree.nodes(), hashes(&vector["tree"]), "{n}");
+        let positions = vector["values_treeIndex"].as_array().unwrap();
+        let positions: Vec<u64> = positions.iter().map(|it| it.as_u64().unwrap()).collect();
+        let ours: Vec<u64> = tree
+            .positions
+            .iter()
+            .map(|it| u64::try_from(*it).unwrap())
+            .collect();
+        assert_eq!(ours, positions);
+        for (index, proof) in vector["proofs"].as_array().unwrap().iter().enumerate() {
+            let ours = tree.proof(index).unwrap();
+            assert_eq!(ours, hashes(proof), "{n}, {index}");
+            assert!(verify(&leaf_hashes[index], &ours, &tree.root()));
+        }
+        let dump = tree.dump();
+        assert_eq!(
+            u64::try_from(dump.len()).unwrap(),
+            vector["dump_json_len"].as_u64().unwrap()
+        );
+        if let Some(text) = vector["dump_json"].as_str() {
+            assert_eq!(dump, text);
+        }
+    }
+}
+
+#[test]
+fn a_proof_holds_for_its_leaf_and_root_only() {
+    let leaves = leaves();
+    let tree = StandardMerkleTree::new(leaves.clone()).unwrap();
+    let proof = tree.proof(1).unwrap();
+    let (one, two) = (leaves[1].hash(), leaves[2].hash());
+    assert!(verify(&one, &proof, &tree.root()));
+    assert!(!verify(&two, &proof, &tree.root()));
+    assert!(!verify(&one, &proof[1..], &tree.root()));
+    assert!(!verify(&one, &proof, &B256::ZERO));
+    for place in 0..proof.len() {
+        let mut altered = proof.clone();
+        altered[place].0[0] ^= 1;
+        assert!(!verify(&one, &altered, &tree.root()), "{place}");
+    }
+}
+
+#[test]
+fn every_value_is_hashed() {
+    let base = leaves()[0].clone();
+    let other = B256::repeat_byte(9);
+    let changed = [
+        Leaf {
+            tee_id: other,
+            ..base.clone()
+        },
+        Leaf {
+            input_hash: other,
+            ..base.clone()
+        },
+        Leaf {
+            output_hash: other,
+            ..base.clone()
+        },
+        Leaf {
+            signature: Bytes::new(),
+            ..base.clone()
+        },
+        Leaf {
+            timestamp: U256::ZERO,
+            ..base.clone()
+        },
+    ];
+    for leaf in changed {
+        assert_ne!(leaf.hash(), base.hash(), "{leaf:?}");
+    }
+}
+
+#[test]
+fn there_is_no_empty_tree_and_no_proof_beyond_the_leaves() {
+    assert_eq!(StandardMerkleTree::new(Vec::new()), None);
+    let tree = StandardMerkleTree::new(leaves()).unwrap();
+    assert_eq!(tree.proof(5), None);
+}

@@ -256,6 +256,3 @@ fn covers(value: &Value, echo: &Value) -> bool {
         (value, echo) => value == echo,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -175,6 +175,3 @@ impl<'de> Deserialize<'de> for PaymentPayload {
         Self::from_raw(raw).map_err(serde::de::Error::custom)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -225,6 +225,3 @@ impl Supported {
         super::offer::address(extra.get("facilitatorAddress")?.as_str()?)
     }
 }
-
-#[cfg(test)]
-mod tests;
