@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use seamline_core::{B256, SourceClass, Timestamp, keccak256};
+use seamline_core::canonical::pcr_hash;
+use seamline_core::{B256, SourceClass, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use crate::chain::{self, Leaf, Marks};
@@ -61,7 +62,7 @@ pub fn verify(
     // 10. The nonce.
     check_nonce(&policy.nonce, document.nonce())?;
     // 11. The measurement: all three registers, never a subset.
-    let pcr_hash = keccak256([pcr0.as_slice(), pcr1, pcr2].concat());
+    let pcr_hash = pcr_hash(pcr0, pcr1, pcr2);
     check_measurement(policy, &pcr_hash)?;
     // 12. The keys that the enclave binds.
     let binding = match policy.binding {

@@ -363,3 +363,23 @@ pub(super) fn head(major: u8, argument: u64) -> Vec<u8> {
         _ => [&[major | 27], wide.as_slice()].concat(),
     }
 }
+
+/// A key whose modulus has `size` bytes. Nobody has its private half: making one is slow.
+pub(super) fn spki_of_size(size: usize) -> Vec<u8> {
+    let tlv = |tag: u8, value: &[u8]| {
+        let length = u16::try_from(value.len()).expect("small").to_be_bytes();
+        let head = match length {
+            [0, low] if low >= 0x80 => vec![tag, 0x81, low],
+            [high, low] => vec![tag, 0x82, high, low],
+        };
+        [head, value.to_vec()].concat()
+    };
+    let modulus = tlv(2, &[&[0], vec![0xc5; size].as_slice()].concat());
+    let key = tlv(
+        0x30,
+        &[modulus.as_slice(), b"\x02\x03\x01\x00\x01"].concat(),
+    );
+    let bits = tlv(3, &[[0].as_slice(), &key].concat());
+    let algorithm = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+    tlv(0x30, &[algorithm.as_slice(), &bits].concat())
+}

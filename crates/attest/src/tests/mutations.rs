@@ -108,7 +108,6 @@ fn step_4_4_order_authority_and_usage() {
         let order = [&certs[0], &certs[2], &certs[1], &certs[3]].map(Vec::as_slice);
         draft.set("cabundle", array(&order));
     });
-    // The zonal authority may have one authority below it; in this order it has two.
     refused(&permuted, Check::Chain(ChainFault::Order));
     let shortened = with(|draft| draft.set_bundle(3));
     refused(&shortened, Check::Chain(ChainFault::Order));

@@ -1,11 +1,8 @@
 //! The on-chain verifier's arguments, limits and ages.
 
-use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
 use seamline_core::{B256, Timestamp, sha256};
 
-use super::builder::{Draft, TLS_CERT, bytes, uint, user_data};
+use super::builder::{Draft, TLS_CERT, bytes, spki_of_size, uint, user_data};
 use crate::TrustRoots;
 use crate::precompile::{verify_attestation, verify_rsa_pss};
 
@@ -65,13 +62,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn draft(change: impl FnOnce(&mut Draft)) -> (Draft, Call) {
-    let key = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
-    let signing_key = key
-        .public_key()
-        .as_der()
-        .expect("a public key")
-        .as_ref()
-        .to_vec();
+    let signing_key = spki_of_size(256);
     let mut draft = Draft::dev();
     draft.set(
         "user_data",
