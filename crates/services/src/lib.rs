@@ -1,1 +1,6 @@
 //! The services of the network: the x402 facilitator.
+//!
+//! A service is a state that is started from a configuration, and a router over it that is
+//! tested without a socket; `seamline_net::serve` puts it on one.
+
+pub mod facilitator;

@@ -1,0 +1,73 @@
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use seamline_evm::Malformed;
+use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
+use seamline_net::limits::FACILITATOR_BODY_BYTES;
+use seamline_net::{Problem, Shape};
+use serde_json::{Value, json};
+
+use super::{Error, Facilitator};
+
+/// The endpoints of a facilitator. There is no authentication: bind it where only its own
+/// resource servers can reach it.
+///
+/// Verdicts and outcomes come with status 200, good or bad. Other statuses: 400 for a body that is
+/// no request, 413 for one above 64 KiB, 503 where the store failed.
+pub fn router(facilitator: Facilitator) -> Router {
+    Router::new()
+        .route("/verify", post(verify))
+        .route("/settle", post(settle))
+        .route("/supported", get(supported))
+        .route("/health", get(health))
+        .layer(DefaultBodyLimit::max(FACILITATOR_BODY_BYTES))
+        .with_state(facilitator)
+}
+
+async fn verify(
+    State(facilitator): State<Facilitator>,
+    body: Bytes,
+) -> Result<Json<VerifyResponse>, Response> {
+    let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
+    Ok(Json(facilitator.verify_payment(&request).await))
+}
+
+async fn settle(
+    State(facilitator): State<Facilitator>,
+    body: Bytes,
+) -> Result<Json<SettleResponse>, Response> {
+    let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
+    let response = facilitator.settle_payment(&request).await;
+    response.map(Json).map_err(|error| failed(&error))
+}
+
+async fn supported(State(facilitator): State<Facilitator>) -> Json<Supported> {
+    Json(facilitator.supported_kinds())
+}
+
+async fn health(State(facilitator): State<Facilitator>) -> Json<Value> {
+    let supported = facilitator.supported_kinds();
+    Json(json!({
+        "status": "ok",
+        "supportedKinds": supported.kinds,
+        "extensions": supported.extensions,
+        "signers": supported.signers,
+        "openSettlements": facilitator.0.flights.len(),
+    }))
+}
+
+fn malformed(malformed: Malformed) -> Response {
+    let text = malformed.to_string();
+    let status = http::StatusCode::BAD_REQUEST;
+    Problem::new(status, "invalid_request", text).into_response_as(Shape::OpenGradient)
+}
+
+fn failed(error: &Error) -> Response {
+    let status = http::StatusCode::SERVICE_UNAVAILABLE;
+    let text = "the facilitator cannot remember settlements and settles nothing";
+    Problem::new(status, "store_failed", text)
+        .with_internal(seamline_core::chain(error))
+        .into_response_as(Shape::OpenGradient)
+}
