@@ -18,6 +18,19 @@ pub enum Unit {
     Bytes,
 }
 
+impl Unit {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Ppm => "ppm",
+            Self::Millis => "ms",
+            Self::Micros => "us",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
 /// On which side of a threshold a value hesitates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {

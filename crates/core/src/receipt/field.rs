@@ -57,7 +57,6 @@ impl PartialEq<&str> for Word {
 
 /// The value of one field, for views that print events without knowing each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Value {
     /// Absent.
     Null,

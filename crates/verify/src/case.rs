@@ -1,0 +1,175 @@
+//! One receipt under examination: what was decoded, what is trusted, what was found.
+
+use std::fmt::Display;
+
+use seamline_core::decision::{Catalogue, Decision, RoutePolicy};
+use seamline_core::receipt::{
+    Bundle, CatalogueRead, Core, Decided, EventBody, EventKind, Opened, Slot, events_of,
+};
+use seamline_core::{B256, SourceClass, Timestamp};
+use seamline_evm::policy::SpendPolicy;
+
+use crate::claim::{Claim, Finding, Outcome};
+use crate::trust::Trust;
+
+pub(crate) struct Case<'a> {
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) trust: &'a Trust,
+    pub(crate) now: Timestamp,
+    pub(crate) slots: Vec<Slot<'a>>,
+    pub(crate) opened: Option<&'a Opened>,
+    pub(crate) route: Option<RoutePolicy>,
+    pub(crate) spend: Option<SpendPolicy>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn new(bundle: &'a Bundle, trust: &'a Trust, now: Timestamp) -> Self {
+        let slots = bundle.slots();
+        let opened = slots.first().and_then(|slot| slot.event()?.get::<Opened>());
+        Self {
+            bundle,
+            trust,
+            now,
+            route: opened.and_then(|it| RoutePolicy::decode(&it.route_policy).ok()),
+            spend: opened.and_then(|it| SpendPolicy::decode(&it.spend_policy).ok()),
+            slots,
+            opened,
+            findings: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn core(&self) -> &'a Core {
+        self.bundle.core()
+    }
+
+    /// The shown events of one kind.
+    pub(crate) fn events<T: EventBody + 'a>(&self) -> Vec<(usize, u64, &'a T)> {
+        events_of(&self.slots).collect()
+    }
+
+    /// The last shown event of one kind before `index`.
+    pub(crate) fn last_before<T: EventBody + 'a>(&self, index: usize) -> Option<(usize, &'a T)> {
+        let before = self.slots.get(..index)?;
+        let last = events_of(before).next_back();
+        last.map(|(index, _, event)| (index, event))
+    }
+
+    /// Whether an event of this kind happened, shown or hidden.
+    pub(crate) fn happened(&self, kind: EventKind) -> bool {
+        self.core().kinds.contains(&kind)
+    }
+
+    /// Whether an event of this kind is hidden.
+    pub(crate) fn hides(&self, kind: EventKind) -> bool {
+        let hidden = |slot: &Slot<'_>| !slot.is_shown() && slot.kind() == kind;
+        self.slots.iter().any(hidden)
+    }
+
+    /// The recorder's wall clock at `dt_us` after the open event.
+    pub(crate) fn wall(&self, dt_us: u64) -> Option<Timestamp> {
+        let opened = self.opened?.wall_ms;
+        Some(Timestamp::from_millis(opened.saturating_add(dt_us / 1_000)))
+    }
+
+    /// The catalogue that was last read before `index`.
+    pub(crate) fn catalogue_before(&self, index: usize) -> Option<Catalogue> {
+        let (_, read) = self.last_before::<CatalogueRead>(index)?;
+        Catalogue::decode(&read.candidates).ok()
+    }
+
+    /// The decision that was last taken before `index`.
+    pub(crate) fn decision_before(&self, index: usize) -> Option<(usize, Decision)> {
+        let (at, decided) = self.last_before::<Decided>(index)?;
+        Some((at, Decision::decode(&decided.decision).ok()?))
+    }
+
+    pub(crate) fn blob(&self, hash: &B256) -> Option<&'a [u8]> {
+        self.bundle.evidence(hash)
+    }
+
+    // Reporting
+
+    pub(crate) fn pass(&mut self, claim: Claim, source: SourceClass, at: impl Into<At>) {
+        self.add(claim, source, Outcome::Pass, at, "");
+    }
+
+    pub(crate) fn fail(&mut self, claim: Claim, at: impl Into<At>, detail: impl Display) {
+        self.add(claim, SourceClass::Failed, Outcome::Fail, at, detail);
+    }
+
+    /// Reports a claim that could not be checked.
+    pub(crate) fn open(
+        &mut self,
+        claim: Claim,
+        outcome: Outcome,
+        at: impl Into<At>,
+        detail: impl Display,
+    ) {
+        self.add(claim, SourceClass::NotChecked, outcome, at, detail);
+    }
+
+    /// Reports a claim that was computed again, and says what is wrong if it is.
+    pub(crate) fn recomputed(
+        &mut self,
+        claim: Claim,
+        at: impl Into<At>,
+        wrong: Option<impl Display>,
+    ) {
+        match wrong {
+            None => self.pass(claim, SourceClass::Recomputed, at),
+            Some(detail) => self.fail(claim, at, detail),
+        }
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        claim: Claim,
+        source: SourceClass,
+        outcome: Outcome,
+        at: impl Into<At>,
+        detail: impl Display,
+    ) {
+        let At(event) = at.into();
+        self.findings.push(Finding {
+            claim,
+            source,
+            outcome,
+            event,
+            detail: printable(&detail.to_string()),
+        });
+    }
+}
+
+/// The event that a finding is about: an index, or `()` for none.
+pub(crate) struct At(Option<u32>);
+
+impl From<()> for At {
+    fn from((): ()) -> Self {
+        Self(None)
+    }
+}
+
+impl From<usize> for At {
+    fn from(index: usize) -> Self {
+        Self(u32::try_from(index).ok())
+    }
+}
+
+/// Text of others in printable ASCII, cut to a line: control characters, escapes of terminals and
+/// look-alike letters stay out of every output.
+pub(crate) fn printable(text: &str) -> String {
+    const MAX: usize = 200;
+    let mut out = String::with_capacity(text.len().min(MAX));
+    for c in text.chars() {
+        if out.len() >= MAX {
+            out.push_str("...");
+            break;
+        }
+        match c {
+            ' '..='~' => out.push(c),
+            _ => out.extend(c.escape_default()),
+        }
+    }
+    out
+}

@@ -1,0 +1,97 @@
+//! The ordered checks. The list below is the list of `spec/receipt.md`, section "Checks".
+
+mod attribution;
+mod evidence;
+mod integrity;
+mod payment;
+mod replay;
+mod response;
+mod unproven;
+
+use seamline_core::receipt::{Bundle, Error};
+use seamline_core::{SourceClass, Timestamp};
+
+use crate::case::{Case, printable};
+use crate::claim::{Claim, Finding, Outcome};
+use crate::trust::Trust;
+use crate::verdict::Verdict;
+
+pub(crate) fn run(bytes: &[u8], trust: &Trust, now: Timestamp) -> Verdict {
+    // 1-3. Size, magic, version, strict decoding, one encoding, ranges and orders.
+    let bundle = match Bundle::decode(bytes) {
+        Ok(bundle) => bundle,
+        Err(error) => return unreadable(&error, trust),
+    };
+    let mut case = Case::new(&bundle, trust, now);
+    for claim in [
+        Claim::FormatSize,
+        Claim::FormatVersion,
+        Claim::FormatEncoding,
+    ] {
+        case.pass(claim, SourceClass::Recomputed, ());
+    }
+    // 4-6. Event tree, kinds, order, evidence table, signature.
+    integrity::check(&mut case);
+    // 7-10. Whose key, which call, opened how, bound to what.
+    attribution::check(&mut case);
+    // 11-13. Offer, authorization, settlement.
+    payment::check(&mut case);
+    // 14. Evidence.
+    evidence::check(&mut case);
+    // 15-16. The enclave's signature over request and answer.
+    response::check(&mut case);
+    // 17-21. Catalogue, decisions, summary, hesitations.
+    replay::check(&mut case);
+    // 27. The verdict.
+    conclude(case)
+}
+
+fn conclude(case: Case<'_>) -> Verdict {
+    let not_proven = unproven::sentences(&case);
+    let dev = case.core().summary.dev
+        || case
+            .findings
+            .iter()
+            .any(|finding| finding.source == SourceClass::Dev);
+    let others = [
+        Claim::EvidenceVerified,
+        Claim::AuthorizationSigner,
+        Claim::ResponseSignature,
+    ];
+    let legs = case
+        .findings
+        .iter()
+        .any(|finding| others.contains(&finding.claim));
+    let receipt_hash = case.bundle.receipt_hash();
+    let verdict = Verdict::conclude(case.findings, true, case.trust.required, legs);
+    Verdict {
+        dev,
+        not_proven,
+        receipt_hash: Some(receipt_hash),
+        ..verdict
+    }
+}
+
+fn unreadable(error: &Error, trust: &Trust) -> Verdict {
+    let is = |claim, is: bool| is.then_some(claim);
+    let unknown = matches!(error, Error::UnsupportedVersion { .. });
+    let envelope = matches!(error, Error::UnprotectedHeader | Error::ProtectedHeader);
+    let claim = is(Claim::FormatSize, matches!(error, Error::TooLarge { .. }))
+        .or_else(|| is(Claim::FormatVersion, unknown || *error == Error::BadMagic))
+        .or_else(|| is(Claim::FormatEnvelope, envelope))
+        .unwrap_or(Claim::FormatEncoding);
+    // A version that this build does not know may be perfectly fine.
+    let (source, outcome) = if unknown {
+        (SourceClass::NotChecked, Outcome::Absent)
+    } else {
+        (SourceClass::Failed, Outcome::Fail)
+    };
+    let finding = Finding {
+        claim,
+        source,
+        outcome,
+        event: None,
+        detail: printable(&seamline_core::chain(error)),
+    };
+    Verdict::conclude(vec![finding], false, trust.required, false)
+}

@@ -1,0 +1,403 @@
+//! Checks 11 to 13: offer, authorization, settlement.
+
+use seamline_core::receipt::{
+    Admitted, Authorized, Closed, EventKind, Offered, SettleReplied, SettlementSeen,
+    SettlementState as State,
+};
+use seamline_core::{Amount, B256, Charged, SourceClass, binding};
+use seamline_evm::bindings::UPTO_PROXY;
+use seamline_evm::upto::Permit;
+use seamline_evm::x402::{Offer, OfferTerms, PaymentPayload, PaymentRequired, SettleResponse};
+
+use crate::case::Case;
+use crate::claim::{Claim, Outcome};
+
+/// How far the deadline may lie beyond the allowed lifetime: the payer's clock is read before the
+/// event is written, and both are cut to seconds.
+const LIFETIME_SLACK_S: u64 = 5;
+
+/// Why a payment cannot be followed from offer to authorization.
+enum Broken {
+    /// It is not in the file.
+    Absent(&'static str),
+    /// An event is hidden.
+    Hidden(&'static str),
+    /// It is wrong.
+    Wrong(String),
+}
+
+pub(super) fn check(case: &mut Case<'_>) {
+    // 11. Offers.
+    for (index, _, admitted) in case.events::<Admitted>() {
+        match offer_of(case, admitted) {
+            Ok(_) => case.pass(Claim::OfferTerms, SourceClass::Asserted, index),
+            Err(broken) => report(case, Claim::OfferTerms, index, broken),
+        }
+        match pay_to(case, index, admitted) {
+            Ok(()) => case.pass(Claim::OfferPayTo, SourceClass::Recomputed, index),
+            Err(broken) => report(case, Claim::OfferPayTo, index, broken),
+        }
+    }
+    // 12. Authorizations.
+    for (index, dt_us, authorized) in case.events::<Authorized>() {
+        authorization(case, index, dt_us, authorized);
+    }
+    if case.hides(EventKind::Authorized) || case.hides(EventKind::Admitted) {
+        let detail = "a payment event is hidden";
+        for claim in [Claim::AuthorizationNonce, Claim::AuthorizationSigner] {
+            case.open(claim, Outcome::Redacted, (), detail);
+        }
+    }
+    // 13. Settlement.
+    settlement(case);
+}
+
+/// The raw offer that an admission names, among those that the node made.
+fn offer_of(case: &Case<'_>, admitted: &Admitted) -> Result<Offer, Broken> {
+    let offered = offered(case, admitted)?;
+    let raw = case.blob(&offered.offer);
+    let raw = raw.ok_or(Broken::Absent("the offer is withheld"))?;
+    let required = PaymentRequired::parse(raw)
+        .map_err(|error| Broken::Wrong(format!("the offer cannot be read: {error}")))?;
+    let same = |terms: &OfferTerms| {
+        terms.amount() == Some(admitted.amount)
+            && terms.asset_address() == Some(admitted.asset)
+            && terms.pay_to_address() == Some(admitted.pay_to)
+            && admitted.network == terms.network.as_str()
+            && admitted.scheme == terms.scheme.as_str()
+            && terms.max_timeout_seconds == admitted.max_timeout_s
+    };
+    let mut offers = required.offers.into_iter();
+    let found = offers.find(|offer| same(offer.terms()));
+    found.ok_or_else(|| Broken::Wrong("the node made no offer with these terms".to_owned()))
+}
+
+fn offered<'a>(case: &Case<'a>, admitted: &Admitted) -> Result<&'a Offered, Broken> {
+    let index = usize::try_from(admitted.offer_event).unwrap_or(usize::MAX);
+    let slot = case.slots.get(index);
+    let event = slot.and_then(|slot| slot.event());
+    let event = event.ok_or(Broken::Hidden("the offer event is hidden"))?;
+    let wrong = || Broken::Wrong("it names an event that is no offer".to_owned());
+    event.get::<Offered>().ok_or_else(wrong)
+}
+
+fn pay_to(case: &Case<'_>, index: usize, admitted: &Admitted) -> Result<(), Broken> {
+    let offered = offered(case, admitted)?;
+    let catalogue = case.catalogue_before(index);
+    let catalogue = catalogue.ok_or(Broken::Hidden("the candidates are hidden"))?;
+    let mut candidates = catalogue.candidates().iter();
+    let node = candidates.find(|it| it.node == offered.node);
+    let node = node.ok_or_else(|| Broken::Wrong("the node is no candidate".to_owned()))?;
+    if node.pay_to == admitted.pay_to {
+        return Ok(());
+    }
+    let (offered, registered) = (admitted.pay_to, node.pay_to);
+    Err(Broken::Wrong(format!(
+        "it pays {offered}, registered is {registered}"
+    )))
+}
+
+fn authorization(case: &mut Case<'_>, index: usize, dt_us: u64, event: &Authorized) {
+    // Nonce: leg 0 of the call's one binding value, or a further leg.
+    let nonce = binding::leg_nonce(&case.core().h_bind, event.leg);
+    let wrong = (nonce != event.auth_nonce).then_some("the nonce is not that of the call");
+    case.recomputed(Claim::AuthorizationNonce, index, wrong);
+    let (payload, permit) = match permit_of(case, event) {
+        Ok(parsed) => parsed,
+        Err(broken) => return report(case, Claim::AuthorizationSigner, index, broken),
+    };
+    let Some((_, admitted)) = case.last_before::<Admitted>(index) else {
+        let broken = if case.hides(EventKind::Admitted) {
+            Broken::Hidden("the admission is hidden")
+        } else {
+            Broken::Wrong("no offer was admitted before".to_owned())
+        };
+        return report(case, Claim::AuthorizationTerms, index, broken);
+    };
+    match signer(&payload, &permit, event) {
+        Ok(()) => case.pass(Claim::AuthorizationSigner, SourceClass::Recomputed, index),
+        Err(detail) => case.fail(Claim::AuthorizationSigner, index, detail),
+    }
+    let wrong = terms(case, &payload, &permit, event, admitted).err();
+    case.recomputed(Claim::AuthorizationTerms, index, wrong);
+    let wrong = caps(case, &payload, &permit, event, admitted).err();
+    case.recomputed(Claim::AuthorizationCap, index, wrong);
+    let wrong = lifetime(case, dt_us, &permit, event, admitted).err();
+    case.recomputed(Claim::AuthorizationLifetime, index, wrong);
+}
+
+fn permit_of(case: &Case<'_>, event: &Authorized) -> Result<(PaymentPayload, Permit), Broken> {
+    let raw = case.blob(&event.authorization);
+    let raw = raw.ok_or(Broken::Absent("the authorization is withheld"))?;
+    let payload = PaymentPayload::parse(raw)
+        .map_err(|error| Broken::Wrong(format!("it cannot be read: {error}")))?;
+    let permit = Permit::of(&payload)
+        .map_err(|error| Broken::Wrong(format!("it is no `upto` authorization: {error}")))?;
+    Ok((payload, permit))
+}
+
+/// The signature recovers to the payer over the digest of what is authorized.
+fn signer(payload: &PaymentPayload, permit: &Permit, event: &Authorized) -> Result<(), String> {
+    let network = payload.accepted().terms().chain_id();
+    let chain_id = network.ok_or("its network is no chain that can be paid on")?;
+    if permit.digest(chain_id) != event.digest {
+        return Err("the digest comes out otherwise".to_owned());
+    }
+    let signer = permit.recover(chain_id);
+    let signer = signer.map_err(|_| "the signature recovers to nobody".to_owned())?;
+    if signer == event.payer && permit.from == event.payer {
+        return Ok(());
+    }
+    let payer = event.payer;
+    Err(format!("it was signed by {signer}, the payer is {payer}"))
+}
+
+/// Raw authorization, event, admission and offer say the same.
+fn terms(
+    case: &Case<'_>,
+    payload: &PaymentPayload,
+    permit: &Permit,
+    event: &Authorized,
+    admitted: &Admitted,
+) -> Result<(), String> {
+    let signed = &permit.authorization;
+    let echoed = match offer_of(case, admitted) {
+        Ok(offer) => offer.terms().mismatch(payload.accepted().terms()),
+        // Reported with the offer.
+        Err(_) => None,
+    };
+    let amount = Amount::try_from(signed.amount).ok();
+    let checks = [
+        ("nonce", permit.auth_nonce() == event.auth_nonce),
+        ("amount", amount == Some(event.amount)),
+        ("offer's amount", event.amount == admitted.amount),
+        ("recipient", signed.to == admitted.pay_to),
+        ("token", signed.token == admitted.asset),
+        ("spender", signed.spender == UPTO_PROXY),
+        (
+            "deadline",
+            u64::try_from(signed.deadline) == Ok(event.deadline_s),
+        ),
+        (
+            "network",
+            admitted.network == payload.accepted().terms().network.as_str(),
+        ),
+        ("accepted offer", echoed.is_none()),
+    ];
+    let differing = checks.into_iter().find(|(_, same)| !same);
+    differing.map_or(Ok(()), |(what, _)| Err(format!("the {what} differs")))
+}
+
+/// Check 20 for money: what the policies allow.
+fn caps(
+    case: &Case<'_>,
+    payload: &PaymentPayload,
+    permit: &Permit,
+    event: &Authorized,
+    admitted: &Admitted,
+) -> Result<(), String> {
+    let amount = event.amount;
+    if let Some(route) = &case.route {
+        let cap = route.cap;
+        if amount > cap {
+            return Err(format!("{amount} is above the route policy's cap of {cap}"));
+        }
+    }
+    let Some(spend) = &case.spend else {
+        return Ok(()); // reported with the policy hash
+    };
+    if amount > spend.per_call {
+        let cap = spend.per_call;
+        return Err(format!("{amount} is above the cap per call of {cap}"));
+    }
+    let network = admitted.network.as_str();
+    if !spend.networks.iter().any(|allowed| allowed == network) {
+        return Err("the network is not allowed".to_owned());
+    }
+    if !spend.assets.contains(&admitted.asset) {
+        return Err("the token is not allowed".to_owned());
+    }
+    let facilitator = permit.authorization.facilitator;
+    let allowed = spend.facilitators.as_ref();
+    let trusted = &case.trust.facilitators;
+    if allowed.is_some_and(|allowed| !allowed.contains(&facilitator))
+        || (!trusted.is_empty() && !trusted.contains(&facilitator))
+    {
+        return Err(format!("the facilitator {facilitator} is not allowed"));
+    }
+    let chain = payload.accepted().terms().chain_id();
+    match &case.trust.network {
+        Some(network) if chain != Some(network.chain_id) => {
+            Err("it pays on another chain than yours".to_owned())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn lifetime(
+    case: &Case<'_>,
+    dt_us: u64,
+    permit: &Permit,
+    event: &Authorized,
+    admitted: &Admitted,
+) -> Result<(), String> {
+    let now_s = match case.wall(dt_us) {
+        Some(now) => now.as_secs(),
+        None => return Ok(()), // reported with the open event
+    };
+    let after = u64::try_from(permit.authorization.valid_after).unwrap_or(u64::MAX);
+    if after > now_s.saturating_add(LIFETIME_SLACK_S) || event.deadline_s < now_s {
+        return Err("it was not valid when it was signed".to_owned());
+    }
+    let spend = case.spend.as_ref();
+    let allowed = spend.map_or(u64::MAX, |spend| spend.max_lifetime_s);
+    let allowed = allowed.min(admitted.max_timeout_s);
+    let lifetime = event.deadline_s.saturating_sub(now_s);
+    if lifetime > allowed.saturating_add(LIFETIME_SLACK_S) {
+        return Err(format!("it lives {lifetime} s, allowed are {allowed} s"));
+    }
+    Ok(())
+}
+
+fn settlement(case: &mut Case<'_>) {
+    for (index, _, replied) in case.events::<SettleReplied>() {
+        let reply = case
+            .blob(&replied.settle_response)
+            .map(SettleResponse::parse);
+        match reply {
+            None => {
+                let broken = Broken::Absent("the reply is withheld");
+                report(case, Claim::SettlementReply, index, broken);
+            }
+            Some(Err(error)) => case.fail(Claim::SettlementReply, index, error),
+            Some(Ok(reply)) if same_reply(&reply, replied) => {
+                case.pass(Claim::SettlementReply, SourceClass::Asserted, index);
+            }
+            Some(Ok(_)) => {
+                case.fail(Claim::SettlementReply, index, "its reading is another");
+            }
+        }
+    }
+    if case.hides(EventKind::SettlementSeen) || case.hides(EventKind::Authorized) {
+        let detail = "a settlement event is hidden";
+        for claim in [
+            Claim::SettlementStates,
+            Claim::SettlementAmount,
+            Claim::SettlementFinal,
+        ] {
+            case.open(claim, Outcome::Redacted, (), detail);
+        }
+        return;
+    }
+    if !case.happened(EventKind::Authorized) && !case.happened(EventKind::SettlementSeen) {
+        return;
+    }
+    case.recomputed(Claim::SettlementStates, (), states(case).err());
+    case.recomputed(Claim::SettlementAmount, (), amounts(case).err());
+    let last = case.events::<SettlementSeen>().pop();
+    let state = last.map_or(State::Authorized, |(_, _, seen)| seen.state);
+    if state.is_final() {
+        case.pass(Claim::SettlementFinal, SourceClass::Asserted, ());
+    } else {
+        let detail = format!("the settlement is {}", state.as_str());
+        case.open(Claim::SettlementFinal, Outcome::Absent, (), detail);
+    }
+    if let Some((index, _, seen)) = last
+        && seen.state == State::Settled
+    {
+        let block = match seen.block_number {
+            Some(number) => format!("block {number}"),
+            None => "an unrecorded block".to_owned(),
+        };
+        let detail = format!("the recorder read it at {block}; ask the chain");
+        case.open(
+            Claim::SettlementOnChain,
+            Outcome::UncheckedOffline,
+            index,
+            detail,
+        );
+    }
+}
+
+fn same_reply(reply: &SettleResponse, event: &SettleReplied) -> bool {
+    reply.success == event.success
+        && reply.transaction_hash() == event.transaction
+        && reply.settled_amount() == event.amount
+}
+
+/// Legal sequences of states, and their agreement with authorizations and the close event.
+fn states(case: &Case<'_>) -> Result<(), String> {
+    let mut state = State::None;
+    let mut transaction: Option<B256> = None;
+    for (index, slot) in case.slots.iter().enumerate() {
+        let Some(event) = slot.event() else { continue };
+        // After a final state only a further leg authorizes again.
+        if event.get::<Authorized>().is_some() {
+            state = State::Authorized;
+            transaction = None;
+        }
+        let Some(seen) = event.get::<SettlementSeen>() else {
+            continue;
+        };
+        let moved = (state, seen.state);
+        let legal = match state {
+            State::None => seen.state == State::None,
+            State::Authorized | State::Submitted | State::Unknown => seen.state != State::None,
+            State::Settled | State::NotSettled | State::Superseded => seen.state == state,
+        };
+        if !legal {
+            let (from, to) = (moved.0.as_str(), moved.1.as_str());
+            return Err(format!("event {index} goes from {from} to {to}"));
+        }
+        if seen.state == State::Settled {
+            if transaction.is_some_and(|known| Some(known) != seen.transaction) {
+                return Err(format!("event {index} names another transaction"));
+            }
+            transaction = seen.transaction;
+        }
+        state = seen.state;
+    }
+    let closed = case.events::<Closed>().pop();
+    let charged = closed.map(|(_, _, closed)| closed.charged);
+    let legal = match (state, charged) {
+        (_, None) => true,
+        (State::Settled, Some(charged)) => charged == Charged::Yes,
+        (State::None | State::NotSettled, Some(charged)) => charged == Charged::No,
+        // The nonce went to another node of the same call.
+        (State::Superseded, Some(charged)) => charged != Charged::No,
+        (State::Authorized, Some(charged)) => charged != Charged::Yes,
+        (State::Submitted | State::Unknown, Some(charged)) => charged == Charged::Unknown,
+    };
+    if legal {
+        return Ok(());
+    }
+    let (state, charged) = (state.as_str(), charged.map_or("nothing", Charged::as_str));
+    Err(format!("the state is {state}, charged says {charged}"))
+}
+
+/// What was settled against what was authorized, in sum over the legs.
+fn amounts(case: &Case<'_>) -> Result<(), String> {
+    let authorized = case.events::<Authorized>();
+    let most = authorized.iter().map(|(_, _, event)| event.amount).max();
+    let most = most.unwrap_or(Amount::ZERO);
+    for (_, _, seen) in case.events::<SettlementSeen>() {
+        if seen.state != State::Settled {
+            continue;
+        }
+        let Some(amount) = seen.amount else {
+            return Err("a settlement without an amount".to_owned());
+        };
+        if amount > most {
+            return Err(format!("{amount} was settled, {most} was authorized"));
+        }
+    }
+    Ok(())
+}
+
+fn report(case: &mut Case<'_>, claim: Claim, index: usize, broken: Broken) {
+    match broken {
+        Broken::Absent(detail) => case.open(claim, Outcome::Absent, index, detail),
+        Broken::Hidden(detail) => case.open(claim, Outcome::Redacted, index, detail),
+        Broken::Wrong(detail) => case.fail(claim, index, detail),
+    }
+}

@@ -1,0 +1,74 @@
+//! What a receipt does not prove, in plain sentences.
+
+use seamline_core::SourceClass;
+use seamline_core::receipt::{EventKind, SettlementSeen, SettlementState};
+
+use crate::case::Case;
+use crate::claim::{Claim, Outcome};
+
+pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
+    let mut list = Vec::new();
+    let mut say = |sentence: &str| list.push(sentence.to_owned());
+    let passed = |claim| {
+        let mut findings = case.findings.iter();
+        findings.any(|it| it.claim == claim && it.outcome == Outcome::Pass)
+    };
+    let dev =
+        case.core().summary.dev || case.findings.iter().any(|it| it.source == SourceClass::Dev);
+    if dev {
+        say(
+            "That any hardware was involved: the evidence is software attestation of a \
+             development network, and whoever holds its root key can make more.",
+        );
+    }
+    if !passed(Claim::RecorderTrusted) {
+        say("Whose receipt this is: the signing key is not one that you trust.");
+    }
+    if case.happened(EventKind::SignatureChecked) {
+        say(
+            "Which model or weights answered: the enclave's code is measured, what it calls \
+             upstream is not.",
+        );
+    }
+    if !passed(Claim::RequestContent) {
+        say("What was asked: the receipt holds commitments, not content.");
+    }
+    if !passed(Claim::OutputContent) {
+        say("What was answered: the receipt holds commitments, not content.");
+    }
+    if case.happened(EventKind::Decided) {
+        say(
+            "That the draw was not chosen by the recorder: it was committed before the nodes were \
+             read, but the recorder alone made it.",
+        );
+    }
+    if case.happened(EventKind::CatalogueRead) {
+        say(
+            "That the registry held these nodes, or no others: it is a recorded read; ask the chain.",
+        );
+    }
+    if case.happened(EventKind::Offered) {
+        say("That the node made this offer: offers are not signed.");
+    }
+    let settled = case.events::<SettlementSeen>().into_iter().rev();
+    let mut settled = settled.filter(|(_, _, it)| it.state == SettlementState::Settled);
+    if let Some((_, _, seen)) = settled.next() {
+        match seen.transaction {
+            Some(transaction) => list.push(format!(
+                "That the settlement is on the chain: it is a recorded read; ask the chain for {transaction}."
+            )),
+            None => list.push(
+                "That the settlement is on the chain: the record names no transaction.".to_owned(),
+            ),
+        }
+    }
+    list.push(
+        "That there were no other calls: numbers without gaps and open log entries show omissions, \
+         one receipt does not."
+            .to_owned(),
+    );
+    list.push(
+        "When exactly it happened: times are the recorder's, no third party saw them.".to_owned(),
+    );
+    list
+}
