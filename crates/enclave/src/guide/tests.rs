@@ -95,6 +95,8 @@ fn every_passage_is_short_enough_to_be_an_answer() {
         let name = (&passage.page, &passage.heading);
         assert!((55..=120).contains(&words), "{name:?} has {words} words");
         assert!(!passage.page.is_empty() && !passage.heading.is_empty());
+        // A passage is quoted alone, so it must not lean on its heading.
+        assert!(!passage.text.starts_with("It "), "{name:?}");
     }
     assert!(guide.index.passages().len() >= 40, "pages are missing");
 }
@@ -222,4 +224,28 @@ const GOLDEN: &[(&str, &str)] = &[
     ("does it support python", "What can this version not do?"),
     ("what does an error tell me", "What does an error tell me?"),
     ("What is seamline/guide?", "What is seamline/guide?"),
+    ("how to verify offline", "How do I verify a receipt?"),
+    ("how do I install", "How do I make my first call?"),
+    (
+        "what is a facilitator",
+        "What are a node, an enclave, an offer and a facilitator?",
+    ),
+    ("what is TIE", "Which hesitation codes are there?"),
+    (
+        "how do refunds work",
+        "What if the answer is lost after I paid?",
+    ),
+    (
+        "does seamline store my prompts",
+        "Are prompts stored or logged?",
+    ),
+    (
+        "why was this node chosen",
+        "How does Seamline choose a node?",
+    ),
+    ("what does L3 mean", "What are the levels of a verdict?"),
+    (
+        "how much does it cost",
+        "How do I cap what a call may cost?",
+    ),
 ];

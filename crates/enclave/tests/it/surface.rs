@@ -221,6 +221,37 @@ fn identities_survive_their_bytes_and_nothing_else_does() {
 }
 
 #[test]
+fn the_certificate_is_the_one_that_nitriding_makes() {
+    let now = Timestamp::from_secs(NOW_S);
+    let identity = EnclaveIdentity::generate(now).unwrap();
+    let (rest, cert) = x509_parser::parse_x509_certificate(identity.tls_certificate()).unwrap();
+    assert!(rest.is_empty());
+    assert_eq!(cert.subject().to_string(), "O=localhost");
+    assert_eq!(cert.issuer(), cert.subject());
+    let names = &cert
+        .subject_alternative_name()
+        .unwrap()
+        .unwrap()
+        .value
+        .general_names;
+    assert_eq!(
+        names,
+        &[x509_parser::prelude::GeneralName::DNSName("localhost")]
+    );
+    assert!(!cert.is_ca());
+    let usage = cert.extended_key_usage().unwrap().unwrap().value;
+    assert!(usage.server_auth && !usage.client_auth && !usage.any);
+    let validity = cert.validity();
+    let start = i64::try_from(NOW_S).unwrap();
+    assert_eq!(validity.not_before.timestamp(), start);
+    assert_eq!(validity.not_after.timestamp() - start, 356 * 24 * 60 * 60);
+    let key = cert.public_key().parsed().unwrap();
+    assert!(
+        matches!(key, x509_parser::public_key::PublicKey::EC(point) if point.key_size() == 256)
+    );
+}
+
+#[test]
 fn contradictory_configurations_are_refused() {
     let open = |edit: fn(&mut seamline_enclave::EnclaveConfig)| {
         let mut config = config();
