@@ -39,7 +39,7 @@ pub struct Payment {
 /// How often the same authorization is presented again after a lost reply.
 pub const MAX_RESENDS: u8 = 2;
 /// How often the chain is asked before the call reports `unknown`: with the waits between, about
-/// ten seconds, five blocks of Base.
+/// seven seconds, three blocks of Base.
 pub const MAX_ASKS: u32 = 8;
 
 impl Payment {
@@ -81,9 +81,9 @@ impl Payment {
     pub fn on_event(&mut self, event: Event, now: Timestamp) -> Result<Vec<Action>, Misuse> {
         if self.is_final() {
             return match event {
-                Event::Signed(_) => Err(Misuse::Concluded),
+                // A `Send` that was still waiting must not happen any more.
+                Event::Signed(_) | Event::Sent => Err(Misuse::Concluded),
                 Event::AuthorizationStored
-                | Event::Sent
                 | Event::GivenUp
                 | Event::ReplyOk(_)
                 | Event::ReplyLost
@@ -98,11 +98,11 @@ impl Payment {
             Event::AuthorizationStored => self.stored(),
             Event::Sent => self.sent(),
             Event::GivenUp => self.given_up(),
-            Event::ReplyOk(reply) => self.reply_ok(&reply),
+            Event::ReplyOk(reply) => self.reply_ok(&reply, now),
             Event::ReplyLost => self.reply_lost(),
             Event::ReplyRefused(reason) => self.refused(reason),
             Event::ChainSays(facts) => self.chain_says(&facts, now),
-            Event::ChainSilent => Ok(self.wait_or_conclude(now)),
+            Event::ChainSilent => Ok(self.silent(now)),
             Event::Woken => Ok(self.ask()),
         }
     }
@@ -209,7 +209,7 @@ impl Payment {
         Ok(vec![Action::Conclude])
     }
 
-    fn reply_ok(&mut self, reply: &SettleResponse) -> Result<Vec<Action>, Misuse> {
+    fn reply_ok(&mut self, reply: &SettleResponse, now: Timestamp) -> Result<Vec<Action>, Misuse> {
         if !reply.success {
             let reason = reply.error_reason.clone();
             return self.refused(reason.unwrap_or(Reason::UnexpectedSettleError));
@@ -219,6 +219,12 @@ impl Payment {
         self.state = State::Submitted {
             transaction: reply.transaction_hash(),
         };
+        if reply.transaction.is_empty() {
+            // Nothing was due, says the node: the chain can confirm it only after the deadline,
+            // so the call need not wait for it.
+            self.asked = MAX_ASKS.saturating_sub(1);
+            return Ok(self.wait_or_conclude(now));
+        }
         self.asked = 0;
         Ok(self.ask())
     }
@@ -273,6 +279,13 @@ impl Payment {
             | State::NotSettled(_)
             | State::Abandoned => Ok(Vec::new()),
         }
+    }
+
+    fn silent(&mut self, now: Timestamp) -> Vec<Action> {
+        if self.ask().is_empty() {
+            return Vec::new();
+        }
+        self.wait_or_conclude(now)
     }
 
     fn ask(&self) -> Vec<Action> {

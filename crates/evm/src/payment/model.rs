@@ -60,7 +60,7 @@ pub enum Event {
     /// The journal holds it durably.
     AuthorizationStored,
     /// It is about to leave: given before the first byte is written, because a half-sent request
-    /// is a sent one.
+    /// is a sent one. Where this is refused, nothing may be sent.
     Sent,
     /// The call ends before anything was sent.
     GivenUp,
@@ -84,9 +84,9 @@ pub enum Action {
     /// Write the authorization with this digest to the journal, durably; then
     /// [`Event::AuthorizationStored`].
     Store(B256),
-    /// Send the authorization with this digest; before it leaves, [`Event::Sent`].
+    /// Send the authorization with this digest, once [`Event::Sent`] was accepted.
     Send(B256),
-    /// Present the same bytes again; before they leave, [`Event::Sent`].
+    /// Present the same bytes again, once [`Event::Sent`] was accepted.
     ResendSame(B256),
     /// Ask [`crate::chain::facts`]; then [`Event::ChainSays`] or [`Event::ChainSilent`].
     AskChain,

@@ -1,0 +1,3 @@
+//! Properties of the payment rules, over the public interface only.
+
+mod payment;
