@@ -130,6 +130,7 @@ struct Core {
     pool: Pool,
     /// Added to the clock (`evm_increaseTime`).
     time_offset: Duration,
+    /// Make a block as soon as a transaction can be executed.
     automine: bool,
     /// Head numbers that `evm_revert` can return to; the index is the snapshot's id less one.
     snapshots: Vec<u64>,
@@ -191,13 +192,7 @@ impl Chain {
             loop {
                 ticks.tick().await;
                 let chain = self.clone();
-                let made = tokio::task::spawn_blocking(move || {
-                    if chain.core().automine {
-                        chain.mine().map(drop)
-                    } else {
-                        Ok(())
-                    }
-                });
+                let made = tokio::task::spawn_blocking(move || chain.mine().map(drop));
                 match made.await {
                     Ok(Ok(())) => {}
                     Ok(Err(err)) => {

@@ -73,18 +73,25 @@ impl Chain {
             return Err(CallError::Failed(first));
         }
         let mut short = first.tx_gas_used().saturating_sub(1);
+        let spent = first.gas().total_gas_spent().max(first.tx_gas_used());
         // 2,300: the stipend of a value transfer (EIP-150), which must be there and is not used.
-        let spent = first.gas().total_gas_spent().saturating_add(2_300);
-        let guess = spent.saturating_add(spent / 63);
-        let mut middle = guess.min(enough.saturating_sub(1));
-        while enough.saturating_sub(short) > enough / 64 && middle > short {
-            if self.succeeds(call, at, middle)? {
-                enough = middle;
-            } else {
-                short = middle;
-            }
+        let held_back = spent.saturating_add(2_300).saturating_add(spent / 63);
+        let mut guesses = [spent, held_back].into_iter();
+        while enough.saturating_sub(short) > (enough / 64).max(1) {
             // Most limits are near the low end.
-            middle = short.midpoint(enough).min(short.saturating_mul(2));
+            let middle = short.midpoint(enough).min(short.saturating_mul(2));
+            let guess = guesses
+                .next()
+                .unwrap_or(middle)
+                .min(enough.saturating_sub(1));
+            if guess <= short {
+                continue;
+            }
+            if self.succeeds(call, at, guess)? {
+                enough = guess;
+            } else {
+                short = guess;
+            }
         }
         Ok(enough)
     }
