@@ -1,0 +1,4 @@
+//! Tests of the local network through its public interface.
+
+mod chain;
+mod contracts;
