@@ -1,0 +1,15 @@
+//! Integration tests of the services, with a scripted chain and without sockets.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper of a test fails the test"
+)]
+
+mod canary;
+mod chain;
+mod crash;
+mod facilitator;
+mod payments;
