@@ -1,1 +1,78 @@
-fn main() {}
+//! The `seamline` command.
+//!
+//! Rules of this interface: standard output is data, standard error is everything else; progress is
+//! shown only to a terminal; no colour carries meaning; every command that prints data takes
+//! `--json`; exit codes are listed in `docs/reference/cli.md`. Only this crate reads the
+//! environment.
+
+mod args;
+mod commands;
+mod context;
+mod failure;
+mod home;
+mod network_file;
+mod output;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command, Receipt, Registry, Wallet};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => return usage(&err),
+    };
+    let json = wants_json(&cli.command);
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::failure(&failure, json);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    let context = Context::new(cli.home, cli.trust, cli.network);
+    match cli.command {
+        Command::Chat(args) => commands::chat::run(&context, &args),
+        Command::Receipt(Receipt::List(args)) => commands::receipt_list::run(&context, args),
+        Command::Receipt(Receipt::Show(args)) => commands::receipt_show::run(&context, &args),
+        Command::Receipt(Receipt::Verify(args)) => commands::receipt_verify::run(&context, &args),
+        Command::Receipt(Receipt::Explain(args)) => commands::receipt_explain::run(&context, &args),
+        Command::Registry(Registry::List(args)) => commands::registry_list::run(&context, args),
+        Command::Wallet(Wallet::Show(args)) => commands::wallet_show::run(&context, args),
+        Command::Up(args) => commands::up::run(&context, &args),
+        Command::Doctor(args) => commands::doctor::run(&context, args),
+    }
+}
+
+/// Prints help to standard output and mistakes to standard error, as clap words them.
+fn usage(err: &clap::Error) -> ExitCode {
+    let exit = if err.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Ok
+    };
+    // Nothing is left to do where even the message cannot be printed.
+    let _ = err.print();
+    exit.into()
+}
+
+const fn wants_json(command: &Command) -> bool {
+    match command {
+        Command::Chat(args) => args.output.json,
+        Command::Receipt(Receipt::List(args))
+        | Command::Registry(Registry::List(args))
+        | Command::Wallet(Wallet::Show(args))
+        | Command::Doctor(args) => args.json,
+        Command::Receipt(Receipt::Show(args) | Receipt::Explain(args)) => args.output.json,
+        Command::Receipt(Receipt::Verify(args)) => args.output.json,
+        Command::Up(args) => args.output.json,
+    }
+}

@@ -12,7 +12,8 @@ use aws_lc_rs::digest::{SHA384, digest};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use seamline_attest::dev;
 use seamline_core::{B256, keccak256};
-use seamline_enclave::{AttestError, Attester, AttesterKind, Clock};
+use seamline_enclave::{AttestError, Attester, AttesterKind};
+use seamline_net::Clock;
 
 use crate::authority::{DevAuthority, Error};
 use chain::Chain;

@@ -1,0 +1,24 @@
+//! One file for each command; each has one `run`.
+
+pub(crate) mod chat;
+pub(crate) mod doctor;
+pub(crate) mod receipt_explain;
+pub(crate) mod receipt_list;
+pub(crate) mod receipt_show;
+pub(crate) mod receipt_verify;
+pub(crate) mod registry_list;
+pub(crate) mod up;
+pub(crate) mod wallet_show;
+
+use std::future::Future;
+
+use crate::failure::{Exit, Failure};
+
+/// Runs the asynchronous part of a command.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|err| Failure::new(Exit::Bug, "runtime", format!("cannot start: {err}")))?;
+    runtime.block_on(work)
+}

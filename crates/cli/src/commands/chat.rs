@@ -1,0 +1,224 @@
+//! `seamline chat`: one paid, verified call.
+
+use std::io::{self, IsTerminal as _, Read as _};
+
+use seamline::{Chat, Reply, Step, Watch};
+use seamline_core::receipt::Bundle;
+use seamline_core::{Amount, Charged};
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::commands::block_on;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::output;
+use crate::session::{Session, call_failure};
+
+/// Longest question that is read from standard input.
+const MAX_PROMPT: u64 = 512 * 1024;
+
+pub(crate) fn run(context: &Context, args: &args::Chat) -> Result<Exit, Failure> {
+    let prompt = prompt(args)?;
+    let chat = Chat::model(args.model.as_str())
+        .user(prompt)
+        .max_tokens(args.max_tokens)
+        .stream(args.stream);
+    block_on(async {
+        output::progress("~ network  starting, or joining the one that runs");
+        let session = Session::open(context, args.max_price.as_deref()).await?;
+        let outcome = call(&session, &chat, args).await;
+        session.close().await;
+        outcome
+    })
+}
+
+async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit, Failure> {
+    report_recovered(session).await?;
+    let mut watch = Progress {
+        print_text: args.stream && !args.output.json,
+        printed: false,
+    };
+    let reply = session.client.chat_watched(chat, &mut watch).await;
+    if watch.printed {
+        output::line("")?;
+    }
+    let reply = reply.map_err(|err| call_failure(&err))?;
+    if let Some(copy) = &args.receipt {
+        std::fs::write(copy, &reply.receipt).map_err(|err| {
+            let message = format!(
+                "the call succeeded, but `{}` cannot be written: {err}",
+                copy.display()
+            );
+            Failure::new(Exit::Usage, "receipt.copy", message).hint(format!(
+                "the receipt is at `{}`",
+                reply.receipt_path.display()
+            ))
+        })?;
+    }
+    if args.output.json {
+        output::json(&view(session, &reply))?;
+    } else if !watch.printed {
+        output::line(&reply.text)?;
+    }
+    output::message(&summary(session, &reply));
+    if args.explain {
+        explain(&reply);
+    }
+    Ok(match reply.charged {
+        Charged::Unknown => Exit::PaymentUnknown,
+        Charged::No | Charged::Yes => Exit::Ok,
+    })
+}
+
+/// Calls whose process died are settled from the chain before a new one is made.
+async fn report_recovered(session: &Session) -> Result<(), Failure> {
+    for call in session
+        .client
+        .recover()
+        .await
+        .map_err(|err| call_failure(&err))?
+    {
+        let id: String = call.call.call_id.chars().take(8).collect();
+        output::message(&format!(
+            "note: call {id} was interrupted at `{}`; charged: {}",
+            call.call.step,
+            call.settled.map_or_else(
+                || call.charged.as_str().to_owned(),
+                |amount| session.amount(amount)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn prompt(args: &args::Chat) -> Result<String, Failure> {
+    let from_stdin = match args.prompt.as_deref() {
+        Some("-") => true,
+        Some(text) => return nonempty(text.to_owned()),
+        None => !io::stdin().is_terminal(),
+    };
+    if !from_stdin {
+        return nonempty(String::new());
+    }
+    let mut text = String::new();
+    io::stdin()
+        .lock()
+        .take(MAX_PROMPT)
+        .read_to_string(&mut text)
+        .map_err(|err| {
+            Failure::usage(
+                "request.unreadable",
+                format!("cannot read the question from standard input: {err}"),
+            )
+            .hint("the question must be UTF-8 text")
+        })?;
+    nonempty(text)
+}
+
+fn nonempty(text: String) -> Result<String, Failure> {
+    if text.trim().is_empty() {
+        return Err(Failure::usage("request.empty", "the prompt is empty")
+            .hint("write a question, or `-` to read it from standard input"));
+    }
+    Ok(text)
+}
+
+/// Shows which step runs, and prints the text of a streamed answer.
+struct Progress {
+    print_text: bool,
+    printed: bool,
+}
+
+impl Watch for Progress {
+    fn step(&mut self, step: Step, detail: &str) {
+        if !self.printed {
+            output::progress(&format!("~ {:<9}{detail}", step.as_str()));
+        }
+    }
+
+    fn text(&mut self, piece: &str, _proven: bool) {
+        if self.print_text && output::data(piece).is_ok() {
+            self.printed = true;
+        }
+    }
+}
+
+/// The one line that a person reads first.
+fn summary(session: &Session, reply: &Reply) -> String {
+    let cost = reply.settled.unwrap_or(reply.authorized);
+    let decision = Bundle::decode(&reply.receipt)
+        .ok()
+        .and_then(|bundle| bundle.core().summary.decisions.first().cloned());
+    let choice = decision.map_or_else(String::new, |decision| {
+        let runner_up = decision.runner_up.map_or_else(String::new, |_| {
+            format!(", margin {}", percent(decision.margin_ppm))
+        });
+        format!(
+            " ({} of {} usable{runner_up})",
+            decision.usable, decision.known
+        )
+    });
+    let id: String = reply
+        .receipt_path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().chars().take(8).collect())
+        .unwrap_or_default();
+    format!(
+        "ok: node {}{choice}, {} of at most {}, {}; {}level {}; receipt {id}",
+        reply.node.short(),
+        cost.to_decimal(session.network.token_decimals),
+        session.amount(reply.authorized),
+        reply.payment_state,
+        if is_dev(reply) {
+            "DEV evidence (no hardware), "
+        } else {
+            ""
+        },
+        reply.verdict.level,
+    )
+}
+
+fn is_dev(reply: &Reply) -> bool {
+    Bundle::decode(&reply.receipt).is_ok_and(|bundle| bundle.core().summary.dev)
+}
+
+/// Parts per million as a percentage with one digit, in integers.
+fn percent(ppm: u32) -> String {
+    let tenths = ppm / 1_000;
+    format!("{}.{}%", tenths / 10, tenths % 10)
+}
+
+fn explain(reply: &Reply) {
+    if let Ok(bundle) = Bundle::decode(&reply.receipt) {
+        output::message("");
+        output::message(&seamline_verify::story(&reply.verdict, &bundle));
+    }
+}
+
+/// The object that `--json` prints.
+fn view(session: &Session, reply: &Reply) -> Value {
+    let bundle = Bundle::decode(&reply.receipt).ok();
+    let hesitations: Vec<_> = bundle
+        .iter()
+        .flat_map(|bundle| &bundle.core().summary.hesitations)
+        .map(seamline_verify::view::hesitation_json)
+        .collect();
+    json!({
+        "text": reply.text,
+        "model": reply.model,
+        "receipt_id": reply.receipt_path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+        "receipt_path": reply.receipt_path.display().to_string(),
+        "cost": {
+            "asset": session.network.token.to_string(),
+            "symbol": session.network.token_symbol,
+            "decimals": session.network.token_decimals,
+            "authorized": reply.authorized.to_string(),
+            "settled": reply.settled.map(|amount: Amount| amount.to_string()),
+            "state": reply.payment_state,
+        },
+        "node": { "id": reply.node.to_string(), "endpoint": reply.endpoint },
+        "verdict": seamline_verify::view::verdict_json(&reply.verdict),
+        "hesitations": hesitations,
+        "dev_evidence": is_dev(reply),
+    })
+}

@@ -1,0 +1,144 @@
+//! `seamline up`: the local network, until Ctrl-C.
+
+use std::path::PathBuf;
+
+use seamline_evm::Wallet;
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::commands::block_on;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::home::write_private;
+use crate::network_file::NetworkFile;
+use crate::output;
+use crate::session::{local_trust, localnet_failure, recorder, start_localnet};
+
+pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
+    block_on(async {
+        let home = context.home()?.ready()?;
+        let localnet = start_localnet(&home, args.rpc_port).await?;
+        let network = NetworkFile::of(&localnet);
+        let developer = localnet.developer();
+        localnet
+            .fund(developer)
+            .await
+            .map_err(|err| localnet_failure(&err))?;
+        let wallet = crate::session::wallet(&home)?;
+        localnet
+            .fund(&wallet)
+            .await
+            .map_err(|err| localnet_failure(&err))?;
+        local_trust(context, &recorder(&home)?, &network, Some(&localnet))?;
+        let announced = Announced::write(home.running(), &network)?;
+        let trust = context.trust_path()?;
+        if args.output.json {
+            output::json(&view(&network, developer, &trust.display().to_string()))?;
+        } else {
+            output::data(&text(&network, developer, &trust.display().to_string()))?;
+        }
+        output::message("Ctrl-C stops the network; its chain and keys stay in the home");
+        wait_for_stop().await;
+        drop(announced);
+        localnet.stop().await;
+        Ok(Exit::Ok)
+    })
+}
+
+/// The file that tells other commands of this home where the network is; removed at the end.
+struct Announced(PathBuf);
+
+impl Announced {
+    fn write(path: PathBuf, network: &NetworkFile) -> Result<Self, Failure> {
+        write_private(&path, network.to_json().to_string().as_bytes()).map_err(|err| {
+            Failure::new(
+                Exit::Usage,
+                "home.unusable",
+                format!("cannot write `{}`: {err}", path.display()),
+            )
+        })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        // Without it a later command asks a chain that does not answer, and starts its own.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Waits for Ctrl-C, or for the signal with which a supervisor stops a process.
+async fn wait_for_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// The first line of `--json`: everything that a program needs to use the network.
+fn view(network: &NetworkFile, developer: &Wallet, trust: &str) -> Value {
+    let mut view = network.to_json();
+    if let Some(fields) = view.as_object_mut() {
+        fields.insert("permit2".to_owned(), json!(seamline_evm::bindings::PERMIT2));
+        fields.insert(
+            "upto_proxy".to_owned(),
+            json!(seamline_evm::bindings::UPTO_PROXY),
+        );
+        fields.insert(
+            "verifier".to_owned(),
+            json!(seamline_evm::bindings::ATTESTATION_VERIFIER),
+        );
+        fields.insert("funded_address".to_owned(), json!(developer.address()));
+        // Play money of a network that lives on this machine.
+        fields.insert(
+            "funded_key".to_owned(),
+            json!(hex::encode_prefixed(*developer.to_bytes())),
+        );
+        fields.insert("trust_file".to_owned(), json!(trust));
+    }
+    view
+}
+
+fn text(network: &NetworkFile, developer: &Wallet, trust: &str) -> String {
+    let mut lines = vec![
+        "DEV network: evidence is software's, there is no hardware behind it".to_owned(),
+        format!(
+            "chain        {} (eip155:{})",
+            network.chain_id, network.chain_id
+        ),
+        format!("rpc          {}", network.rpc_url),
+        format!(
+            "facilitator  {} ({})",
+            network.facilitator_url, network.facilitator
+        ),
+        format!("registry     {}", network.registry),
+        format!("token        {} ({})", network.token, network.token_symbol),
+        format!(
+            "funded key   address {}; --json prints the key",
+            developer.address()
+        ),
+        format!("trust file   {trust}"),
+    ];
+    for node in &network.nodes {
+        let short: String = node.id.chars().skip(2).take(8).collect();
+        lines.push(format!(
+            "node         {short} {:<6} {}",
+            node.name, node.endpoint
+        ));
+    }
+    lines.push("try          seamline chat \"What is a receipt?\"".to_owned());
+    lines.push(format!(
+        "             curl -s {} -H 'content-type: application/json' -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_blockNumber\",\"params\":[]}}'",
+        network.rpc_url
+    ));
+    lines.join("\n") + "\n"
+}

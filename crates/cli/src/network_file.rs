@@ -1,0 +1,112 @@
+//! The network file: what a client must know to call a network. `seamline up --json` prints one.
+
+use std::fs;
+use std::path::Path;
+
+use seamline_core::{Address, B256};
+use seamline_localnet::Localnet;
+use seamline_localnet::contracts::{DECIMALS, REGISTRY, SETTLEMENT, SYMBOL, TOKEN};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Exit, Failure};
+
+/// Version of the file's format.
+const VERSION: u32 = 1;
+
+/// A network, as a client sees it. Holds nothing secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NetworkFile {
+    pub(crate) version: u32,
+    /// EIP-155 chain id.
+    pub(crate) chain_id: u64,
+    /// CAIP-2 id of the chain.
+    pub(crate) network: String,
+    pub(crate) rpc_url: String,
+    pub(crate) facilitator_url: String,
+    /// The account that settles.
+    pub(crate) facilitator: Address,
+    pub(crate) registry: Address,
+    pub(crate) token: Address,
+    pub(crate) token_symbol: String,
+    pub(crate) token_decimals: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settlement: Option<Address>,
+    /// `dev` where evidence is software's.
+    pub(crate) evidence: String,
+    #[serde(default)]
+    pub(crate) nodes: Vec<NodeEntry>,
+}
+
+/// A node, for people; clients read the registry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NodeEntry {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) endpoint: String,
+    pub(crate) pay_to: Address,
+    pub(crate) measurement: B256,
+}
+
+impl NetworkFile {
+    /// Describes a running local network.
+    pub(crate) fn of(localnet: &Localnet) -> Self {
+        let chain_id = localnet.chain().chain_id();
+        let entry = |node: seamline_localnet::NodeInfo| NodeEntry {
+            name: node.name,
+            id: node.node.to_string(),
+            endpoint: node.endpoint,
+            pay_to: node.pay_to,
+            measurement: node.measurement,
+        };
+        Self {
+            version: VERSION,
+            chain_id,
+            network: format!("eip155:{chain_id}"),
+            rpc_url: localnet.rpc_url().to_owned(),
+            facilitator_url: localnet.facilitator_url().to_owned(),
+            facilitator: localnet.facilitator(),
+            registry: REGISTRY,
+            token: TOKEN,
+            token_symbol: SYMBOL.to_owned(),
+            token_decimals: DECIMALS,
+            settlement: Some(SETTLEMENT),
+            evidence: "dev".to_owned(),
+            nodes: localnet.nodes().into_iter().map(entry).collect(),
+        }
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = fs::read(path).map_err(|err| {
+            Failure::usage(
+                "network.unreadable",
+                format!("cannot read the network file `{}`: {err}", path.display()),
+            )
+            .hint("name the JSON that `seamline up --json` printed")
+        })?;
+        Self::parse(&text).ok_or_else(|| {
+            Failure::usage(
+                "network.malformed",
+                format!("`{}` is not a network file", path.display()),
+            )
+            .hint("name the JSON that `seamline up --json` printed")
+        })
+    }
+
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text)
+            .ok()
+            .filter(|file: &Self| file.version == VERSION)
+    }
+
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Refuses endpoints that this version cannot trust; a bug elsewhere must not leak requests.
+    pub(crate) fn rpc(&self) -> Result<seamline_net::HttpRpc, Failure> {
+        seamline_net::HttpRpc::loopback(self.rpc_url.as_str()).map_err(|err| {
+            Failure::new(Exit::Usage, "network.rpc", format!("cannot use the RPC endpoint: {}", seamline_core::chain(&err)))
+                .hint("this version reaches RPC endpoints on loopback only; forward a remote one to a local port")
+        })
+    }
+}

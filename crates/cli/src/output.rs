@@ -1,0 +1,63 @@
+//! The only place that prints.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde_json::{Value, json};
+
+use crate::failure::{Exit, Failure};
+
+/// Prints data. A closed pipe ends the command quietly, as it should for `| head`.
+pub(crate) fn data(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(err) => Err(Failure::new(
+            Exit::Unknown,
+            "stdout",
+            format!("cannot write to standard output: {err}"),
+        )),
+    }
+}
+
+/// Prints one line of data.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    data(&format!("{text}\n"))
+}
+
+/// Prints one JSON value on one line.
+pub(crate) fn json(value: &Value) -> Result<(), Failure> {
+    line(&value.to_string())
+}
+
+/// Prints a message for a person. Messages are lost silently where standard error is closed.
+pub(crate) fn message(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints a progress line, to terminals only.
+pub(crate) fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        message(text);
+    }
+}
+
+/// Prints a failure: to standard error in words, and with `--json` as an object on standard output,
+/// so that a script that reads JSON always gets some.
+pub(crate) fn failure(failure: &Failure, as_json: bool) {
+    if as_json {
+        let mut error = json!({ "code": failure.code, "message": failure.message });
+        if let Some(hint) = &failure.hint {
+            error["hint"] = json!(hint);
+        }
+        if let Some(call) = &failure.call {
+            error["fault"] = json!(call.fault);
+            error["retry"] = json!(call.retry);
+            error["charged"] = json!(call.charged);
+            error["receipt_path"] = json!(call.receipt);
+        }
+        // The exit code already says that it failed.
+        let _ = json(&json!({ "error": error }));
+    }
+    message(&failure.to_string());
+}

@@ -1,0 +1,206 @@
+//! One call, step by step. The functions are in the order of the steps.
+
+mod admit;
+mod attest;
+mod decide;
+mod discover;
+mod execute;
+mod offer;
+mod open;
+mod seal;
+pub(crate) mod settle;
+mod verify;
+
+use bytes::Bytes;
+use seamline_core::canonical::ChatRequest;
+use seamline_core::decision::RoutePolicy;
+use seamline_core::receipt::{self as event, Event, EvidenceType, Recorder, Word};
+use seamline_core::{B256, CallId, Charged, NodeId, Timestamp};
+use seamline_evm::policy::SpendPolicy;
+use seamline_evm::registry::NodeRecord;
+use tokio::time::Instant;
+
+use crate::chat::Chat;
+use crate::client::{Client, Reply, micros};
+use crate::error::{Error, ErrorKind};
+use crate::journal::{CallRecord, PaymentState};
+use crate::step::{Step, Watch};
+
+/// Most nodes that one call asks before it gives up.
+const MAX_NODES: usize = 3;
+
+/// A call under way.
+pub(crate) struct Call<'a> {
+    client: &'a Client,
+    chat: &'a Chat,
+    watch: &'a mut dyn Watch,
+    step: Step,
+    /// When the call was opened, by the clock that never jumps.
+    started: Instant,
+    /// The exact bytes that are sent, and what enclaves make of them.
+    body: Bytes,
+    request: ChatRequest,
+    id: CallId,
+    h_bind: B256,
+    draw: B256,
+    output_salt: [u8; 16],
+    budget: SpendPolicy,
+    route: RoutePolicy,
+    /// Taken when the receipt is sealed.
+    recorder: Option<Recorder>,
+    record: CallRecord,
+    /// Requests sent to nodes so far.
+    requests: u32,
+    /// Whether an authorization may have left this machine.
+    sent: bool,
+}
+
+/// What the call has when every step up to the settlement is done.
+struct Answer {
+    text: String,
+    node: NodeId,
+    endpoint: String,
+}
+
+impl<'a> Call<'a> {
+    /// Makes one call.
+    pub(crate) async fn make(
+        client: &'a Client,
+        chat: &'a Chat,
+        watch: &'a mut dyn Watch,
+    ) -> Result<Reply, Error> {
+        // 1. open
+        let mut call = Self::open(client, chat, watch)
+            .map_err(|kind| Error::new(kind, Step::Open, Charged::No, None))?;
+        // 2-11.
+        let outcome = call.run().await;
+        // 12. seal, whatever the outcome
+        call.seal(outcome)
+    }
+
+    async fn run(&mut self) -> Result<Answer, ErrorKind> {
+        // 2. discover
+        let market = self.discover().await?;
+        // 3. decide
+        let order = self.decide(&market)?;
+        // 4-11, at the first node in the decision's order that does not fail before it is paid
+        let mut order = order.into_iter().take(MAX_NODES).peekable();
+        while let Some(node) = order.next() {
+            let Some(record) = market
+                .snapshot
+                .nodes
+                .iter()
+                .find(|record| record.node == node)
+            else {
+                continue;
+            };
+            let failure = match self.serve(record).await {
+                Ok(answer) => {
+                    self.client.node(node, crate::node::NodeState::answered);
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
+            };
+            self.cool(node, &failure);
+            let signed = self.record.payment.is_some();
+            match order.peek() {
+                Some(next) if !signed && failure.another_node_may_help() => {
+                    let cause = word(&failure.code());
+                    self.event(event::FellBack {
+                        from: node,
+                        to: *next,
+                        cause,
+                    });
+                }
+                Some(_) | None => return Err(failure),
+            }
+        }
+        Err(ErrorKind::NoNodes)
+    }
+
+    /// Steps 4 to 11 at one node.
+    async fn serve(&mut self, record: &NodeRecord) -> Result<Answer, ErrorKind> {
+        // 4. attest, 5. connect
+        let enclave = self.attest(record).await?;
+        // 6. offer
+        let (required, offer_event) = self.offer(record, &enclave).await?;
+        // 7. admit
+        let admitted = self.admit(record, &required, offer_event)?;
+        // 8. authorize
+        let authorization = self.authorize(record, &admitted).await?;
+        // 9. execute
+        let response = self.execute(record, &enclave, &authorization).await;
+        // 10. verify
+        let proven = match &response {
+            Ok(response) => self.verify(record, &enclave, response),
+            Err(_) => Ok(()),
+        };
+        // 11. settle: also after a failure, which is when it matters what was charged
+        let reply = response
+            .as_ref()
+            .ok()
+            .and_then(|response| response.settle_reply.clone());
+        self.settle(record, reply).await?;
+        let text = response?.text;
+        proven?;
+        Ok(Answer {
+            text,
+            node: record.node,
+            endpoint: record.endpoint.clone(),
+        })
+    }
+
+    /// Begins a step: for whoever watches, and in the journal's record of the call.
+    fn begin(&mut self, step: Step, detail: &str) {
+        self.step = step;
+        step.as_str().clone_into(&mut self.record.step);
+        self.watch.step(step, detail);
+    }
+
+    fn done(&mut self) {
+        self.watch.done(self.step);
+    }
+
+    /// Records an event at the present moment and returns its index.
+    fn event(&mut self, event: impl Into<Event>) -> u32 {
+        let at_us = micros(self.started.elapsed());
+        self.recorder
+            .as_mut()
+            .map_or(0, |recorder| recorder.record(at_us, event))
+    }
+
+    /// Attaches a blob of evidence to the receipt.
+    fn attach(&mut self, kind: EvidenceType, blob: Vec<u8>) -> B256 {
+        self.recorder
+            .as_mut()
+            .map_or(B256::ZERO, |recorder| recorder.attach(kind, blob))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.client.config.env.now()
+    }
+
+    /// Leaves a failed node alone for a while, unless the failure was ours.
+    fn cool(&self, node: NodeId, failure: &ErrorKind) {
+        if failure.fault() == seamline_core::Fault::Node {
+            let until = self
+                .now()
+                .saturating_add(self.client.config.options.cooling);
+            self.client.node(node, |state| state.failed(until));
+        }
+    }
+
+    /// Whether money moved, as far as the books know.
+    fn charged(&self) -> Charged {
+        match self.record.payment.as_ref().map(|payment| payment.state) {
+            None | Some(PaymentState::NotSettled) => Charged::No,
+            Some(PaymentState::Settled) => Charged::Yes,
+            Some(PaymentState::Authorized | PaymentState::Unknown) => Charged::Unknown,
+        }
+    }
+}
+
+/// A stable word for a receipt.
+fn word(text: &str) -> Word {
+    Word::new(text)
+}

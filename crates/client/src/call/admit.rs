@@ -1,0 +1,119 @@
+//! 7. admit and 8. authorize: the spend policy over all offers, then one signature, on disk before
+//! it is on the wire.
+
+use seamline_core::receipt::{self as event, EvidenceType};
+use seamline_core::{U256, binding};
+use seamline_evm::policy::Admitted;
+use seamline_evm::registry::NodeRecord;
+use seamline_evm::upto::{self, Authorization, Marks};
+use seamline_evm::x402::PaymentRequired;
+
+use super::{Call, word};
+use crate::error::ErrorKind;
+use crate::journal::{PaymentRecord, PaymentState};
+use crate::step::Step;
+
+/// A call signs one leg; a second would need a policy that says so.
+const LEG: u32 = 0;
+
+impl Call<'_> {
+    pub(super) fn admit(
+        &mut self,
+        record: &NodeRecord,
+        required: &PaymentRequired,
+        offer_event: u32,
+    ) -> Result<Admitted, ErrorKind> {
+        self.begin(Step::Admit, &format!("node {}", record.node.short()));
+        let node = record.node;
+        let spent = self
+            .client
+            .journal
+            .spent(self.now(), &node)
+            .map_err(ErrorKind::Journal)?;
+        let admitted = self
+            .budget
+            .admit(required, record.pay_to, &spent)
+            .map_err(|source| ErrorKind::Refused { node, source })?;
+        let terms = admitted.offer().terms();
+        let (network, scheme) = (word(&terms.network), word(&terms.scheme));
+        let max_timeout_s = terms.max_timeout_seconds;
+        self.event(event::Admitted {
+            offer_event,
+            amount: admitted.amount(),
+            asset: admitted.asset(),
+            network,
+            pay_to: admitted.pay_to(),
+            scheme,
+            max_timeout_s,
+        });
+        self.done();
+        Ok(admitted)
+    }
+
+    /// Signs the one authorization of this call and stores it, with its reservation, before it can
+    /// be sent.
+    pub(super) async fn authorize(
+        &mut self,
+        record: &NodeRecord,
+        admitted: &Admitted,
+    ) -> Result<Authorization, ErrorKind> {
+        let amount = admitted
+            .amount()
+            .to_decimal(self.client.config.network.decimals);
+        let symbol = &self.client.config.network.symbol;
+        self.begin(Step::Authorize, &format!("at most {amount} {symbol}"));
+        let now = self.now();
+        let auth_nonce = binding::leg_nonce(&self.h_bind, LEG);
+        let (snapshot, _) = self.client.registry().await?;
+        let signer = &self.client.config.signer;
+        let authorization = upto::sign(admitted, auth_nonce, Marks::default(), signer, now)
+            .map_err(ErrorKind::Sign)?;
+        self.record.payment = Some(PaymentRecord {
+            auth_nonce,
+            payer: authorization.payer,
+            asset: authorization.asset,
+            network: admitted.offer().terms().network.clone(),
+            pay_to: authorization.pay_to,
+            node: *record.node.as_b256(),
+            amount: authorization.amount,
+            deadline_s: authorization.deadline_s,
+            from_block: snapshot.block_number,
+            payload: authorization.payload.raw().to_owned(),
+            state: PaymentState::Authorized,
+            settled: None,
+            transaction: None,
+            block: None,
+        });
+        let reserved = self.client.journal.reserve(&self.record, &self.budget, now);
+        if let Ok(Ok(())) = reserved {
+            self.record_authorization(&authorization);
+            self.done();
+            return Ok(authorization);
+        }
+        // Nothing was stored, so nothing was promised: the signature is dropped here.
+        self.record.payment = None;
+        match reserved {
+            Err(err) => Err(ErrorKind::Journal(err)),
+            Ok(_) => Err(ErrorKind::OverDaily),
+        }
+    }
+
+    fn record_authorization(&mut self, authorization: &Authorization) {
+        debug_assert_eq!(
+            U256::from_be_bytes(self.h_bind.0),
+            U256::from_be_bytes(authorization.auth_nonce.0),
+            "the first leg's nonce is H_bind itself"
+        );
+        let raw = authorization.payload.raw().as_bytes().to_vec();
+        let blob = self.attach(EvidenceType::Authorization, raw);
+        self.event(event::Authorized {
+            auth_nonce: authorization.auth_nonce,
+            leg: LEG,
+            payer: authorization.payer,
+            amount: authorization.amount,
+            deadline_s: authorization.deadline_s,
+            digest: authorization.digest,
+            authorization: blob,
+        });
+    }
+}

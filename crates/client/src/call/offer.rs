@@ -1,0 +1,97 @@
+//! 6. offer: the node's price for exactly this request.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use seamline_core::receipt::{self as event, EvidenceType};
+use seamline_evm::registry::NodeRecord;
+use seamline_evm::x402::{PAYMENT_REQUIRED, PaymentRequired};
+
+use super::Call;
+use super::attest::Enclave;
+use crate::error::ErrorKind;
+use crate::step::Step;
+
+/// OpenGradient's gateways want an `Authorization` header and do not look at it.
+const AUTHORIZATION: HeaderValue = HeaderValue::from_static("Bearer seamline");
+
+impl Call<'_> {
+    /// Sends the request without payment: the answer is 402 and the offer. The prompt goes along,
+    /// because the price depends on it; by now the connection is bound to verified evidence.
+    pub(super) async fn offer(
+        &mut self,
+        record: &NodeRecord,
+        enclave: &Enclave,
+    ) -> Result<(PaymentRequired, u32), ErrorKind> {
+        self.begin(Step::Offer, &format!("node {}", record.node.short()));
+        let node = record.node;
+        self.record_request(record, false);
+        let response = enclave
+            .http
+            .post_json(&chat_url(record), self.headers(), self.body.clone())
+            .await
+            .map_err(|source| ErrorKind::Unreachable { node, source })?;
+        let status = response.status().as_u16();
+        if status != 402 {
+            return Err(ErrorKind::Status { node, status });
+        }
+        let required = offers(response.headers())
+            .ok_or(ErrorKind::Answer {
+                node,
+                what: "402 without an offer",
+            })?
+            .map_err(|source| ErrorKind::Offer { node, source })?;
+        let offer = self.attach(EvidenceType::Offer, required.raw().to_vec());
+        let offer_event = self.event(event::Offered {
+            node,
+            offer,
+            remembered: false,
+        });
+        self.done();
+        Ok((required, offer_event))
+    }
+
+    pub(super) fn record_request(&mut self, record: &NodeRecord, paid: bool) {
+        let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
+        let attempt = self.requests;
+        self.requests = self.requests.saturating_add(1);
+        self.event(event::RequestSent {
+            node: record.node,
+            attempt,
+            paid,
+            bytes,
+        });
+    }
+
+    /// Headers of every chat request. Settlement data stays off the chain: `private` asks the enclave
+    /// not to publish hashes of this call.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, AUTHORIZATION);
+        headers.insert("x-settlement-type", HeaderValue::from_static("private"));
+        if self.chat.stream {
+            headers.insert(
+                header::ACCEPT,
+                HeaderValue::from_static("text/event-stream"),
+            );
+        }
+        headers
+    }
+}
+
+pub(super) fn chat_url(record: &NodeRecord) -> String {
+    format!("{}/v1/chat/completions", record.endpoint)
+}
+
+/// Reads the one `PAYMENT-REQUIRED` header of an answer.
+pub(super) fn offers(
+    headers: &HeaderMap,
+) -> Option<Result<PaymentRequired, seamline_evm::Malformed>> {
+    let mut values = headers.get_all(PAYMENT_REQUIRED).iter();
+    let (first, second) = (values.next()?, values.next());
+    if second.is_some() {
+        return None;
+    }
+    Some(PaymentRequired::from_header(
+        Bytes::copy_from_slice(first.as_bytes()).as_ref(),
+    ))
+}

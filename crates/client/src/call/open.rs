@@ -1,0 +1,107 @@
+//! 1. open: the open entry is on disk before anything is asked of anyone.
+
+use bytes::Bytes;
+use seamline_core::canonical::ChatRequest;
+use seamline_core::receipt::{self as event, Recorder};
+use seamline_core::{B256, CallId, Timestamp, binding};
+use tokio::time::Instant;
+
+use super::Call;
+use crate::chat::Chat;
+use crate::client::Client;
+use crate::error::ErrorKind;
+use crate::journal::{CallRecord, CallState};
+use crate::step::{Step, Watch};
+
+impl<'a> Call<'a> {
+    pub(super) fn open(
+        client: &'a Client,
+        chat: &'a Chat,
+        watch: &'a mut dyn Watch,
+    ) -> Result<Self, ErrorKind> {
+        watch.step(Step::Open, "");
+        if chat.is_empty() {
+            return Err(ErrorKind::EmptyPrompt);
+        }
+        let budget = client.budget(chat);
+        if budget.per_call.is_zero() || budget.per_day.is_zero() {
+            return Err(ErrorKind::ZeroBudget);
+        }
+        let body = Bytes::from(chat.to_wire());
+        let request = ChatRequest::parse(&body).map_err(ErrorKind::Request)?;
+        let env = &client.config.env;
+        let draw = B256::from(env.random().map_err(ErrorKind::Entropy)?);
+        let request_salt = env.random().map_err(ErrorKind::Entropy)?;
+        let output_salt = env.random().map_err(ErrorKind::Entropy)?;
+        let call_key = env.random().map_err(ErrorKind::Entropy)?;
+        let route = client.route_policy(chat, budget.per_call);
+
+        let opened = env.now();
+        let started = Instant::now();
+        let recorder_key = *client.config.recorder.public_key().as_bytes();
+        let (spend_policy, route_policy) = (budget.encode(), route.encode());
+        let req_commitment = binding::request_commitment(&request_salt, &body);
+        let policy_hash = binding::policy_hash(&spend_policy, &route_policy);
+        let draw_commitment = binding::draw_commitment(&draw);
+        let mut recorder = None;
+        let record = client
+            .journal
+            .open_call(opened.as_millis(), |seq| {
+                let call_id = binding::call_id(&recorder_key, seq);
+                let begun = Recorder::new(
+                    call_key,
+                    0,
+                    event::Opened {
+                        seq,
+                        call_id,
+                        req_commitment,
+                        policy_hash,
+                        spend_policy,
+                        route_policy,
+                        wall_ms: opened.as_millis(),
+                        draw_commitment,
+                        recorder: recorder_key,
+                    },
+                );
+                let open_leaf = begun.open_leaf();
+                recorder = Some(begun);
+                (call_id, open_leaf, fresh_record(seq, call_id, opened, chat))
+            })
+            .map_err(ErrorKind::Journal)?;
+        let id = binding::call_id(&recorder_key, record.seq);
+        let mut call = Self {
+            client,
+            chat,
+            watch,
+            step: Step::Open,
+            started,
+            body,
+            request,
+            id,
+            h_bind: binding::h_bind(&id, &req_commitment, &policy_hash),
+            draw,
+            output_salt,
+            budget,
+            route,
+            recorder,
+            record,
+            requests: 0,
+            sent: false,
+        };
+        call.done();
+        Ok(call)
+    }
+}
+
+fn fresh_record(seq: u64, call_id: CallId, opened: Timestamp, chat: &Chat) -> CallRecord {
+    CallRecord {
+        seq,
+        call_id: call_id.to_string(),
+        opened_ms: opened.as_millis(),
+        model: chat.model.clone(),
+        state: CallState::Open,
+        step: Step::Open.as_str().to_owned(),
+        payment: None,
+        receipt: None,
+    }
+}

@@ -1,0 +1,373 @@
+use core::fmt;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use seamline_core::decision::RoutePolicy;
+use seamline_core::receipt::SealingKey;
+use seamline_core::{Address, Amount, Charged, NodeId, Timestamp};
+use seamline_evm::policy::SpendPolicy;
+use seamline_evm::registry::Snapshot;
+use seamline_evm::{Rpc, Wallet};
+use seamline_verify::{Trust, Verdict};
+
+use crate::call::Call;
+use crate::chat::Chat;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind};
+use crate::journal::Journal;
+use crate::node::{Listing, NodeState};
+use crate::recover::{self, Recovered};
+use crate::step::{Step, Unwatched, Watch};
+
+/// Everything that a client must be told. Nothing here has a default: a signer, roots of trust and a
+/// budget are decisions.
+pub struct Config {
+    /// The key that pays.
+    pub signer: Wallet,
+    /// The key that signs receipts.
+    pub recorder: SealingKey,
+    /// Roots, measurements and chain to accept.
+    pub trust: Trust,
+    /// What may be spent.
+    pub budget: SpendPolicy,
+    /// The network to call.
+    pub network: Network,
+    /// Where the books and receipts are kept.
+    pub home: Home,
+    /// Clock and entropy.
+    pub env: Env,
+    /// Everything that has a documented default.
+    pub options: Options,
+}
+
+/// The network that a client calls.
+#[derive(Clone)]
+pub struct Network {
+    /// The chain's endpoint.
+    pub rpc: Arc<dyn Rpc>,
+    /// EIP-155 id of the chain; another chain is refused.
+    pub chain_id: u64,
+    /// The registry of nodes.
+    pub registry: Address,
+    /// The token that calls are paid with.
+    pub asset: Address,
+    /// Decimals of the token, for printing.
+    pub decimals: u8,
+    /// Symbol of the token, for printing.
+    pub symbol: String,
+}
+
+/// Files of one installation.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The journal's file.
+    pub journal: PathBuf,
+    /// The folder that receipts are written to.
+    pub receipts: PathBuf,
+}
+
+/// Settings with defaults.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Registry type of the nodes to use; 0, language models, by default.
+    pub tee_type: u8,
+    /// How long a read of the registry is used, 30 seconds by default.
+    pub registry_ttl: Duration,
+    /// How long a node's price list is used, 30 seconds by default.
+    pub listing_ttl: Duration,
+    /// How long verified evidence of an enclave instance is used, ten minutes by default.
+    pub evidence_ttl: Duration,
+    /// Longest silence of a node, 30 seconds by default.
+    pub node_timeout: Duration,
+    /// Longest wait for a settlement to show on chain after the answer, five seconds by default.
+    pub settle_wait: Duration,
+    /// How long a node that failed is left alone, 60 seconds by default.
+    pub cooling: Duration,
+    /// Weight of price in the score; 60 by default.
+    pub weight_price: u32,
+    /// Weight of latency in the score; 30 by default.
+    pub weight_latency: u32,
+    /// Weight of health in the score; 10 by default.
+    pub weight_health: u32,
+    /// Latency that scores zero, two seconds by default.
+    pub latency_bound: Duration,
+    /// Share of calls that try another usable node, in parts per million; none by default.
+    pub explore_ppm: u32,
+    /// Oldest heartbeat of a usable node, 30 minutes by default (the registry's own limit).
+    pub max_heartbeat_age: Duration,
+    /// Nodes never to use.
+    pub avoid: Vec<NodeId>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tee_type: 0,
+            registry_ttl: Duration::from_secs(30),
+            listing_ttl: Duration::from_secs(30),
+            evidence_ttl: Duration::from_secs(600),
+            node_timeout: Duration::from_secs(30),
+            settle_wait: Duration::from_secs(5),
+            cooling: Duration::from_secs(60),
+            weight_price: 60,
+            weight_latency: 30,
+            weight_health: 10,
+            latency_bound: Duration::from_secs(2),
+            explore_ppm: 0,
+            max_heartbeat_age: Duration::from_secs(30 * 60),
+            avoid: Vec::new(),
+        }
+    }
+}
+
+/// Makes paid, verified calls and keeps their receipts.
+///
+/// One client owns its journal: a second one on the same file is refused. Calls may run in parallel
+/// on one client; the daily budget holds over all of them.
+pub struct Client {
+    pub(crate) config: Config,
+    pub(crate) journal: Journal,
+    registry: Mutex<Option<(Timestamp, Arc<Snapshot>)>>,
+    nodes: Mutex<HashMap<NodeId, NodeState>>,
+}
+
+/// A proven answer.
+#[non_exhaustive]
+pub struct Reply {
+    /// The answer's text.
+    pub text: String,
+    /// The model asked for.
+    pub model: String,
+    /// The node that answered.
+    pub node: NodeId,
+    /// The node's endpoint.
+    pub endpoint: String,
+    /// Most that could have been settled, base units.
+    pub authorized: Amount,
+    /// What was settled, where the chain says so.
+    pub settled: Option<Amount>,
+    /// What is known about the payment: `settled`, `unknown`, `not_settled`.
+    pub payment_state: &'static str,
+    /// Whether money moved.
+    pub charged: Charged,
+    /// The sealed receipt.
+    pub receipt: Bytes,
+    /// The file it was written to.
+    pub receipt_path: PathBuf,
+    /// What the offline verifier says about the receipt, under this client's own trust.
+    pub verdict: Verdict,
+}
+
+impl Client {
+    /// Opens the books.
+    ///
+    /// Calls that an earlier process left open are not touched here: see [`Client::recover`].
+    ///
+    /// # Errors
+    ///
+    /// A journal that is in use or damaged; nothing is written then.
+    pub fn open(config: Config) -> Result<Self, Error> {
+        let journal = Journal::open(&config.home.journal)
+            .map_err(|err| Error::new(ErrorKind::Journal(err), Step::Open, Charged::No, None))?;
+        Ok(Self {
+            config,
+            journal,
+            registry: Mutex::new(None),
+            nodes: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Makes one call: the twelve steps of `docs/guide`, and returns the proven answer.
+    ///
+    /// # Cost
+    ///
+    /// At most the budget's `per_call`, or [`Chat::max_price`] where that is lower, in base units of the
+    /// network's token. [`Reply::settled`] is what was charged.
+    ///
+    /// # Retries
+    ///
+    /// Before an authorization is sent, a node that fails is replaced by the next in the decision's
+    /// order. Afterwards only the same authorization is ever sent again, to the same node.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future before the authorization is sent costs nothing. Dropping it later leaves
+    /// an authorization that the node may settle until its deadline; the call stays open in the
+    /// journal, its amount stays reserved, and [`Client::recover`] learns the outcome.
+    ///
+    /// # Errors
+    ///
+    /// See [`ErrorKind`]. [`Error::charged`] says whether money moved.
+    pub async fn chat(&self, chat: &Chat) -> Result<Reply, Error> {
+        self.chat_watched(chat, &mut Unwatched).await
+    }
+
+    /// Makes one call as [`Client::chat`] does, and lets `watch` follow its steps and its text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::chat`].
+    pub async fn chat_watched(&self, chat: &Chat, watch: &mut dyn Watch) -> Result<Reply, Error> {
+        // Boxed: the state of a call is large, and callers should not carry it in theirs.
+        Box::pin(Call::make(self, chat, watch)).await
+    }
+
+    /// Looks at every call that is still open, or whose payment is unknown, and asks the chain what
+    /// became of it. Never signs and never sends an authorization.
+    ///
+    /// # Errors
+    ///
+    /// The journal or the chain cannot be read; what was learned before stays written.
+    pub async fn recover(&self) -> Result<Vec<Recovered>, Error> {
+        recover::run(self).await
+    }
+
+    /// The books of this client.
+    pub const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The network that this client calls.
+    pub const fn network(&self) -> &Network {
+        &self.config.network
+    }
+
+    /// Reads the registry, or uses the last read while it is young enough. Returns it with its age.
+    pub(crate) async fn registry(&self) -> Result<(Arc<Snapshot>, Duration), ErrorKind> {
+        let now = self.config.env.now();
+        let remembered = lock(&self.registry).clone();
+        if let Some((read_at, snapshot)) = remembered {
+            let age = now.saturating_since(read_at);
+            if age < self.config.options.registry_ttl {
+                return Ok((snapshot, age));
+            }
+        }
+        let Network {
+            rpc,
+            registry,
+            chain_id,
+            ..
+        } = &self.config.network;
+        let snapshot =
+            seamline_evm::registry::read(&**rpc, *registry, self.config.options.tee_type)
+                .await
+                .map_err(ErrorKind::Chain)?;
+        if snapshot.chain_id != *chain_id {
+            let observed = snapshot.chain_id;
+            return Err(ErrorKind::WrongChain {
+                expected: *chain_id,
+                observed,
+            });
+        }
+        let snapshot = Arc::new(snapshot);
+        *lock(&self.registry) = Some((now, Arc::clone(&snapshot)));
+        Ok((snapshot, Duration::ZERO))
+    }
+
+    /// Runs `work` on what is remembered about a node.
+    pub(crate) fn node<T>(&self, node: NodeId, work: impl FnOnce(&mut NodeState) -> T) -> T {
+        work(lock(&self.nodes).entry(node).or_default())
+    }
+
+    /// The policy that decisions follow, for one call.
+    pub(crate) fn route_policy(&self, chat: &Chat, cap: Amount) -> RoutePolicy {
+        let Options {
+            weight_price,
+            weight_latency,
+            weight_health,
+            explore_ppm,
+            ..
+        } = self.config.options;
+        RoutePolicy {
+            model: chat.model.clone(),
+            cap,
+            weight_price,
+            weight_latency,
+            weight_health,
+            latency_bound_us: micros(self.config.options.latency_bound),
+            explore_ppm,
+            max_heartbeat_age_s: self.config.options.max_heartbeat_age.as_secs(),
+            measurements: self.config.trust.measurements.clone(),
+            network: format!("eip155:{}", self.config.network.chain_id),
+            asset: self.config.network.asset,
+            avoid: self.config.options.avoid.clone(),
+        }
+    }
+
+    /// The budget of one call: the caller's own limit lowers it, never raises it.
+    pub(crate) fn budget(&self, chat: &Chat) -> SpendPolicy {
+        let mut budget = self.config.budget.clone();
+        if let Some(cap) = chat.max_price {
+            budget.per_call = budget.per_call.min(cap);
+        }
+        budget
+    }
+
+    /// Reads what every active node lists, for people.
+    ///
+    /// # Errors
+    ///
+    /// The chain cannot be read.
+    pub async fn listings(&self) -> Result<(Arc<Snapshot>, Vec<(NodeId, Option<Listing>)>), Error> {
+        let outside = |kind| Error::new(kind, Step::Discover, Charged::No, None);
+        let (snapshot, _) = self.registry().await.map_err(outside)?;
+        let listings = crate::node::list_all(self, &snapshot.nodes).await;
+        Ok((snapshot, listings))
+    }
+}
+
+/// A poisoned lock only means that another call panicked between two assignments of plain values.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whole microseconds; saturates after 584,000 years.
+pub(crate) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds; saturates after 584 million years.
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("journal", &self.journal.path())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("chain_id", &self.chain_id)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the text.
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("node", &self.node)
+            .field("authorized", &self.authorized)
+            .field("settled", &self.settled)
+            .field("receipt_path", &self.receipt_path)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,446 @@
+//! What can go wrong in a call, and the four answers that every error gives.
+
+use core::fmt;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use seamline_core::decision::Rejection;
+use seamline_core::{Charged, Fault, NodeId, Retry};
+use seamline_evm::policy::{NotAdmitted, Refusal};
+use seamline_evm::x402::Reason;
+
+use crate::journal::JournalError;
+use crate::step::Step;
+
+/// A call that gave no proven answer.
+///
+/// Answers four questions: what failed ([`Error::code`]), whose fault ([`Error::fault`]), may I retry
+/// and where ([`Error::retry`]), was I charged ([`Error::charged`]). A call that was opened also leaves
+/// a receipt of its failure.
+#[derive(Debug)]
+pub struct Error {
+    kind: Box<ErrorKind>,
+    step: Step,
+    charged: Charged,
+    receipt: Option<PathBuf>,
+}
+
+/// What failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request asks nothing.
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    /// The request cannot be put into canonical form.
+    #[error("the request cannot be put into canonical form")]
+    Request(#[source] seamline_core::canonical::Error),
+    /// The budget allows nothing.
+    #[error("the budget allows nothing")]
+    ZeroBudget,
+    /// No active node lists the model.
+    #[error("no node offers the model `{model}`")]
+    UnknownModel {
+        /// The model asked for.
+        model: String,
+        /// The models that nodes list.
+        known: Vec<String>,
+    },
+    /// The journal refused.
+    #[error("cannot keep the books")]
+    Journal(#[source] JournalError),
+    /// A receipt or another file of the home could not be written.
+    #[error("cannot write `{}`", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The receipt could not be sealed.
+    #[error("cannot seal the receipt")]
+    Seal(#[source] seamline_core::receipt::Error),
+    /// The system gave no random bytes.
+    #[error("cannot draw random bytes")]
+    Entropy(#[source] crate::env::EntropyError),
+    /// The chain could not be read.
+    #[error("cannot read the chain")]
+    Chain(#[source] seamline_evm::Error),
+    /// The chain is not the one that the trust settings name.
+    #[error("the endpoint speaks for chain {observed}, not for chain {expected}")]
+    WrongChain {
+        /// The chain that the settings name.
+        expected: u64,
+        /// The chain that answered.
+        observed: u64,
+    },
+    /// The registry lists no active node.
+    #[error("the registry lists no active node")]
+    NoNodes,
+    /// Every node was rejected by the route policy.
+    #[error("no node is usable: {}", rejected_text(.rejected))]
+    NoUsableNode {
+        /// Each node with the first rule that rejected it.
+        rejected: Vec<(NodeId, Rejection)>,
+    },
+    /// The node's listing of models does not read.
+    #[error("node {} lists its models in a form that does not read", .node.short())]
+    Listing {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node could not be reached, or broke the connection before an authorization was sent.
+    #[error("node {} cannot be reached", .node.short())]
+    Unreachable {
+        /// The node.
+        node: NodeId,
+        /// What failed.
+        #[source]
+        source: seamline_net::client::Error,
+    },
+    /// The node answered with an unexpected HTTP status.
+    #[error("node {} answered with status {status}", .node.short())]
+    Status {
+        /// The node.
+        node: NodeId,
+        /// The status.
+        status: u16,
+    },
+    /// The node's evidence was refused.
+    #[error("the evidence of node {} is refused", .node.short())]
+    Evidence {
+        /// The node.
+        node: NodeId,
+        /// The check that refused it.
+        #[source]
+        source: seamline_attest::Error,
+    },
+    /// The evidence and the registry do not say the same.
+    #[error("evidence and registry disagree about the {what} of node {}", .node.short())]
+    RegistryDisagrees {
+        /// The node.
+        node: NodeId,
+        /// What differs.
+        what: &'static str,
+    },
+    /// The node's offer does not read.
+    #[error("the offer of node {} does not read", .node.short())]
+    Offer {
+        /// The node.
+        node: NodeId,
+        /// What is wrong with it.
+        #[source]
+        source: seamline_evm::Malformed,
+    },
+    /// The spend policy admits none of the node's offers.
+    #[error("the spend policy refuses the offer of node {}: {}", .node.short(), refusal_text(.source))]
+    Refused {
+        /// The node.
+        node: NodeId,
+        /// Why each offer was refused.
+        source: NotAdmitted,
+    },
+    /// Parallel calls used up the day's budget in between.
+    #[error("the budget of the day is used up")]
+    OverDaily,
+    /// The authorization could not be signed.
+    #[error("cannot sign the authorization")]
+    Sign(#[source] seamline_evm::Error),
+    /// The node or its facilitator refused the payment.
+    #[error("node {} refuses the payment: {reason}", .node.short())]
+    PaymentRefused {
+        /// The node.
+        node: NodeId,
+        /// The reason on the wire.
+        reason: Reason,
+    },
+    /// The node wants more than it offered, after the authorization was signed.
+    #[error("node {} changed its offer after it was accepted", .node.short())]
+    OfferChanged {
+        /// The node.
+        node: NodeId,
+    },
+    /// The connection broke after the authorization was sent, and asking again did not help.
+    #[error("node {} did not answer the paid request", .node.short())]
+    Interrupted {
+        /// The node.
+        node: NodeId,
+        /// What failed last.
+        #[source]
+        source: Option<seamline_net::client::Error>,
+    },
+    /// The answer does not read.
+    #[error("the answer of node {} is malformed: {what}", .node.short())]
+    Answer {
+        /// The node.
+        node: NodeId,
+        /// What is wrong, in words.
+        what: &'static str,
+    },
+    /// The node's signature does not cover what was sent and received.
+    #[error("the signature of node {} does not hold: {fault}", .node.short())]
+    Signature {
+        /// The node.
+        node: NodeId,
+        /// What does not hold.
+        fault: SignatureFault,
+    },
+}
+
+/// What is wrong with an answer's signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureFault {
+    /// The answer carries no signature, or a malformed one.
+    #[error("it is missing or malformed")]
+    Missing,
+    /// It names another enclave.
+    #[error("it names another enclave")]
+    Node,
+    /// It covers another request.
+    #[error("it covers another request than the one sent")]
+    Request,
+    /// It covers another answer.
+    #[error("it covers another answer than the one received")]
+    Output,
+    /// Its time is too far from ours.
+    #[error("its time is more than five minutes from ours")]
+    Time,
+    /// It is not by the attested key.
+    #[error("it is not by the attested key")]
+    Key,
+}
+
+impl SignatureFault {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "signature.missing",
+            Self::Node => "signature.node",
+            Self::Request => "signature.request",
+            Self::Output => "signature.output",
+            Self::Time => "signature.time",
+            Self::Key => "signature.key",
+        }
+    }
+}
+
+/// How long to wait before the same node or the chain is worth asking again.
+const SOON: Duration = Duration::from_secs(1);
+
+impl ErrorKind {
+    /// The stable code, as `docs/reference/errors.md` lists it.
+    pub fn code(&self) -> String {
+        let fixed = match self {
+            Self::EmptyPrompt => "request.empty",
+            Self::Request(_) => "request.malformed",
+            Self::ZeroBudget => "budget.zero",
+            Self::UnknownModel { .. } => "model.unknown",
+            Self::Journal(JournalError::InUse { .. }) => "journal.in_use",
+            Self::Journal(
+                JournalError::Damaged { .. }
+                | JournalError::Record { .. }
+                | JournalError::Log { .. },
+            ) => "journal.damaged",
+            Self::Journal(JournalError::Storage { .. }) => "journal.storage",
+            Self::Write { .. } => "home.write",
+            Self::Seal(_) => "receipt.seal",
+            Self::Entropy(_) => "entropy",
+            Self::Chain(_) => "chain.unreachable",
+            Self::WrongChain { .. } => "chain.wrong",
+            Self::NoNodes => "registry.empty",
+            Self::NoUsableNode { .. } => "route.none",
+            Self::Listing { .. } => "node.listing",
+            Self::Unreachable {
+                source: seamline_net::client::Error::PinMismatch,
+                ..
+            } => "node.certificate",
+            Self::Unreachable { .. } => "node.unreachable",
+            Self::Status { .. } => "node.status",
+            Self::Evidence { source, .. } => {
+                return format!("evidence.{}", source.code().to_ascii_lowercase());
+            }
+            Self::RegistryDisagrees { .. } => "evidence.registry",
+            Self::Offer { .. } => "offer.malformed",
+            Self::Refused { source, .. } => refusal_code(source),
+            Self::OverDaily => "offer.per_day",
+            Self::Sign(_) => "authorization.sign",
+            Self::PaymentRefused { .. } => "payment.refused",
+            Self::OfferChanged { .. } => "offer.changed",
+            Self::Interrupted { .. } => "node.interrupted",
+            Self::Answer { .. } => "answer.malformed",
+            Self::Signature { fault, .. } => fault.code(),
+        };
+        fixed.to_owned()
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::EmptyPrompt
+            | Self::Request(_)
+            | Self::ZeroBudget
+            | Self::UnknownModel { .. }
+            | Self::NoUsableNode { .. }
+            | Self::OverDaily
+            | Self::WrongChain { .. } => Fault::Caller,
+            Self::Journal(_)
+            | Self::Write { .. }
+            | Self::Seal(_)
+            | Self::Entropy(_)
+            | Self::Sign(_) => Fault::Us,
+            Self::Chain(_) | Self::NoNodes => Fault::Chain,
+            Self::Refused { source, .. } => refusal_fault(source),
+            Self::PaymentRefused { .. } => Fault::Payment,
+            Self::Listing { .. }
+            | Self::Unreachable { .. }
+            | Self::Status { .. }
+            | Self::Evidence { .. }
+            | Self::RegistryDisagrees { .. }
+            | Self::Offer { .. }
+            | Self::OfferChanged { .. }
+            | Self::Interrupted { .. }
+            | Self::Answer { .. }
+            | Self::Signature { .. } => Fault::Node,
+        }
+    }
+
+    /// Whether another node may help, while nothing was sent that could settle.
+    pub(crate) const fn another_node_may_help(&self) -> bool {
+        matches!(
+            self,
+            Self::Listing { .. }
+                | Self::Unreachable { .. }
+                | Self::Status { .. }
+                | Self::Evidence { .. }
+                | Self::RegistryDisagrees { .. }
+                | Self::Offer { .. }
+                | Self::Refused { .. }
+        )
+    }
+}
+
+impl Error {
+    pub(crate) fn new(
+        kind: ErrorKind,
+        step: Step,
+        charged: Charged,
+        receipt: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            kind: Box::new(kind),
+            step,
+            charged,
+            receipt,
+        }
+    }
+
+    /// What failed.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// The stable code of what failed, as `docs/reference/errors.md` lists it.
+    pub fn code(&self) -> String {
+        self.kind.code()
+    }
+
+    /// The step of the call that failed.
+    pub const fn step(&self) -> Step {
+        self.step
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        self.kind.fault()
+    }
+
+    /// Whether the same call may be made again, and where. A call whose payment is unknown is never
+    /// to be made again before it is known: `receipt list` says when.
+    pub fn retry(&self) -> Retry {
+        if self.charged != Charged::No {
+            return Retry::Never;
+        }
+        match self.fault() {
+            Fault::Node | Fault::Relay => Retry::Other,
+            Fault::Chain => Retry::Same { after: SOON },
+            Fault::Caller | Fault::Payment | Fault::Us => Retry::Never,
+        }
+    }
+
+    /// Whether money moved, as far as known when the error was made.
+    pub const fn charged(&self) -> Charged {
+        self.charged
+    }
+
+    /// The receipt of the failed call; `None` if the call was never opened.
+    pub fn receipt(&self) -> Option<&std::path::Path> {
+        self.receipt.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.kind, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.kind.source()
+    }
+}
+
+fn rejected_text(rejected: &[(NodeId, Rejection)]) -> String {
+    let parts: Vec<_> = rejected
+        .iter()
+        .map(|(node, why)| format!("{} {}", node.short(), why.name()))
+        .collect();
+    parts.join(", ")
+}
+
+fn refusal_text(refused: &NotAdmitted) -> String {
+    nearest(refused).map_or_else(|| "it makes none".to_owned(), ToString::to_string)
+}
+
+/// The code of the refusal nearest to being admitted: the budget's if a cap was all that stood in
+/// the way, otherwise the first.
+fn refusal_code(refused: &NotAdmitted) -> &'static str {
+    match nearest(refused) {
+        None => "offer.none",
+        Some(Refusal::Amount { .. }) => "offer.amount",
+        Some(Refusal::Asset { .. }) => "offer.asset",
+        Some(Refusal::Facilitator { .. } | Refusal::FacilitatorMissing) => "offer.facilitator",
+        Some(Refusal::Flow { .. }) => "offer.flow",
+        Some(Refusal::Lifetime { .. }) => "offer.lifetime",
+        Some(Refusal::Method { .. }) => "offer.method",
+        Some(Refusal::Network { .. }) => "offer.network",
+        Some(Refusal::PayTo { .. }) => "offer.pay_to",
+        Some(Refusal::PerCall { .. }) => "offer.per_call",
+        Some(Refusal::PerDay { .. }) => "offer.per_day",
+        Some(Refusal::PerNodeDay { .. }) => "offer.per_node_day",
+        Some(Refusal::Scheme { .. }) => "offer.scheme",
+        Some(_) => "offer.refused",
+    }
+}
+
+/// A cap is the caller's own choice; every other refusal is about what the node asked for.
+const fn is_cap(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::PerCall { .. } | Refusal::PerDay { .. } | Refusal::PerNodeDay { .. }
+    )
+}
+
+fn nearest(refused: &NotAdmitted) -> Option<&Refusal> {
+    let cap = refused.refusals.iter().find(|refusal| is_cap(refusal));
+    cap.or_else(|| refused.refusals.first())
+}
+
+fn refusal_fault(refused: &NotAdmitted) -> Fault {
+    if nearest(refused).is_some_and(is_cap) {
+        Fault::Caller
+    } else {
+        Fault::Node
+    }
+}

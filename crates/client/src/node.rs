@@ -1,0 +1,222 @@
+//! What a client remembers about a node between calls, and how it asks for the node's prices.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use seamline_attest::{Claims, ResponseKey, Verified};
+use seamline_core::{Address, Amount, NodeId, Timestamp};
+use seamline_evm::registry::NodeRecord;
+use seamline_net::{ClientOptions, HttpClient, http_client};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::client::{Client, micros};
+use crate::error::ErrorKind;
+
+/// What is remembered about one node.
+#[derive(Default)]
+pub(crate) struct NodeState {
+    /// The connection pool, and the certificate that it is pinned to.
+    http: Option<(Bytes, HttpClient)>,
+    /// The newest price list.
+    listing: Option<Listing>,
+    /// Verified evidence of the instance behind the pinned certificate.
+    pub(crate) evidence: Option<Remembered>,
+    /// Until when the node is left alone.
+    pub(crate) cooling_until: Option<Timestamp>,
+    /// Calls of this process that the node answered, and that it failed.
+    answered: u32,
+    failed: u32,
+}
+
+/// Evidence that was verified, and the bytes it was verified from.
+#[derive(Clone)]
+pub(crate) struct Remembered {
+    pub(crate) document: Bytes,
+    pub(crate) evidence_nonce: [u8; 20],
+    pub(crate) fetched: Timestamp,
+    pub(crate) claims: Verified<Claims>,
+    pub(crate) key: Verified<ResponseKey>,
+    pub(crate) tls_certificate: Bytes,
+}
+
+/// What a node lists, and how long it took to say so.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Listing {
+    /// Each model with its price.
+    pub models: Vec<ListedModel>,
+    /// When it was read.
+    pub read: Timestamp,
+    /// How long the request took, microseconds.
+    pub latency_us: u64,
+}
+
+/// One model of a node's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListedModel {
+    /// The model's id.
+    pub id: String,
+    /// Price per million tokens of the request, base units.
+    pub price_input: Amount,
+    /// Price per million tokens of the answer, base units.
+    pub price_output: Amount,
+    /// The token.
+    pub asset: Address,
+    /// CAIP-2 id of the chain.
+    pub network: String,
+}
+
+/// Longest list that is read: a node lists tens of models at about 300 bytes each.
+const MAX_LISTING: u64 = 256 * 1024;
+/// A node that takes longer to list its models is not worth waiting for.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Deserialize)]
+struct WireList {
+    data: Vec<WireModel>,
+}
+
+#[derive(Deserialize)]
+struct WireModel {
+    id: String,
+    seamline: Option<WirePrice>,
+}
+
+#[derive(Deserialize)]
+struct WirePrice {
+    price_input: String,
+    price_output: String,
+    asset: Address,
+    network: String,
+}
+
+impl NodeState {
+    /// The connection to the instance that holds `certificate`. A new certificate is a new
+    /// instance: what was remembered of the old one is dropped.
+    pub(crate) fn http(
+        &mut self,
+        record: &NodeRecord,
+        timeout: Duration,
+    ) -> Result<HttpClient, ErrorKind> {
+        let certificate = &record.tls_certificate.0;
+        if let Some((pinned, client)) = &self.http
+            && pinned == certificate
+        {
+            return Ok(client.clone());
+        }
+        let mut options = ClientOptions::pinned(certificate.to_vec());
+        options.idle_timeout = timeout;
+        let client = http_client(options).map_err(|source| ErrorKind::Unreachable {
+            node: record.node,
+            source,
+        })?;
+        self.http = Some((certificate.clone(), client.clone()));
+        self.evidence = None;
+        Ok(client)
+    }
+
+    pub(crate) fn answered(&mut self) {
+        self.answered = self.answered.saturating_add(1);
+        self.cooling_until = None;
+    }
+
+    pub(crate) fn failed(&mut self, until: Timestamp) {
+        self.failed = self.failed.saturating_add(1);
+        self.cooling_until = Some(until);
+    }
+
+    /// Share of the calls of this process that the node answered; full before the first.
+    pub(crate) fn health_ppm(&self) -> u32 {
+        let (answered, failed) = (u64::from(self.answered), u64::from(self.failed));
+        let total = answered.saturating_add(failed);
+        let share = answered
+            .saturating_mul(1_000_000)
+            .checked_div(total)
+            .unwrap_or(1_000_000);
+        u32::try_from(share).unwrap_or(1_000_000)
+    }
+
+    pub(crate) fn listing(&self, now: Timestamp, ttl: Duration) -> Option<&Listing> {
+        self.listing
+            .as_ref()
+            .filter(|listing| now.saturating_since(listing.read) < ttl)
+    }
+}
+
+/// Asks every node for its list, in parallel. A node that does not answer has no list: it stays a
+/// candidate that the decision rejects with a reason.
+pub(crate) async fn list_all(
+    client: &Client,
+    records: &[NodeRecord],
+) -> Vec<(NodeId, Option<Listing>)> {
+    join_all(
+        records
+            .iter()
+            .map(|record| async move { (record.node, list(client, record).await.ok()) }),
+    )
+    .await
+}
+
+async fn list(client: &Client, record: &NodeRecord) -> Result<Listing, ErrorKind> {
+    let now = client.config.env.now();
+    let options = &client.config.options;
+    let remembered = client.node(record.node, |node| {
+        node.listing(now, options.listing_ttl).cloned()
+    });
+    if let Some(listing) = remembered {
+        return Ok(listing);
+    }
+    let http = client.node(record.node, |node| node.http(record, options.node_timeout))?;
+    let listing = fetch(&http, record, now).await?;
+    client.node(record.node, |node| node.listing = Some(listing.clone()));
+    Ok(listing)
+}
+
+async fn fetch(
+    http: &HttpClient,
+    record: &NodeRecord,
+    now: Timestamp,
+) -> Result<Listing, ErrorKind> {
+    let node = record.node;
+    let unreachable = |source| ErrorKind::Unreachable { node, source };
+    let started = Instant::now();
+    let exchange = async {
+        let response = http.get(&format!("{}/v1/models", record.endpoint)).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.into_body().bytes().await?))
+    };
+    let (status, body) = tokio::time::timeout(LISTING_TIMEOUT, exchange)
+        .await
+        .map_err(|_| unreachable(seamline_net::client::Error::Timeout))?
+        .map_err(unreachable)?;
+    if status != 200 {
+        return Err(ErrorKind::Status { node, status });
+    }
+    let too_long = u64::try_from(body.len()).is_ok_and(|length| length > MAX_LISTING);
+    let models = if too_long { None } else { parse(&body) };
+    let models = models.ok_or(ErrorKind::Listing { node })?;
+    Ok(Listing {
+        models,
+        read: now,
+        latency_us: micros(started.elapsed()),
+    })
+}
+
+/// Reads an OpenAI model list; models without a price of ours are left out.
+fn parse(body: &[u8]) -> Option<Vec<ListedModel>> {
+    let list: WireList = serde_json::from_slice(body).ok()?;
+    let priced = |model: WireModel| {
+        let price = model.seamline?;
+        Some(ListedModel {
+            id: model.id,
+            price_input: Amount::parse(&price.price_input).ok()?,
+            price_output: Amount::parse(&price.price_output).ok()?,
+            asset: price.asset,
+            network: price.network,
+        })
+    };
+    Some(list.data.into_iter().filter_map(priced).collect())
+}

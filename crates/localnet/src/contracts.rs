@@ -1,0 +1,77 @@
+//! The contracts of the local network, placed by its genesis at fixed addresses.
+
+use alloy_primitives::{Address, U256, address};
+use alloy_sol_types::SolValue as _;
+use seamline_core::Timestamp;
+use seamline_evm::bindings::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
+
+use crate::chain::{Artifact, ArtifactError, Genesis};
+
+/// The registry of nodes.
+pub const REGISTRY: Address = address!("5ea1000000000000000000000000000000000001");
+/// The token that calls are paid with: OPG of the local network, worth nothing.
+pub const TOKEN: Address = address!("5ea1000000000000000000000000000000000002");
+/// The contract that records settled inferences.
+pub const SETTLEMENT: Address = address!("5ea1000000000000000000000000000000000003");
+
+/// Decimals of the token.
+pub const DECIMALS: u8 = 18;
+/// Symbol of the token.
+pub const SYMBOL: &str = "OPG";
+/// All tokens there are: a billion.
+const SUPPLY: u128 = 1_000_000_000 * 10_u128.pow(18);
+/// Native coin of each account of the network: a thousand.
+const GAS_MONEY: u128 = 1_000 * 10_u128.pow(18);
+
+const REGISTRY_ARTIFACT: &str = include_str!("../../../contracts/artifacts/TEERegistry.json");
+const TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/OPGToken.json");
+const SETTLEMENT_ARTIFACT: &str =
+    include_str!("../../../contracts/artifacts/InferenceSettlement.json");
+const PERMIT2_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Permit2.json");
+const UPTO_ARTIFACT: &str = include_str!("../../../contracts/artifacts/X402UptoPermit2Proxy.json");
+const EXACT_ARTIFACT: &str =
+    include_str!("../../../contracts/artifacts/X402ExactPermit2Proxy.json");
+
+/// Builds the state before the first block: contracts, and coins for `funded`. `operator`
+/// administers the contracts and holds all tokens.
+///
+/// # Errors
+///
+/// [`ArtifactError`] if a committed artifact does not read.
+pub fn genesis(
+    time: Timestamp,
+    operator: Address,
+    funded: &[Address],
+) -> Result<Genesis, ArtifactError> {
+    let runtime = |json| Artifact::parse(json).map(|artifact| artifact.deployed_bytecode);
+    let construct = |json, arguments: &[u8]| {
+        Artifact::parse(json).map(|artifact| artifact.with_arguments(arguments))
+    };
+    let mut genesis = Genesis::new(time)
+        .place(PERMIT2, runtime(PERMIT2_ARTIFACT)?)
+        .place(UPTO_PROXY, runtime(UPTO_ARTIFACT)?)
+        .place(EXACT_PROXY, runtime(EXACT_ARTIFACT)?)
+        .construct(
+            REGISTRY,
+            construct(REGISTRY_ARTIFACT, &operator.abi_encode())?,
+        )
+        .construct(
+            TOKEN,
+            construct(
+                TOKEN_ARTIFACT,
+                &(operator, U256::from(SUPPLY)).abi_encode_params(),
+            )?,
+        )
+        .construct(
+            SETTLEMENT,
+            construct(
+                SETTLEMENT_ARTIFACT,
+                &(operator, REGISTRY).abi_encode_params(),
+            )?,
+        )
+        .fund(operator, U256::from(GAS_MONEY));
+    for account in funded {
+        genesis = genesis.fund(*account, U256::from(GAS_MONEY));
+    }
+    Ok(genesis)
+}

@@ -1,0 +1,84 @@
+use std::path::PathBuf;
+
+use seamline_core::Timestamp;
+
+/// Why the local network did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The development attester refused.
+    #[error("cannot prepare development evidence")]
+    Authority(#[source] crate::authority::Error),
+    /// A committed contract artifact does not read.
+    #[error("a contract artifact does not read")]
+    Artifact(#[source] crate::chain::ArtifactError),
+    /// The chain did not open.
+    #[error("the chain does not open")]
+    Chain(#[source] crate::chain::Error),
+    /// A transaction of the network's setup was refused.
+    #[error("cannot {what}")]
+    Setup {
+        /// What it would have done.
+        what: &'static str,
+        /// What the chain said.
+        #[source]
+        source: crate::chain::SendError,
+    },
+    /// The chain could not be read.
+    #[error("cannot read the chain")]
+    Read(#[source] seamline_evm::Error),
+    /// A file could not be read or written.
+    #[error("cannot use `{}`", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the network does not read.
+    #[error("`{}` is damaged", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An enclave could not be put together.
+    #[error("cannot start node `{name}`")]
+    Enclave {
+        /// The node.
+        name: String,
+        /// What failed.
+        #[source]
+        source: seamline_enclave::Error,
+    },
+    /// The attester made no evidence.
+    #[error("node `{name}` has no evidence")]
+    Evidence {
+        /// The node.
+        name: String,
+        /// What failed.
+        #[source]
+        source: seamline_enclave::AttestError,
+    },
+    /// The facilitator did not start.
+    #[error("the facilitator does not start")]
+    Facilitator(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No port on loopback.
+    #[error("cannot listen on 127.0.0.1:{port}")]
+    Listen {
+        /// The port asked for; 0 for any.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No random bytes for a key.
+    #[error("the operating system gave no random bytes")]
+    Entropy,
+    /// The clock is behind the chain: blocks cannot be dated.
+    #[error("the clock says {now:?}, before the chain's own start")]
+    Clock {
+        /// What the clock says.
+        now: Timestamp,
+    },
+}

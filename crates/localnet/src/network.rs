@@ -1,0 +1,476 @@
+//! The whole network in one process: chain, registry, facilitator and enclaves, on loopback.
+
+use core::fmt;
+use core::time::Duration;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, U256};
+use seamline_attest::TrustRoots;
+use seamline_core::{Amount, NodeId, Timestamp};
+use seamline_evm::Wallet;
+use seamline_evm::tx::FeeCeiling;
+use seamline_net::{Clock, FacilitatorApi, HttpFacilitator, Tasks};
+use seamline_services::facilitator::{self, Facilitator, FacilitatorConfig, StoreLocation};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::authority::{DevAuthority, NoHardware};
+use crate::chain::{CHAIN_ID, Chain, ChainConfig, Mining};
+use crate::contracts::{REGISTRY, TOKEN, genesis};
+use crate::files::Files;
+use crate::node::{Node, Shared};
+use crate::setup::{Operator, TEE_TYPE};
+use crate::spec::{NodeSpec, three_nodes};
+use crate::{Error, keys};
+
+/// How a local network is started.
+pub struct Config {
+    /// Folder that keeps chain and keys; `None` keeps everything in memory.
+    pub home: Option<PathBuf>,
+    /// The nodes; [`three_nodes`] where nothing else is wanted.
+    pub nodes: Vec<NodeSpec>,
+    /// Port of the JSON-RPC server; 0 takes a free one.
+    pub rpc_port: u16,
+    /// When blocks are made.
+    pub mining: Mining,
+    /// The clock of everything in the network.
+    pub clock: Clock,
+    /// Whether clients may move the chain's time and rewind it (`evm_*` methods).
+    pub dev_methods: bool,
+}
+
+/// A running local network.
+///
+/// Everything that it attests is development evidence: nothing here runs in an enclave.
+pub struct Localnet {
+    chain: Chain,
+    operator: Arc<Wallet>,
+    developer: Wallet,
+    authority: Arc<DevAuthority>,
+    nodes: Vec<Node>,
+    rpc_url: String,
+    facilitator_url: String,
+    facilitator: Address,
+    settling: Facilitator,
+    tasks: Tasks,
+    stop: watch::Sender<bool>,
+    clock: Clock,
+}
+
+/// What a client needs to know about one node, for people and tests.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// Name in the local network.
+    pub name: String,
+    /// Id in the registry.
+    pub node: NodeId,
+    /// Base URL.
+    pub endpoint: String,
+    /// Registered payment address.
+    pub pay_to: Address,
+    /// Registered measurement.
+    pub measurement: B256,
+}
+
+/// Tokens that a payer is given: a hundred.
+const PAYER_TOKENS: Amount = Amount::new(100 * 10_u128.pow(18));
+/// Tokens that Permit2 may move for a payer: ten. Bounded, as every approval should be.
+const PAYER_ALLOWANCE: Amount = Amount::new(10 * 10_u128.pow(18));
+/// Allowance below which it is renewed: one.
+const LEAST_ALLOWANCE: Amount = Amount::new(10_u128.pow(18));
+/// Native coin of an account: ten.
+const GAS_MONEY: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
+/// How often nodes say that they live; the registry waits 30 minutes.
+const HEARTBEAT: Duration = Duration::from_secs(15 * 60);
+/// The most that the facilitator pays for gas: a thousand times the chain's floor.
+const FEE_CEILING: FeeCeiling = FeeCeiling {
+    max_fee_per_gas: 1_000_000_000,
+    max_priority_fee_per_gas: 1_000_000,
+};
+/// Blocks are instant, so a transaction receipt is there at the first look.
+const CHAIN_POLL: Duration = Duration::from_millis(2);
+/// How long requests in flight and settlements may take at shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+
+impl Config {
+    /// Three nodes, instant blocks, a free port, everything in memory.
+    pub fn in_memory(clock: Clock) -> Self {
+        Self {
+            home: None,
+            nodes: three_nodes(),
+            rpc_port: 0,
+            mining: Mining::Instant,
+            clock,
+            dev_methods: false,
+        }
+    }
+}
+
+impl Localnet {
+    /// Starts the network, or starts the kept one again.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. A machine with a hardware attestation device is refused: software evidence must
+    /// not stand beside real evidence.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let now = (config.clock)();
+        let files = Files::open(config.home.clone())?;
+        let (stop, stopped) = watch::channel(false);
+        let tasks = Tasks::new();
+
+        // 1. the root of development evidence, and the accounts
+        let authority = Arc::new(authority(&files, now)?);
+        let operator = Arc::new(keys::wallet(&files, "operator.key")?);
+        let settler = keys::wallet(&files, "facilitator.key")?;
+        let developer = keys::wallet(&files, "developer.key")?;
+
+        // 2. the chain and its JSON-RPC server
+        let chain = open_chain(&config, &files, &authority, &operator, &settler, now)?;
+        let rpc_url = serve_chain(&chain, config.rpc_port, &tasks, &stopped).await?;
+
+        // 3. the facilitator
+        let facilitator = settler.address();
+        let listener = listen(0).await?;
+        let facilitator_url = url("http", &listener);
+        let http = seamline_net::http_client(seamline_net::ClientOptions::default())
+            .map_err(|err| Error::Facilitator(Box::new(err)))?;
+        let api: Arc<dyn FacilitatorApi> = Arc::new(HttpFacilitator::new(http, &facilitator_url));
+        let settling = start_facilitator(&files, &chain, settler, &config.clock).await?;
+        let router = facilitator::router(settling.clone());
+        let stop_serving = stopping(&stopped);
+        tasks.spawn(async move {
+            if let Err(error) = seamline_net::serve(listener, router, stop_serving).await {
+                tracing::warn!(%error, "the facilitator stopped serving");
+            }
+        });
+
+        // 4. the registry's types and roots, then the nodes
+        let hands = Operator {
+            chain: &chain,
+            wallet: &operator,
+        };
+        hands.prepare_registry(&authority)?;
+        let network = format!("eip155:{CHAIN_ID}");
+        let shared = Shared {
+            files: &files,
+            authority: &authority,
+            operator: &hands,
+            facilitator: &api,
+            facilitator_url: &facilitator_url,
+            network: &network,
+            clock: &config.clock,
+            now,
+        };
+        let mut nodes = Vec::new();
+        for spec in &config.nodes {
+            let mut node = Node::prepare(&shared, spec).await?;
+            node.serve(&tasks, stopping(&stopped));
+            nodes.push(node);
+        }
+        let clock = Arc::clone(&config.clock);
+        let network = Self {
+            chain,
+            operator,
+            developer,
+            authority,
+            nodes,
+            rpc_url,
+            facilitator_url,
+            facilitator,
+            settling,
+            tasks,
+            stop,
+            clock,
+        };
+        network.keep_alive(stopped);
+        Ok(network)
+    }
+
+    /// Gives `payer` coins and tokens, and lets Permit2 move a bounded part of them, where it has too
+    /// little of any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`] or [`Error::Read`].
+    pub async fn fund(&self, payer: &Wallet) -> Result<(), Error> {
+        let account = payer.address();
+        let holds = seamline_evm::chain::account(&self.chain, TOKEN, account)
+            .await
+            .map_err(Error::Read)?;
+        let hands = self.hands();
+        hands.fund(account, &holds, PAYER_TOKENS, GAS_MONEY)?;
+        if holds.permit2_allowance < U256::from(LEAST_ALLOWANCE.get()) {
+            hands.approve_permit2(payer, PAYER_ALLOWANCE)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a heartbeat of every node now, dated `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`] where the chain refuses one, [`Error::Enclave`] where a node cannot sign.
+    pub fn heartbeat(&self, now: Timestamp) -> Result<(), Error> {
+        for node in &self.nodes {
+            let heartbeat = node
+                .enclave
+                .heartbeat(now)
+                .map_err(|source| Error::Enclave {
+                    name: node.name.clone(),
+                    source,
+                })?;
+            let sent = self.hands().heartbeat(&heartbeat)?;
+            node.enclave.note_heartbeat(Ok(sent));
+        }
+        Ok(())
+    }
+
+    /// Stops to accept, lets requests and settlements finish, and waits for both.
+    pub async fn stop(self) {
+        // Nobody listens only where everything has ended already.
+        let _ = self.stop.send(true);
+        for node in &self.nodes {
+            node.paywall.tasks().drain(DRAIN).await;
+        }
+        self.settling.tasks().drain(DRAIN).await;
+        self.tasks.drain(DRAIN).await;
+    }
+
+    /// An account for whoever tries the network out. [`Localnet::fund`] gives it money.
+    pub const fn developer(&self) -> &Wallet {
+        &self.developer
+    }
+
+    /// The chain, in process.
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// URL of the chain's JSON-RPC server.
+    pub fn rpc_url(&self) -> &str {
+        &self.rpc_url
+    }
+
+    /// URL of the facilitator.
+    pub fn facilitator_url(&self) -> &str {
+        &self.facilitator_url
+    }
+
+    /// The account that settles.
+    pub const fn facilitator(&self) -> Address {
+        self.facilitator
+    }
+
+    /// The root of this network's development evidence, DER.
+    pub fn dev_root(&self) -> &[u8] {
+        self.authority.root_der()
+    }
+
+    /// Registry type of the nodes.
+    pub const fn tee_type(&self) -> u8 {
+        TEE_TYPE
+    }
+
+    /// The registry contract.
+    pub const fn registry(&self) -> Address {
+        REGISTRY
+    }
+
+    /// The nodes, in the order of the configuration.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let info = |node: &Node| NodeInfo {
+            name: node.name.clone(),
+            node: node.id(),
+            endpoint: node.endpoint.clone(),
+            pay_to: node.pay_to,
+            measurement: node.measurement.pcr_hash(),
+        };
+        self.nodes.iter().map(info).collect()
+    }
+
+    fn hands(&self) -> Operator<'_> {
+        Operator {
+            chain: &self.chain,
+            wallet: &self.operator,
+        }
+    }
+
+    /// Sends heartbeats until the network stops.
+    fn keep_alive(&self, stopped: watch::Receiver<bool>) {
+        let (chain, operator) = (self.chain.clone(), Arc::clone(&self.operator));
+        let enclaves: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| Arc::clone(&node.enclave))
+            .collect();
+        let clock = Arc::clone(&self.clock);
+        self.tasks.spawn(async move {
+            let beat = async {
+                loop {
+                    tokio::time::sleep(HEARTBEAT).await;
+                    let hands = Operator {
+                        chain: &chain,
+                        wallet: &operator,
+                    };
+                    for enclave in &enclaves {
+                        let sent = enclave
+                            .heartbeat(clock())
+                            .ok()
+                            .and_then(|beat| hands.heartbeat(&beat).ok());
+                        enclave.note_heartbeat(sent.ok_or("the chain refused it"));
+                    }
+                }
+            };
+            tokio::select! {
+                () = beat => {}
+                () = stopping(&stopped) => {}
+            }
+        });
+    }
+}
+
+/// The kept root, or a new one where there is none or it has expired.
+fn authority(files: &Files, now: Timestamp) -> Result<DevAuthority, Error> {
+    let proof = NoHardware::probe(|path| path.exists()).map_err(Error::Authority)?;
+    let fresh = || {
+        let authority = DevAuthority::generate(&proof, now).map_err(Error::Authority)?;
+        let bytes = authority.to_bytes().map_err(Error::Authority)?.to_vec();
+        Ok((authority, bytes))
+    };
+    const FILE: &str = "authority.key";
+    let kept = files.keep(
+        FILE,
+        |bytes| DevAuthority::from_bytes(&proof, bytes).ok(),
+        fresh,
+    )?;
+    if kept.is_valid_at(now) {
+        return Ok(kept);
+    }
+    let (renewed, bytes) = fresh()?;
+    files.put(FILE, &bytes)?;
+    Ok(renewed)
+}
+
+fn open_chain(
+    config: &Config,
+    files: &Files,
+    authority: &DevAuthority,
+    operator: &Wallet,
+    settler: &Wallet,
+    now: Timestamp,
+) -> Result<Chain, Error> {
+    // The chain checks at each start that it was made from this genesis, so its time is kept.
+    let read = |bytes: &[u8]| {
+        Some(Timestamp::from_secs(
+            core::str::from_utf8(bytes).ok()?.trim().parse().ok()?,
+        ))
+    };
+    let time = files.keep("genesis.time", read, || {
+        let time = Timestamp::from_secs(now.as_secs());
+        Ok((time, time.as_secs().to_string().into_bytes()))
+    })?;
+    if now < time {
+        return Err(Error::Clock { now });
+    }
+    let genesis =
+        genesis(time, operator.address(), &[settler.address()]).map_err(Error::Artifact)?;
+    let roots = TrustRoots::none()
+        .danger_accept_dev(authority.root_der())
+        .map_err(|_| {
+            Error::Authority(crate::authority::Error::Unreadable {
+                reason: "no marked root",
+            })
+        })?;
+    Chain::open(ChainConfig {
+        path: files.path("chain.redb"),
+        chain_id: CHAIN_ID,
+        genesis,
+        mining: config.mining,
+        roots,
+        clock: Arc::clone(&config.clock),
+        dev_methods: config.dev_methods,
+    })
+    .map_err(Error::Chain)
+}
+
+/// Opens the facilitator's store and takes up what an earlier process left open.
+async fn start_facilitator(
+    files: &Files,
+    chain: &Chain,
+    wallet: Wallet,
+    clock: &Clock,
+) -> Result<Facilitator, Error> {
+    Facilitator::start(FacilitatorConfig {
+        wallet,
+        rpc: Arc::new(chain.clone()),
+        chain_id: CHAIN_ID,
+        assets: vec![TOKEN],
+        store: files
+            .path("facilitator.redb")
+            .map_or(StoreLocation::Memory, StoreLocation::File),
+        clock: Arc::clone(clock),
+        fee_ceiling: FEE_CEILING,
+        settle_wait: facilitator::SETTLE_WAIT,
+        poll: CHAIN_POLL,
+    })
+    .await
+    .map_err(|err| Error::Facilitator(Box::new(err)))
+}
+
+async fn serve_chain(
+    chain: &Chain,
+    port: u16,
+    tasks: &Tasks,
+    stopped: &watch::Receiver<bool>,
+) -> Result<String, Error> {
+    let listener = listen(port).await?;
+    let rpc_url = url("http", &listener);
+    let (server, stop) = (chain.clone(), stopping(stopped));
+    tasks.spawn(async move {
+        if let Err(error) = server.serve(listener, stop).await {
+            tracing::warn!(%error, "the chain's server stopped");
+        }
+    });
+    tasks.spawn(chain.clone().run(stopping(stopped)));
+    Ok(rpc_url)
+}
+
+async fn listen(port: u16) -> Result<TcpListener, Error> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|source| Error::Listen { port, source })
+}
+
+fn url(scheme: &str, listener: &TcpListener) -> String {
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    format!("{scheme}://127.0.0.1:{port}")
+}
+
+/// Resolves when the network is told to stop.
+fn stopping(stopped: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut stopped = stopped.clone();
+    async move {
+        // An error means that the network was dropped, which is a stop too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }
+}
+
+impl fmt::Debug for Localnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Localnet")
+            .field("rpc_url", &self.rpc_url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! The transactions that turn a fresh chain into a network: types, roots, measurements, nodes, money.
+//!
+//! Each is done only where the chain does not have it yet, so a network that is started again pays for
+//! nothing twice.
+
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_sol_types::SolCall;
+use seamline_core::{Amount, NodeId};
+use seamline_enclave::Heartbeat;
+use seamline_evm::bindings::{IRegistry, IToken, PCRMeasurements, PERMIT2};
+use seamline_evm::{RpcCall, Wallet, chain::Account, rpc::At};
+
+use crate::Error;
+use crate::attester::DevMeasurement;
+use crate::authority::DevAuthority;
+use crate::chain::Chain;
+use crate::contracts::{REGISTRY, TOKEN};
+
+/// Registry type of nodes that serve language models.
+pub(crate) const TEE_TYPE: u8 = 0;
+
+/// The administrator's hands.
+pub(crate) struct Operator<'a> {
+    pub(crate) chain: &'a Chain,
+    pub(crate) wallet: &'a Wallet,
+}
+
+/// What a node says about itself when it registers.
+pub(crate) struct Registration<'a> {
+    pub(crate) document: Vec<u8>,
+    pub(crate) signing_key: &'a [u8],
+    pub(crate) tls_certificate: &'a [u8],
+    pub(crate) pay_to: Address,
+    pub(crate) endpoint: String,
+}
+
+impl Operator<'_> {
+    /// The registry knows the type of our nodes, its operator and the root of their evidence.
+    pub(crate) fn prepare_registry(&self, authority: &DevAuthority) -> Result<(), Error> {
+        if !self.ask(IRegistry::isValidTEETypeCall { typeId: TEE_TYPE })? {
+            let name = "LLM".to_owned();
+            self.registry(
+                "add the node type",
+                IRegistry::addTEETypeCall {
+                    typeId: TEE_TYPE,
+                    name,
+                },
+            )?;
+            let role = keccak256("TEE_OPERATOR");
+            let account = self.wallet.address();
+            self.registry(
+                "grant the operator role",
+                IRegistry::grantRoleCall { role, account },
+            )?;
+        }
+        let root = Bytes::from(authority.root_pem().into_bytes());
+        if self.ask(IRegistry::awsRootCertificateCall {})? != root {
+            let call = IRegistry::setAWSRootCertificateCall { certificate: root };
+            self.registry("set the root of evidence", call)?;
+        }
+        Ok(())
+    }
+
+    /// The registry accepts this measurement.
+    pub(crate) fn approve(&self, measurement: &DevMeasurement) -> Result<(), Error> {
+        let hash = measurement.pcr_hash();
+        if self.ask(IRegistry::isPCRApprovedCall {
+            teeType: TEE_TYPE,
+            pcrHash: hash,
+        })? {
+            return Ok(());
+        }
+        let [pcr0, pcr1, pcr2] = measurement.pcrs().map(|pcr| Bytes::from(pcr.to_vec()));
+        let call = IRegistry::approvePCRCall {
+            pcrs: PCRMeasurements { pcr0, pcr1, pcr2 },
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            teeType: TEE_TYPE,
+        };
+        self.registry("approve a measurement", call)
+    }
+
+    pub(crate) fn is_enabled(&self, node: NodeId) -> Result<bool, Error> {
+        self.ask(IRegistry::isTEEEnabledCall {
+            teeId: *node.as_b256(),
+        })
+    }
+
+    /// Registers a node; the chain itself checks its evidence.
+    pub(crate) fn register(&self, registration: Registration<'_>) -> Result<(), Error> {
+        let Registration {
+            document,
+            signing_key,
+            tls_certificate,
+            pay_to,
+            endpoint,
+        } = registration;
+        let call = IRegistry::registerTEEWithAttestationCall {
+            attestationDocument: document.into(),
+            signingPublicKey: Bytes::copy_from_slice(signing_key),
+            tlsCertificate: Bytes::copy_from_slice(tls_certificate),
+            paymentAddress: pay_to,
+            endpoint,
+            teeType: TEE_TYPE,
+        };
+        self.registry("register a node", call)
+    }
+
+    pub(crate) fn disable(&self, node: NodeId) -> Result<(), Error> {
+        self.registry(
+            "disable a node",
+            IRegistry::disableTEECall {
+                teeId: *node.as_b256(),
+            },
+        )
+    }
+
+    /// Sends a node's heartbeat; returns the transaction.
+    pub(crate) fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<B256, Error> {
+        let call = IRegistry::heartbeatCall {
+            teeId: *heartbeat.tee_id.as_b256(),
+            timestamp: U256::from(heartbeat.timestamp),
+            signature: heartbeat.signature.clone().into(),
+        };
+        self.send(
+            "send a heartbeat",
+            self.wallet,
+            REGISTRY,
+            U256::ZERO,
+            call.abi_encode(),
+        )
+    }
+
+    /// Gives `account` tokens and gas, up to `tokens` and `gas`.
+    pub(crate) fn fund(
+        &self,
+        account: Address,
+        holds: &Account,
+        tokens: Amount,
+        gas: U256,
+    ) -> Result<(), Error> {
+        if holds.native < gas {
+            self.send("send gas money", self.wallet, account, gas, Vec::new())?;
+        }
+        if holds.tokens < U256::from(tokens.get()) {
+            let value = U256::from(tokens.get()).saturating_sub(holds.tokens);
+            let call = IToken::transferCall { to: account, value };
+            self.send(
+                "send tokens",
+                self.wallet,
+                TOKEN,
+                U256::ZERO,
+                call.abi_encode(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Lets Permit2 move at most `amount` of the payer's tokens. Never unlimited.
+    pub(crate) fn approve_permit2(&self, payer: &Wallet, amount: Amount) -> Result<(), Error> {
+        let call = IToken::approveCall {
+            spender: PERMIT2,
+            value: amount.into(),
+        };
+        self.send(
+            "approve Permit2",
+            payer,
+            TOKEN,
+            U256::ZERO,
+            call.abi_encode(),
+        )?;
+        Ok(())
+    }
+
+    fn registry(&self, what: &'static str, call: impl SolCall) -> Result<(), Error> {
+        self.send(what, self.wallet, REGISTRY, U256::ZERO, call.abi_encode())?;
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        what: &'static str,
+        from: &Wallet,
+        to: Address,
+        value: U256,
+        input: Vec<u8>,
+    ) -> Result<B256, Error> {
+        let sent = self
+            .chain
+            .transact(from, Some(to), value, input.into())
+            .map_err(|source| Error::Setup { what, source })?;
+        Ok(sent.hash)
+    }
+
+    /// Reads one value of the registry.
+    fn ask<C: SolCall>(&self, call: C) -> Result<C::Return, Error> {
+        let call = RpcCall::call(REGISTRY, &call.abi_encode(), At::Latest);
+        let unreadable = || Error::Read(seamline_evm::Error::Answer("the registry's answer"));
+        let value = self
+            .chain
+            .handle(&call.method, &call.params)
+            .map_err(|_| unreadable())?;
+        let bytes = hex::decode(value.as_str().unwrap_or_default()).map_err(|_| unreadable())?;
+        C::abi_decode_returns(&bytes).map_err(|_| unreadable())
+    }
+}

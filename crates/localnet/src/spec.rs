@@ -1,0 +1,70 @@
+//! Which nodes the local network has.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use seamline_core::Amount;
+use seamline_enclave::{Faults, Upstream};
+
+/// One node of the local network.
+#[derive(Clone)]
+pub struct NodeSpec {
+    /// Name, part of its evidence's module id: lower-case letters, digits and `-`.
+    pub name: String,
+    /// Price per million tokens of the request, base units.
+    pub price_input: Amount,
+    /// Price per million tokens of the answer, base units.
+    pub price_output: Amount,
+    /// Words per second of the guide model; 0 for as fast as it can.
+    pub words_per_second: u32,
+    /// How long the node takes before it answers anything.
+    pub delay: Duration,
+    /// Another upstream than the guide model, under its own model ids.
+    pub upstream: Option<Arc<dyn Upstream>>,
+    /// Ways in which the node lies or breaks; none for an honest one.
+    pub faults: Faults,
+    /// Whether its evidence reports another measurement than the one that is registered.
+    pub lies_about_measurement: bool,
+}
+
+impl NodeSpec {
+    /// An honest node that serves the guide model.
+    pub fn new(name: impl Into<String>, price_input: Amount, price_output: Amount) -> Self {
+        Self {
+            name: name.into(),
+            price_input,
+            price_output,
+            words_per_second: 0,
+            delay: Duration::ZERO,
+            upstream: None,
+            faults: Faults::default(),
+            lies_about_measurement: false,
+        }
+    }
+}
+
+/// The three nodes of a network that starts by itself: cheap and slow, balanced, dear and fast, so
+/// that a decision has something to decide.
+pub fn three_nodes() -> Vec<NodeSpec> {
+    let opg = |thousandths: u128| Amount::new(thousandths.saturating_mul(10_u128.pow(15)));
+    let node = |name: &str, input, output, words_per_second, delay_ms| {
+        let mut node = NodeSpec::new(name, opg(input), opg(output));
+        node.words_per_second = words_per_second;
+        node.delay = Duration::from_millis(delay_ms);
+        node
+    };
+    vec![
+        // Base units per million tokens: 2 to 9 OPG for the request, 8 to 30 for the answer.
+        node("amber", 2_000, 8_000, 150, 12),
+        node("birch", 4_000, 12_000, 400, 5),
+        node("coral", 9_000, 30_000, 1_500, 1),
+    ]
+}
+
+impl core::fmt::Debug for NodeSpec {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NodeSpec")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
