@@ -3,7 +3,7 @@
 use seamline_core::SourceClass;
 
 use super::builder::{Draft, LEAF, Pki, ROOT, ZONAL, dev_extension, text};
-use crate::{Check, Error, TrustRoots, dev, verify};
+use crate::{Check, Error, Measurements, NonceRule, Policy, TrustRoots, dev, verify};
 
 const DEV_ID: &str = "dev-localhost-enc01";
 
@@ -107,6 +107,29 @@ fn one_installations_root_does_not_open_another() {
     let roots = TrustRoots::aws().danger_accept_dev(other.root());
     let roots = roots.expect("a development root");
     let refused = verify(&draft.sign(), &roots, &draft.policy, draft.now).map(|_| ());
+    assert_eq!(refused, Err(Error::Reject(Check::UntrustedRoot)));
+}
+
+#[test]
+fn each_root_gives_its_own_class() {
+    let draft = Draft::dev();
+    let roots = TrustRoots::aws().danger_accept_dev(draft.root());
+    let roots = roots.expect("a development root");
+    let claims = verify(&draft.sign(), &roots, &draft.policy, draft.now).expect("claims");
+    assert_eq!(claims.source, SourceClass::Dev);
+
+    // Real hardware: not accepted under the development root alone, never called dev beside it.
+    let Some(folder) = seamline_testkit::evidence_dir() else {
+        return;
+    };
+    let evidence = std::fs::read(folder.join("nitro/og-nitriding-2026-02-12.cose"));
+    let evidence = evidence.expect("a document of the evidence folder");
+    let policy = Policy::historical(NonceRule::Any, Measurements::AnyReported);
+    let claims = verify(&evidence, &roots, &policy, draft.now).expect("claims");
+    assert_eq!(claims.source, SourceClass::Hardware);
+    let only_dev = TrustRoots::none().danger_accept_dev(draft.root());
+    let only_dev = only_dev.expect("a development root");
+    let refused = verify(&evidence, &only_dev, &policy, draft.now).map(|_| ());
     assert_eq!(refused, Err(Error::Reject(Check::UntrustedRoot)));
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::builder::{
     Draft, LEAF, MODULE_ID, Pki, REGIONAL, array, bytes, envelope, head, pcr_map, text, uint,
 };
-use crate::error::{Error, Part, Problem};
+use crate::error::{Check, Error, Part, Problem};
 use crate::nitro::{Document, MAX_EVIDENCE};
 use crate::{Measurements, NonceRule, Policy, TrustRoots, verify};
 
@@ -116,6 +116,25 @@ fn one_framing_per_document() {
     malformed(&no_payload, envelope, Problem::Length);
     let detached = build(&[&[0x84], protected, &[0xa0, 0xf6], &signature]);
     malformed(&detached, envelope, Problem::Type);
+}
+
+#[test]
+fn other_algorithms_in_the_protected_header_are_refused() {
+    let payload = Draft::hardware().payload();
+    let headers: [&[u8]; 7] = [
+        b"",
+        b"\xa0",
+        b"\xa1\x01\x26",
+        b"\xa1\x01\x20",
+        b"\xa1\x01\x65ES384",
+        b"\xa2\x01\x38\x22\x02\x81\x01",
+        b"\xa1\x01\x39\x00\x22",
+    ];
+    for protected in headers {
+        let evidence = envelope(&bytes(protected), &payload, &[1; 96]);
+        let refused = Document::parse(&evidence).map(|_| ());
+        assert_eq!(refused, Err(Error::Reject(Check::Algorithm)));
+    }
 }
 
 #[test]

@@ -73,6 +73,16 @@ fn a_bound_key_verifies_responses() {
 }
 
 #[test]
+fn an_archived_response_is_checked_with_a_key_that_says_so() {
+    let spki_der = spki_of_size(256);
+    let mut draft = bound_to(&spki_der);
+    draft.policy.time = At::Historical;
+    let claims = draft.verify().expect("claims");
+    let key = claims.bind_signing_key(&spki_der).expect("the key");
+    assert_eq!(key.at(), At::Historical);
+}
+
+#[test]
 fn another_key_or_certificate_is_refused() {
     let key = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
     let other = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");

@@ -2,8 +2,9 @@
 
 use seamline_core::{B256, Timestamp, sha256};
 
-use super::builder::{Draft, TLS_CERT, bytes, spki_of_size, uint, user_data};
+use super::builder::{Draft, Pki, TLS_CERT, bytes, spki_of_size, text, uint, user_data};
 use crate::TrustRoots;
+use crate::dev;
 use crate::precompile::{verify_attestation, verify_rsa_pss};
 
 struct Call {
@@ -69,16 +70,20 @@ fn draft(change: impl FnOnce(&mut Draft)) -> (Draft, Call) {
         bytes(&user_data(TLS_CERT, &sha256(&[&signing_key]))),
     );
     change(&mut draft);
+    let call = prepared(&draft, signing_key);
+    (draft, call)
+}
+
+fn prepared(draft: &Draft, signing_key: Vec<u8>) -> Call {
     let roots = TrustRoots::none().danger_accept_dev(draft.root());
-    let call = Call {
+    Call {
         document: draft.sign(),
         signing_key,
         tls_cert: TLS_CERT.to_vec(),
         root: pem(draft.root()),
         roots: roots.expect("a development root"),
         block_time: draft.now,
-    };
-    (draft, call)
+    }
 }
 
 fn call(change: impl FnOnce(&mut Call)) -> (bool, B256) {
@@ -139,6 +144,26 @@ fn the_document_has_an_age() {
     };
     assert!(ahead(60_000));
     assert!(!ahead(60_001));
+}
+
+#[test]
+fn documents_from_before_the_first_plausible_day_are_refused() {
+    let mut pki = Pki::dev();
+    for cert in &mut pki.certs {
+        cert.not_before = 1_738_281_000;
+    }
+    let spki_der = spki_of_size(256);
+    for (made, accepted) in [(1_738_281_599_999, false), (1_738_281_600_000, true)] {
+        let mut draft = Draft::of(&pki, "dev-localhost-enc01");
+        draft.set(dev::EVIDENCE_TYPE_KEY, text(dev::EVIDENCE_TYPE));
+        draft.set("timestamp", uint(made));
+        draft.set(
+            "user_data",
+            bytes(&user_data(TLS_CERT, &sha256(&[&spki_der]))),
+        );
+        draft.now = Timestamp::from_millis(made);
+        assert_eq!(prepared(&draft, spki_der.clone()).run().0, accepted);
+    }
 }
 
 #[test]
