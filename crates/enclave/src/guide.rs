@@ -53,14 +53,16 @@ impl GuideUpstream {
             return format!("{WHO}\n\n{WHAT_TO_ASK}");
         }
         let hits = self.index.rank(question);
-        let mut hits = hits.iter();
-        let Some(best) = hits.next() else {
+        let Some((Hit { passage, .. }, others)) = hits.split_first() else {
             return format!("{WHO}\n\n{NOTHING_FOUND} {WHAT_TO_ASK}");
         };
-        let Hit { passage, .. } = best;
-        let see_also = hits
-            .next()
-            .map(|next| format!("; see also \"{}\"", next.passage.heading))
+        // The same page goes on where this passage ends; another page may only share its words.
+        let same_page = others
+            .iter()
+            .find(|other| other.passage.page == passage.page);
+        let see_also = same_page
+            .or_else(|| others.first())
+            .map(|other| format!("; see also \"{}\"", other.passage.heading))
             .unwrap_or_default();
         format!(
             "{}\n\n(The handbook, \"{}\", docs/guide/{}{see_also})",

@@ -1,6 +1,7 @@
 //! What a call may cost at most, and what it costs: integers, rounded up to a base unit.
 
-use seamline_core::{Amount, U256};
+use seamline_core::Amount;
+use seamline_evm::cost::{Prices, metered};
 
 use crate::config::ModelPrice;
 use crate::upstream::Usage;
@@ -20,19 +21,14 @@ impl ModelPrice {
 
     /// What `usage` costs, rounded up to a base unit; [`Amount::MAX`] where it would not fit.
     pub fn cost(&self, usage: &Usage) -> Amount {
-        let Self { input, output } = self;
-        let part = |price: &Amount, tokens: u64| {
-            // Below 2^192: an amount has 128 bits and a count 64.
-            U256::from(price.get()).saturating_mul(U256::from(tokens))
-        };
-        let millionths =
-            part(input, usage.prompt_tokens).saturating_add(part(output, usage.completion_tokens));
-        Amount::try_from(millionths.div_ceil(U256::from(TOKENS_PER_PRICE))).unwrap_or(Amount::MAX)
+        let Self { input, output } = *self;
+        let Usage {
+            prompt_tokens,
+            completion_tokens,
+        } = *usage;
+        metered(&Prices { input, output }, prompt_tokens, completion_tokens).unwrap_or(Amount::MAX)
     }
 }
-
-/// Prices are per million tokens.
-const TOKENS_PER_PRICE: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -212,7 +212,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ("what is a hesitation", "What is a hesitation?"),
     (
         "What does SETTLEWAIT mean?",
-        "Which hesitation codes are there?",
+        "Hesitation codes: payment, evidence and time",
     ),
     ("where is the trust file", "What is the trust file?"),
     ("what if a node cheats", "What happens when a node lies?"),
@@ -230,7 +230,10 @@ const GOLDEN: &[(&str, &str)] = &[
         "what is a facilitator",
         "What are a node, an enclave, an offer and a facilitator?",
     ),
-    ("what is TIE", "Which hesitation codes are there?"),
+    (
+        "what is TIE",
+        "Hesitation codes: routing, retries and price",
+    ),
     (
         "how do refunds work",
         "What if the answer is lost after I paid?",
@@ -248,4 +251,6 @@ const GOLDEN: &[(&str, &str)] = &[
         "how much does it cost",
         "How do I cap what a call may cost?",
     ),
+    ("how do I see my balance", "What does my wallet need?"),
+    ("explain the receipt", "How do I read the story of a call?"),
 ];

@@ -90,14 +90,14 @@ const IRREGULAR: &[(&str, &str)] = &[
 const STOP_WORDS: &[&str] = &[
     "a", "about", "again", "all", "also", "am", "an", "and", "any", "anything", "are", "as", "at",
     "be", "because", "been", "before", "but", "by", "can", "could", "did", "do", "does", "doing",
-    "during", "each", "else", "every", "explain", "for", "from", "get", "give", "goes", "had",
-    "has", "have", "here", "how", "i", "if", "in", "into", "is", "it", "its", "just", "like",
-    "make", "makes", "may", "me", "mean", "means", "might", "more", "much", "my", "no", "not",
-    "of", "on", "one", "only", "or", "other", "our", "out", "please", "really", "s", "say",
-    "shall", "should", "so", "some", "t", "tell", "than", "that", "the", "their", "them", "then",
-    "there", "these", "they", "thing", "this", "to", "up", "us", "use", "used", "using", "want",
-    "was", "way", "we", "were", "what", "when", "where", "which", "while", "who", "why", "will",
-    "with", "work", "works", "would", "you", "your",
+    "during", "each", "else", "every", "for", "from", "get", "give", "goes", "had", "has", "have",
+    "here", "how", "i", "if", "in", "into", "is", "it", "its", "just", "like", "make", "makes",
+    "may", "me", "mean", "means", "might", "more", "much", "my", "no", "not", "of", "on", "one",
+    "only", "or", "other", "our", "out", "please", "really", "s", "say", "see", "shall", "should",
+    "so", "some", "t", "tell", "than", "that", "the", "their", "them", "then", "there", "these",
+    "they", "thing", "this", "to", "up", "us", "use", "used", "using", "want", "was", "way", "we",
+    "were", "what", "when", "where", "which", "while", "who", "why", "will", "with", "work",
+    "works", "would", "you", "your",
 ];
 
 pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
@@ -137,6 +137,7 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ("privat", &["privac", "prompt"]),
     ("provider", &["nod"]),
     ("rout", &["choos", "nod"]),
+    ("saf", &["prov", "verif"]),
     ("secret", &["privac", "prompt"]),
     ("select", &["choos"]),
     ("spend", &["cost", "cap"]),
