@@ -5,6 +5,13 @@
 //! every answer. [`Enclave::router`] is the whole HTTP surface; `docs/reference/enclave-http.md`
 //! describes it path by path.
 //!
+//! ```
+//! use seamline_enclave::GuideUpstream;
+//!
+//! let answer = GuideUpstream::new(None).answer("How do I cap what a call may cost?");
+//! assert!(answer.contains("--max-price"));
+//! ```
+//!
 //! Two upstreams exist: [`GuideUpstream`], a deterministic index of Seamline's handbook that needs
 //! nothing else, and [`OpenAiUpstream`], which forwards to any OpenAI-compatible endpoint.
 
