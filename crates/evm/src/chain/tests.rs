@@ -13,7 +13,7 @@ fn block_json(number: u64) -> Value {
     json!({
         "number": format!("{number:#x}"),
         "hash": keccak256(number.to_be_bytes()).to_string(),
-        "timestamp": format!("{:#x}", 1_000 + number),
+        "timestamp": format!("{:#x}", number.saturating_add(1_000)),
     })
 }
 
@@ -28,7 +28,7 @@ fn query() -> SettlementQuery {
 
 fn bitmap(used: bool) -> Value {
     let [.., last] = fixtures::auth_nonce().0;
-    let bit = U256::from(1) << usize::from(last);
+    let bit = U256::ONE.wrapping_shl(usize::from(last));
     json!(format!("{:#066x}", if used { bit } else { !bit }))
 }
 
@@ -162,6 +162,9 @@ fn what_looks_like_a_settlement_is_not_one() {
     let mut permit = Permit::of(&payment).unwrap();
     permit.from = Address::repeat_byte(9);
     let [transaction, receipt] = settlement_of(&permit, 1_234);
+    assert_eq!(found(transaction.clone(), receipt), Ok(None));
+    // Another payer's settlement of the same nonce, in a transaction that moved ours too.
+    let [_, receipt] = settlement(1_234);
     assert_eq!(found(transaction, receipt), Ok(None));
 }
 

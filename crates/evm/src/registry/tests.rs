@@ -36,12 +36,12 @@ fn with_config(name: &str) -> TEEInfoWithOHTTP {
     record
 }
 
-fn ten(records: Vec<TEEInfo>) -> Vec<u8> {
-    IRegistry::getActiveTEEsCall::abi_encode_returns(&records)
+fn ten(records: &[TEEInfo]) -> Vec<u8> {
+    IRegistry::getActiveTEEsCall::abi_encode_returns(&records.to_vec())
 }
 
-fn eleven(records: Vec<TEEInfoWithOHTTP>) -> Vec<u8> {
-    IRegistryWithOHTTP::getActiveTEEsCall::abi_encode_returns(&records)
+fn eleven(records: &[TEEInfoWithOHTTP]) -> Vec<u8> {
+    IRegistryWithOHTTP::getActiveTEEsCall::abi_encode_returns(&records.to_vec())
 }
 
 fn block() -> Value {
@@ -62,8 +62,8 @@ fn snapshot(answer: &[u8]) -> Result<Snapshot, Error> {
 
 #[test]
 fn both_layouts_are_read() {
-    let ten = snapshot(&ten(vec![record("a"), record("b")])).unwrap();
-    let eleven = snapshot(&eleven(vec![
+    let ten = snapshot(&ten(&[record("a"), record("b")])).unwrap();
+    let eleven = snapshot(&eleven(&[
         without_ohttp(record("a")),
         without_ohttp(record("b")),
     ]))
@@ -86,7 +86,7 @@ fn both_layouts_are_read() {
 
 #[test]
 fn an_ohttp_configuration_is_read() {
-    let snapshot = snapshot(&eleven(vec![with_config("a")])).unwrap();
+    let snapshot = snapshot(&eleven(&[with_config("a")])).unwrap();
     let ohttp = snapshot.nodes[0].ohttp.clone().unwrap();
     assert_eq!(
         (ohttp.key_id, ohttp.kem_id, ohttp.kdf_id, ohttp.aead_id),
@@ -98,14 +98,14 @@ fn an_ohttp_configuration_is_read() {
 
 #[test]
 fn an_empty_registry_is_an_answer() {
-    let snapshot = snapshot(&ten(Vec::new())).unwrap();
+    let snapshot = snapshot(&ten(&[])).unwrap();
     assert_eq!((snapshot.nodes, snapshot.skipped), (Vec::new(), Vec::new()));
 }
 
 #[test]
 fn nodes_are_sorted_by_id() {
-    let records = ["d", "a", "c", "b"].map(record).to_vec();
-    let nodes = snapshot(&ten(records)).unwrap().nodes;
+    let records = ["d", "a", "c", "b"].map(record);
+    let nodes = snapshot(&ten(&records)).unwrap().nodes;
     assert!(nodes.windows(2).all(|pair| pair[0].node < pair[1].node));
 }
 
@@ -114,7 +114,7 @@ fn a_broken_entry_is_skipped_and_never_fatal() {
     let skipped = |change: &dyn Fn(&mut TEEInfo)| {
         let mut broken = record("broken");
         change(&mut broken);
-        let snapshot = snapshot(&ten(vec![record("good"), broken])).unwrap();
+        let snapshot = snapshot(&ten(&[record("good"), broken])).unwrap();
         assert_eq!(snapshot.nodes.len(), 1);
         assert_eq!(snapshot.nodes[0].node, NodeId::of_signing_key(b"good"));
         let [skipped] = snapshot.skipped.as_slice() else {
@@ -199,7 +199,7 @@ fn endpoints_are_https_and_nothing_else() {
 
 #[test]
 fn other_answers_are_errors() {
-    let good = ten(vec![record("a")]);
+    let good = ten(&[record("a")]);
     let refused = Err(Error::Answer("a list of nodes"));
     assert_eq!(snapshot(&[]), refused);
     for cut in [1, 31, 32, 64, 100, good.len() - 32] {
@@ -211,7 +211,7 @@ fn other_answers_are_errors() {
     assert_eq!(snapshot(&dirty), refused);
     let many = vec![record("a"); 1_025];
     assert_eq!(
-        snapshot(&ten(many)),
+        snapshot(&ten(&many)),
         Err(Error::Answer("a list of nodes of bounded length"))
     );
 }
@@ -221,7 +221,7 @@ fn a_reorganisation_between_two_reads_is_noticed() {
     let other = json!({ "number": "0x9", "hash": keccak256("x").to_string(), "timestamp": "0x64" });
     let script = Script::new([
         all_ok([json!("0x1"), block()]),
-        all_ok([json!(hex(&ten(Vec::new()))), other]),
+        all_ok([json!(hex(&ten(&[]))), other]),
     ]);
     let refused = ready(read(&script, REGISTRY, 0));
     assert_eq!(refused, Err(Error::BlockChanged { number: 9 }));

@@ -184,7 +184,7 @@ fn a_payment_is_known_by_payer_chain_and_nonce() {
     other.from = Address::ZERO;
     assert_ne!(key, other.key(8453));
     // Whoever is asked to settle it, and for how much: it is the same payment.
-    other = permit.clone();
+    other = permit;
     other.authorization.amount = U256::from(1);
     other.authorization.to = Address::ZERO;
     assert_eq!(key, other.key(8453));

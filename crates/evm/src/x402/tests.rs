@@ -71,11 +71,15 @@ fn a_written_402_reads_back() {
         "Chat completion",
         "application/json",
     );
-    let written = PaymentRequired::new(Some("Payment required"), Some(&resource), &[offer.clone()]);
+    let written = PaymentRequired::new(
+        Some("Payment required"),
+        Some(&resource),
+        std::slice::from_ref(&offer),
+    );
     let read = PaymentRequired::from_header(written.to_header().as_bytes()).unwrap();
     assert_eq!(read.raw(), written.raw());
     assert_eq!(read.resource, Some(resource));
-    assert_eq!(read.offers, [offer.clone()]);
+    assert_eq!(read.offers, std::slice::from_ref(&offer));
     let own = Offer::new(offer.terms().clone());
     assert_eq!(own.terms(), offer.terms());
     assert_eq!(Offer::parse(own.raw().as_bytes()), Ok(own));
@@ -266,7 +270,7 @@ fn payments_read_strictly() {
         assert_eq!(parse(&json), Err(Malformed::Json), "{name}");
     }
     // Unknown members and a missing resource are accepted by every official server.
-    let mut json = good.clone();
+    let mut json = good;
     json.as_object_mut().unwrap().remove("resource");
     json["more"] = json!(1);
     assert_eq!(parse(&json), Ok(()));

@@ -1,5 +1,10 @@
 //! Whatever is lost, late, refused, lied about or crashed: a call signs one nonce, sends only what
 //! it has stored, and ends in agreement with the chain.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "the helpers of a test stand outside of its function"
+)]
 
 use std::collections::VecDeque;
 
@@ -153,7 +158,7 @@ impl World {
         let place = usize::try_from(data).unwrap_or_default();
         match op % 12 {
             0 => self.sign(7 + data % 60),
-            1..=3 => self.act(data % 3 != 0),
+            1..=3 => self.act(!data.is_multiple_of(3)),
             4 => self.settle(place),
             5 => {
                 self.chain.time_s += data % 40;
@@ -161,7 +166,7 @@ impl World {
             }
             6 => {
                 // True or not: the node says what it likes.
-                let hash = (data % 2 == 0).then_some(B256::with_last_byte(1));
+                let hash = (data.is_multiple_of(2)).then_some(B256::with_last_byte(1));
                 let amount = Amount::new(50);
                 let reply = SettleResponse::settled("eip155:1", Address::ZERO, hash, amount);
                 self.give(Event::ReplyOk(Box::new(reply)));
@@ -175,8 +180,8 @@ impl World {
             9 => {
                 self.give(Event::Woken);
             }
-            10 if data % 4 == 0 => self.crash(),
-            11 if data % 16 == 0 => self.chain.cancelled |= self.chain.settled.is_none(),
+            10 if data.is_multiple_of(4) => self.crash(),
+            11 if data.is_multiple_of(16) => self.chain.cancelled |= self.chain.settled.is_none(),
             _ => {
                 self.give(Event::GivenUp);
             }
