@@ -58,6 +58,10 @@ impl Chain {
         self.state().mood = mood;
     }
 
+    pub(crate) fn mood(&self) -> Mood {
+        self.state().mood
+    }
+
     pub(crate) fn refuse_next(&self, message: &str) {
         self.state().refuse_next = Some(RpcError {
             code: -32000,
