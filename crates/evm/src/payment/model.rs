@@ -93,7 +93,7 @@ pub enum Action {
     /// Wait this long, then [`Event::Woken`]. A call that ends meanwhile keeps it for later: the
     /// payment goes on after the answer was delivered.
     Wait(Duration),
-    /// The call may report [`Payment::state`]. Final unless that is [`State::Unknown`] or
+    /// The call may report [`Payment::state`](super::Payment::state). Final unless that is [`State::Unknown`] or
     /// [`State::Submitted`]: then the books keep the reservation and an amendment follows.
     Conclude,
 }

@@ -348,3 +348,32 @@ fn a_policy_reads_back_and_every_member_is_in_the_bytes() {
         assert_ne!(policy.policy_hash(), full.policy_hash(), "{policy:?}");
     }
 }
+
+#[test]
+fn a_policy_has_bounds() {
+    use seamline_core::cbor::{Error, Writer};
+    let refused = |policy: &SpendPolicy| {
+        let decoded = SpendPolicy::decode(&policy.encode());
+        matches!(decoded, Err(Error::OutOfRange { .. }))
+    };
+    assert!(!refused(&SpendPolicy {
+        assets: vec![OTHER; 256],
+        ..policy()
+    }));
+    assert!(refused(&SpendPolicy {
+        assets: vec![OTHER; 257],
+        ..policy()
+    }));
+    assert!(refused(&SpendPolicy {
+        networks: vec!["x".repeat(65)],
+        ..policy()
+    }));
+    let mut other_version = policy().encode();
+    other_version[1] = 2;
+    let decoded = SpendPolicy::decode(&other_version);
+    assert!(matches!(decoded, Err(Error::OutOfRange { .. })));
+    let mut short = Writer::new();
+    short.array(1).uint(1);
+    let decoded = SpendPolicy::decode(&short.finish());
+    assert!(matches!(decoded, Err(Error::OutOfRange { .. })));
+}

@@ -1,3 +1,4 @@
 //! Properties of the payment rules, over the public interface only.
 
 mod payment;
+mod wire;
