@@ -1,5 +1,8 @@
 //! Which authorizations are in use, and what became of them.
 
+#[cfg(test)]
+mod tests;
+
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,6 +78,8 @@ struct Books {
     /// Entries with a stored answer, oldest first, and the size of these answers together.
     stored: VecDeque<((Key, B256), usize)>,
     stored_bytes: usize,
+    /// When the entries are next looked through for expired ones.
+    next_sweep: Timestamp,
 }
 
 struct Entry {
@@ -96,6 +101,8 @@ const MAX_ANSWERS: usize = 256;
 const MAX_ANSWER_BYTES: usize = 10 * 1024 * 1024;
 /// Longest single answer that is kept: a quarter, so that one payer does not evict all others.
 pub(super) const LONGEST_ANSWER: usize = MAX_ANSWER_BYTES / 4;
+/// How often expired entries are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
 /// How long an answer is kept, and an outcome after its authorization expired.
 const KEEP: Duration = Duration::from_secs(15 * 60);
 
@@ -109,7 +116,9 @@ impl Ledger {
             deadline,
         } = presentation;
         let mut books = self.lock();
-        books.expire(now);
+        if now >= books.next_sweep || books.entries.len() >= MAX_ENTRIES {
+            books.sweep(now);
+        }
         if books
             .owners
             .get(&key)
@@ -238,7 +247,8 @@ impl Books {
             .fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes));
     }
 
-    fn expire(&mut self, now: Timestamp) {
+    fn sweep(&mut self, now: Timestamp) {
+        self.next_sweep = now.saturating_add(SWEEP);
         let gone: Vec<_> = self
             .entries
             .iter()

@@ -9,6 +9,7 @@
     reason = "a helper of a test fails the test"
 )]
 
+mod canary;
 mod http;
 mod paywall;
 mod paywall_stream;

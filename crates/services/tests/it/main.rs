@@ -13,3 +13,4 @@ mod chain;
 mod crash;
 mod facilitator;
 mod payments;
+mod sale;

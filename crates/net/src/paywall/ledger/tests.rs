@@ -1,0 +1,158 @@
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use seamline_core::{Address, Amount, B256, Timestamp, U256};
+use seamline_evm::x402::SettleResponse;
+
+use super::super::answer::{Answer, End};
+use super::super::settle;
+use super::{
+    Admission, KEEP, Ledger, MAX_ANSWERS, MAX_ENTRIES, Outcome, Presentation, Reservation, SWEEP,
+};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn presentation(key: u64, authorization: u8, request: u8) -> Presentation {
+    Presentation {
+        key: B256::from(U256::from(key)),
+        authorization: B256::repeat_byte(authorization),
+        request: B256::repeat_byte(request),
+        deadline: Timestamp::from_secs(1_800_000_300),
+    }
+}
+
+fn settled() -> SettleResponse {
+    settle::nothing("eip155:31610", Address::ZERO)
+}
+
+fn answer(length: usize) -> Answer {
+    Answer {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        body: Bytes::from(vec![b'x'; length]),
+        end: End::Buffered,
+    }
+}
+
+fn name(admission: &Admission) -> &'static str {
+    match admission {
+        Admission::New(_) => "new",
+        Admission::Resume(..) => "resume",
+        Admission::Join(_) => "join",
+        Admission::Done(Outcome::Answered(..)) => "answered",
+        Admission::Done(Outcome::Spent(_)) => "spent",
+        Admission::Done(Outcome::Unpaid(_)) => "unpaid",
+        Admission::Done(Outcome::Unsettled(..)) => "unsettled",
+        Admission::Conflict => "conflict",
+        Admission::Full => "full",
+    }
+}
+
+fn reserve(ledger: &Ledger, presentation: Presentation, now: Timestamp) -> Reservation {
+    let admission = ledger.begin(presentation, now);
+    let Admission::New(reservation) = admission else {
+        panic!("expected a reservation, got {}", name(&admission));
+    };
+    reservation
+}
+
+fn look(ledger: &Ledger, presentation: Presentation, now: Timestamp) -> &'static str {
+    name(&ledger.begin(presentation, now))
+}
+
+#[test]
+fn a_dropped_reservation_frees_the_authorization_and_wakes_who_waits() {
+    let ledger = Ledger::default();
+    let reservation = reserve(&ledger, presentation(1, 1, 1), NOW);
+    let Admission::Join(twin) = ledger.begin(presentation(1, 1, 1), NOW) else {
+        panic!("the twin waits");
+    };
+    assert!(reservation.claim());
+    drop(reservation);
+    assert!(twin.has_changed().is_err(), "the sender is gone");
+    assert_eq!(look(&ledger, presentation(1, 2, 2), NOW), "new");
+}
+
+#[test]
+fn only_a_verified_authorization_owns_its_nonce() {
+    let ledger = Ledger::default();
+    let owner = reserve(&ledger, presentation(1, 1, 1), NOW);
+    let forged = reserve(&ledger, presentation(1, 2, 1), NOW);
+    assert!(owner.claim());
+    assert!(!forged.claim());
+    drop(forged);
+    assert!(owner.claim(), "a loser that leaves takes nothing along");
+    assert_eq!(look(&ledger, presentation(1, 2, 1), NOW), "conflict");
+    assert_eq!(look(&ledger, presentation(1, 1, 2), NOW), "conflict");
+    assert_eq!(look(&ledger, presentation(1, 1, 1), NOW), "join");
+    owner.close(Outcome::Spent(settled()), NOW);
+    assert_eq!(look(&ledger, presentation(1, 1, 1), NOW), "spent");
+    assert_eq!(look(&ledger, presentation(1, 2, 1), NOW), "conflict");
+}
+
+#[test]
+fn outcomes_expire_and_work_under_way_does_not() {
+    let ledger = Ledger::default();
+    let close = |key, outcome| reserve(&ledger, presentation(key, 1, 1), NOW).close(outcome, NOW);
+    close(1, Outcome::Answered(answer(1), settled()));
+    close(2, Outcome::Unpaid(settled()));
+    let running = reserve(&ledger, presentation(3, 1, 1), NOW);
+    let after = |span| NOW.saturating_add(span).saturating_add(SWEEP);
+    // An answer is kept from when it was given, a failure from its authorization's deadline.
+    assert_eq!(
+        look(&ledger, presentation(1, 1, 1), NOW.saturating_add(KEEP)),
+        "answered"
+    );
+    assert_eq!(look(&ledger, presentation(2, 1, 1), after(KEEP)), "unpaid");
+    assert_eq!(look(&ledger, presentation(1, 1, 1), after(KEEP)), "new");
+    let late = after(KEEP * 2);
+    assert_eq!(look(&ledger, presentation(2, 1, 1), late), "new");
+    assert_eq!(look(&ledger, presentation(3, 1, 1), late), "join");
+    drop(running);
+}
+
+#[test]
+fn the_oldest_answers_go_first() {
+    let ledger = Ledger::default();
+    let count = u64::try_from(MAX_ANSWERS).unwrap();
+    for key in 0..=count {
+        let outcome = Outcome::Answered(answer(1), settled());
+        reserve(&ledger, presentation(key, 1, 1), NOW).close(outcome, NOW);
+    }
+    assert_eq!(look(&ledger, presentation(0, 1, 1), NOW), "new");
+    assert_eq!(look(&ledger, presentation(1, 1, 1), NOW), "answered");
+    assert_eq!(look(&ledger, presentation(count, 1, 1), NOW), "answered");
+}
+
+#[test]
+fn large_answers_are_bounded_together_and_an_open_settlement_outlives_its_answer() {
+    let ledger = Ledger::default();
+    let large = super::LONGEST_ANSWER;
+    let open = reserve(&ledger, presentation(0, 1, 1), NOW);
+    open.close(Outcome::Unsettled(Some(answer(large)), Amount::new(5)), NOW);
+    for key in 1..=4 {
+        let outcome = Outcome::Answered(answer(large), settled());
+        reserve(&ledger, presentation(key, 1, 1), NOW).close(outcome, NOW);
+    }
+    let resumed = ledger.begin(presentation(0, 1, 1), NOW);
+    let Admission::Resume(_, None, amount) = resumed else {
+        panic!(
+            "expected an open settlement without its answer, got {}",
+            name(&resumed)
+        );
+    };
+    assert_eq!(amount, Amount::new(5));
+    assert_eq!(look(&ledger, presentation(4, 1, 1), NOW), "answered");
+}
+
+#[test]
+fn there_is_an_end_to_reservations() {
+    let ledger = Ledger::default();
+    let count = u64::try_from(MAX_ENTRIES).unwrap();
+    let held: Vec<_> = (0..count)
+        .map(|key| reserve(&ledger, presentation(key, 1, 1), NOW))
+        .collect();
+    assert_eq!(look(&ledger, presentation(count, 1, 1), NOW), "full");
+    assert_eq!(look(&ledger, presentation(0, 1, 1), NOW), "join");
+    drop(held);
+    assert_eq!(look(&ledger, presentation(count, 1, 1), NOW), "new");
+}

@@ -1,0 +1,102 @@
+//! A paid call with everything real but the chain: paywall, facilitator over HTTP, signed payment.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use axum::routing::post;
+use axum::{Extension, Router};
+use http::request::Parts;
+use http::{Request, StatusCode};
+use seamline_core::Amount;
+use seamline_evm::x402::{FacilitatorRequest, OfferTerms, PaymentRequired, Reason, SettleResponse};
+use seamline_net::{
+    ClientOptions, FacilitatorApi as _, HttpFacilitator, PaymentContext, Paywall, PaywallConfig,
+    Problem, http_client, serve,
+};
+use seamline_services::facilitator::router;
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+
+use crate::chain::Mood;
+use crate::payments::{Desk, MAX, NOW, offer, request, request_for, requirement, signer};
+
+fn price(_: &Parts, _: &Bytes) -> Result<OfferTerms, Problem> {
+    let mut terms = requirement().terms().clone();
+    terms.extra.remove("facilitatorAddress");
+    Ok(terms)
+}
+
+async fn handler(Extension(payment): Extension<PaymentContext>) -> &'static str {
+    payment.meter.set(Amount::new(42));
+    "an answer"
+}
+
+/// A facilitator behind a loopback socket.
+async fn listen(desk: &Desk) -> HttpFacilitator {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let endpoints = router(desk.facilitator.clone());
+    tokio::spawn(serve(listener, endpoints, core::future::pending()));
+    HttpFacilitator::new(http_client(ClientOptions::default()).unwrap(), url)
+}
+
+async fn send(shop: &Router, payment: Option<&FacilitatorRequest>) -> Response {
+    let mut request = Request::post("/v1/chat/completions")
+        .body(Body::from("{}"))
+        .unwrap();
+    if let Some(payment) = payment {
+        let value = payment.payment_payload.to_header().parse().unwrap();
+        request.headers_mut().insert("payment-signature", value);
+    }
+    shop.clone().oneshot(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_offer_is_paid_answered_and_settled_once() {
+    let desk = Desk::open().await;
+    let config = PaywallConfig::new("https://node.example", Arc::new(|| NOW));
+    let paywall = Paywall::new(config, Arc::new(listen(&desk).await), price);
+    let shop = Router::new().route("/v1/chat/completions", paywall.protect(post(handler)));
+
+    let refused = send(&shop, None).await;
+    let header = refused.headers()["payment-required"].as_bytes();
+    let required = PaymentRequired::from_header(header).unwrap();
+    assert_eq!(required.offers[0].terms(), requirement().terms());
+
+    // The payer signs the offer as it came, and a loser of the reply presents it again.
+    let raw = serde_json::from_str(required.offers[0].raw()).unwrap();
+    let payment = request_for(&raw, 1, MAX);
+    for _ in 0..2 {
+        let answer = send(&shop, Some(&payment)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let header = answer.headers()["payment-response"].as_bytes();
+        let settled = SettleResponse::from_header(header).unwrap();
+        assert!(settled.success, "{settled:?}");
+        assert_eq!(settled.settled_amount(), Some(Amount::new(42)));
+    }
+    assert_eq!(desk.chain.mined_nonces(), [0]);
+
+    // A payment for another seller buys nothing.
+    let mut other = offer(signer().address());
+    other["payTo"] = serde_json::json!("0x9999999999999999999999999999999999999999");
+    let refused = send(&shop, Some(&request_for(&other, 2, MAX))).await;
+    assert_eq!(refused.status(), StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(desk.chain.mined_nonces(), [0]);
+}
+
+#[tokio::test]
+async fn a_facilitator_behind_http_says_what_it_says_in_process() {
+    let desk = Desk::open().await;
+    let remote = listen(&desk).await;
+    assert_eq!(
+        remote.supported().await.unwrap(),
+        desk.facilitator.supported_kinds()
+    );
+    let verdict = remote.verify(&request(1, 41)).await.unwrap();
+    assert_eq!(verdict.invalid_reason, Some(Reason::Permit2AmountMismatch));
+    desk.chain.set(Mood::Reverts);
+    let failed = remote.settle(&request(1, 41)).await.unwrap();
+    let reason = Reason::InvalidUptoEvmTransactionFailed;
+    assert_eq!((failed.success, failed.error_reason), (false, Some(reason)));
+}
