@@ -182,6 +182,12 @@ fn a_payer_can_burn_nonces() {
     let topic = Permit2::UnorderedNonceInvalidation::SIGNATURE_HASH;
     assert!(has_event(&sent, PERMIT2, topic));
     assert_eq!(word(&world, 1), U256::from(0b101));
+    let more = IPermit2::invalidateUnorderedNoncesCall {
+        wordPos: U256::ONE,
+        mask: U256::from(0b010),
+    };
+    world.send(&world.payer, PERMIT2, &more);
+    assert_eq!(word(&world, 1), U256::from(0b111));
     let call = Terms::of(&world).signed(&world.payer, &world.stranger);
     let refusal = world.refusal(&world.stranger, PERMIT2, &call);
     assert_eq!(refusal[..], IPermit2::InvalidNonce::SELECTOR);
@@ -191,6 +197,12 @@ fn a_payer_can_burn_nonces() {
 fn the_deadline_is_the_last_second() {
     let world = World::new();
     approve(&world);
+    let terms = Terms {
+        deadline: world.now(),
+        ..Terms::of(&world)
+    };
+    let call = terms.signed(&world.payer, &world.stranger);
+    world.accepts(&world.stranger, PERMIT2, &call);
     let terms = Terms {
         deadline: world.now() - 1,
         ..Terms::of(&world)

@@ -25,6 +25,7 @@ sol! {
         error AccessControlUnauthorizedAccount(address account, bytes32 role);
         error PCRInvalid();
         error InvalidPaymentAddress();
+        function revokeRole(bytes32 role, address account) external;
         function getTEETypes() external view returns (uint8[], TEETypeInfo[]);
         function getApprovedPCRs() external view returns (PCRKey[]);
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, U256, keccak256};
 use alloy_sol_types::{SolError as _, SolEvent as _};
 use seamline_evm::bindings::{IRegistry, IRegistryWithOHTTP};
 
-use super::Setup;
+use super::{LLM, Registry, Setup};
 use crate::contracts::{REGISTRY, has_event};
 
 #[test]
@@ -25,6 +25,8 @@ fn owners_manage_their_own_entries() {
 
     world.send(setup.operator(), REGISTRY, &disable);
     assert!(!setup.is_active());
+    let enabled = IRegistry::getEnabledTEEsCall { teeType: LLM };
+    assert!(world.read(REGISTRY, &enabled).is_empty());
     let refusal = world.refusal(setup.operator(), REGISTRY, &disable);
     assert_eq!(refusal[..], IRegistry::TEENotEnabled::SELECTOR);
     let refusal = world.refusal(&world.stranger, REGISTRY, &setup.heartbeat(world.now()));
@@ -35,6 +37,32 @@ fn owners_manage_their_own_entries() {
         &IRegistry::enableTEECall { teeId: tee_id },
     );
     assert!(setup.is_active());
+}
+
+#[test]
+fn an_owner_that_lost_the_role_manages_nothing() {
+    let setup = Setup::registered();
+    setup.admin(&Registry::revokeRoleCall {
+        role: keccak256("TEE_OPERATOR"),
+        account: setup.operator().address(),
+    });
+    let disable = IRegistry::disableTEECall { teeId: setup.id() };
+    let refusal = setup.world.refusal(setup.operator(), REGISTRY, &disable);
+    assert_eq!(refusal[..], IRegistry::NotTEEOwner::SELECTOR);
+}
+
+#[test]
+fn an_operator_manages_its_own_entries_only() {
+    let setup = Setup::registered();
+    setup.admin(&IRegistry::grantRoleCall {
+        role: keccak256("TEE_OPERATOR"),
+        account: setup.world.stranger.address(),
+    });
+    let disable = IRegistry::disableTEECall { teeId: setup.id() };
+    let refusal = setup
+        .world
+        .refusal(&setup.world.stranger, REGISTRY, &disable);
+    assert_eq!(refusal[..], IRegistry::NotTEEOwner::SELECTOR);
 }
 
 #[test]

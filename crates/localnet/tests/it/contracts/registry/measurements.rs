@@ -125,3 +125,23 @@ fn revocation_disables_and_approval_does_not_enable() {
     world.send(setup.operator(), REGISTRY, &enable);
     assert!(setup.is_active());
 }
+
+#[test]
+fn an_approval_is_for_one_type() {
+    let setup = Setup::new();
+    let world = &setup.world;
+    setup.admin(&IRegistry::addTEETypeCall {
+        typeId: 1,
+        name: "validator".to_owned(),
+    });
+    setup.admin(&approval(setup.attester.measurement(), 1));
+    // Withdrawn for the later type, it stays for the earlier one.
+    setup.admin(&IRegistry::revokePCRCall {
+        pcrHash: setup.pcr_hash(),
+        teeType: 1,
+    });
+    let approved = world.read(REGISTRY, &Registry::getApprovedPCRsCall {});
+    assert_eq!(approved.len(), 1);
+    assert_eq!(approved[0].teeType, LLM);
+    world.accepts(setup.operator(), REGISTRY, &setup.registration());
+}
