@@ -88,6 +88,12 @@ impl<'a> Case<'a> {
         self.bundle.evidence(hash)
     }
 
+    /// Whether a claim was found to be wrong.
+    pub(crate) fn has_failure(&self) -> bool {
+        let mut findings = self.findings.iter();
+        findings.any(|finding| finding.outcome == Outcome::Fail)
+    }
+
     // Reporting
 
     pub(crate) fn pass(&mut self, claim: Claim, source: SourceClass, at: impl Into<At>) {

@@ -32,6 +32,10 @@ pub(crate) fn run(bytes: &[u8], trust: &Trust, now: Timestamp) -> Verdict {
     }
     // 4-6. Event tree, kinds, order, evidence table, signature.
     integrity::check(&mut case);
+    // What is not intact says nothing: whatever else it seems to hold was not signed like this.
+    if case.has_failure() {
+        return conclude(case);
+    }
     // 7-10. Whose key, which call, opened how, bound to what.
     attribution::check(&mut case);
     // 11-13. Offer, authorization, settlement.

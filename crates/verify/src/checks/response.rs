@@ -106,6 +106,10 @@ fn output(case: &mut Case<'_>) {
     let Some((salt, text)) = salted(case, EvidenceType::Output) else {
         return case.open(claim, Outcome::Absent, (), "the answer is not attached");
     };
+    if case.hides(EventKind::ResponseEnded) {
+        let detail = "the event that commits to it is hidden";
+        return case.open(claim, Outcome::Redacted, (), detail);
+    }
     let ended = case.events::<ResponseEnded>().pop();
     let committed = ended.map(|(_, _, ended)| ended.output_commitment);
     if committed != Some(binding::output_commitment(&salt, text)) {
