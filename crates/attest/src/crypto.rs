@@ -45,12 +45,11 @@ impl RsaKey {
     /// Reads a SubjectPublicKeyInfo in canonical DER of RSA-2048..4096 with exponent 65537.
     pub(crate) fn parse(spki_der: &[u8]) -> Option<Self> {
         let (_, info) = SubjectPublicKeyInfo::from_der(spki_der).ok()?;
-        let modulus = rsa_components(&info).filter(|key| key.exponent == [1, 0, 1])?;
-        let modulus = modulus.modulus.strip_prefix(&[0])?;
+        let modulus = rsa_components(&info)?.modulus.strip_prefix(&[0])?;
         let in_range = (256..=512).contains(&modulus.len());
         // Whole bytes: the zero that was stripped was needed, and the size is a multiple of 8.
         let top_bit = modulus.first().is_some_and(|byte| byte & 0x80 != 0);
-        // One key has one encoding, else it has several node ids.
+        // One key has one encoding, else it has several node ids. The encoding has the exponent.
         if !in_range || !top_bit || canonical_spki(modulus)? != spki_der {
             return None;
         }

@@ -78,6 +78,22 @@ fn step_4_2_other_algorithms_and_encodings() {
     refused(&p256_leaf, Check::Algorithm);
     let p256_authority = over(|pki| pki.certs[ZONAL].algorithm = &PKCS_ECDSA_P256_SHA256);
     refused(&p256_authority, Check::Algorithm);
+    // ecdsa-with-SHA512 in place of SHA384, in the signed part and beside the signature.
+    for place in [0, 1] {
+        let sha512 = with(|draft| {
+            let mut leaf = draft.issued.certs[LEAF].clone();
+            let oid = b"\x2a\x86\x48\xce\x3d\x04\x03\x03";
+            let mut found = leaf.windows(oid.len()).enumerate();
+            let at = found
+                .by_ref()
+                .filter(|(_, window)| window == oid)
+                .nth(place);
+            let (at, _) = at.expect("two algorithm identifiers");
+            leaf[at + oid.len() - 1] = 4;
+            draft.set("certificate", bytes(&leaf));
+        });
+        refused(&sha512, Check::Algorithm);
+    }
     let trailing = with(|draft| {
         let leaf = [draft.issued.certs[LEAF].as_slice(), &[0]].concat();
         draft.set("certificate", bytes(&leaf));

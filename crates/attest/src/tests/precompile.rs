@@ -110,6 +110,11 @@ fn only_configured_roots_count() {
     assert_eq!(der.run(), REFUSED);
     assert_eq!(call(|call| call.root.extend(b"x")), REFUSED);
     assert_eq!(call(|call| call.root = call.root.repeat(2)), REFUSED);
+    let other_label = |pem: &[u8]| {
+        let pem = String::from_utf8(pem.to_vec()).expect("text");
+        pem.replace("CERTIFICATE", "PUBLIC KEY").into_bytes()
+    };
+    assert_eq!(call(|call| call.root = other_label(&call.root)), REFUSED);
     assert_eq!(
         call(|call| call.root = b"-----BEGIN CERTIFICATE-----".to_vec()),
         REFUSED
