@@ -18,9 +18,9 @@ use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::network_file::NetworkFile;
 
-/// Most that one call may cost on a local network unless the command line says less: 0.1 OPG of play
+/// Most that one call may cost on a local network unless the command line says otherwise: 0.02 OPG of play
 /// money. Another network has no default.
-const LOCAL_PER_CALL: Amount = Amount::new(10_u128.pow(17));
+const LOCAL_PER_CALL: Amount = Amount::new(2 * 10_u128.pow(16));
 /// Most that a day may cost: 5 OPG.
 const PER_DAY: Amount = Amount::new(5 * 10_u128.pow(18));
 /// Longest life of an authorization, seconds: what OpenGradient's gateways ask for.

@@ -136,11 +136,15 @@ impl<'a> Call<'a> {
             Err(_) => Ok(()),
         };
         // 11. settle: also after a failure, which is when it matters what was charged
+        let reached = self.step;
         let reply = response
             .as_ref()
             .ok()
             .and_then(|response| response.settle_reply.clone());
         self.settle(record, reply).await?;
+        if response.is_err() || proven.is_err() {
+            self.step = reached;
+        }
         let text = response?.text;
         proven?;
         Ok(Answer {

@@ -55,9 +55,9 @@ pub fn three_nodes() -> Vec<NodeSpec> {
     };
     vec![
         // Base units per million tokens: 2 to 9 OPG for the request, 8 to 30 for the answer.
-        node("amber", 2_000, 8_000, 150, 12),
-        node("birch", 4_000, 12_000, 400, 5),
-        node("coral", 9_000, 30_000, 1_500, 1),
+        node("amber", 2_000, 8_000, 900, 12),
+        node("birch", 4_000, 12_000, 1_800, 5),
+        node("coral", 9_000, 30_000, 5_000, 1),
     ]
 }
 

@@ -58,6 +58,7 @@ impl Call<'_> {
         self.begin(Step::Execute, &format!("node {}", record.node.short()));
         // What was handed to the caller already, when a stream broke and is read again.
         let mut delivered = String::new();
+        let mut lost = None;
         let mut wait = FIRST_WAIT;
         for attempt in 1..=MAX_PRESENTATIONS {
             let failure = match self
@@ -69,7 +70,8 @@ impl Call<'_> {
                     self.done();
                     return Ok(response);
                 }
-                Presented::Refused(failure) => return Err(failure),
+                // After a lost reply a refusal is only an echo of it: the first failure says more.
+                Presented::Refused(failure) => return Err(lost.unwrap_or(failure)),
                 Presented::Again {
                     failure,
                     wait: asked,
@@ -79,13 +81,14 @@ impl Call<'_> {
                 }
             };
             if attempt == MAX_PRESENTATIONS {
-                return Err(failure);
+                return Err(lost.unwrap_or(failure));
             }
             self.event(event::Retried {
                 cause: word(&failure.code()),
                 attempt: self.requests,
                 wait_ms: crate::client::millis(wait),
             });
+            lost.get_or_insert(failure);
             tokio::time::sleep(wait).await;
             wait = wait.saturating_mul(2);
         }
@@ -123,7 +126,7 @@ impl Call<'_> {
             .is_none_or(NetError::may_have_been_sent);
         let response = match exchanged {
             Ok(response) => response,
-            Err(source) => return lost(record, source),
+            Err(source) => return lost_reply(record, source),
         };
         let status = response.status().as_u16();
         self.event(event::ResponseFirst {
@@ -240,7 +243,7 @@ impl Call<'_> {
 }
 
 /// A failed exchange: worth presenting again, whether or not the node saw it.
-fn lost(record: &NodeRecord, source: NetError) -> Presented {
+fn lost_reply(record: &NodeRecord, source: NetError) -> Presented {
     let node = record.node;
     let failure = if source.may_have_been_sent() {
         ErrorKind::Interrupted {

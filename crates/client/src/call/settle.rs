@@ -18,6 +18,10 @@ use crate::step::Step;
 /// How often the chain is asked while a settlement is expected.
 const POLL: Duration = Duration::from_millis(20);
 
+/// How long a settlement is waited for that nobody promised: one that was under way when the reply was
+/// lost shows by then, and anything later is learned by [`crate::Client::recover`].
+const UNPROMISED_WAIT: Duration = Duration::from_millis(500);
+
 /// What the chain says about an authorization at one block.
 pub(crate) enum Word {
     Settled(chain::SettlementFacts),
@@ -70,14 +74,13 @@ impl Call<'_> {
         parsed.success
     }
 
-    /// Asks the chain until it answers for good or the wait is over. Without a promise of the node
-    /// one answer is enough: nothing is expected to change soon.
+    /// Asks the chain until it answers for good or the wait is over.
     async fn ask_chain(&mut self, payment: &mut PaymentRecord, promised: bool) {
         let started = Instant::now();
         let wait = if promised {
             self.client.config.options.settle_wait
         } else {
-            Duration::ZERO
+            UNPROMISED_WAIT
         };
         let rpc = std::sync::Arc::clone(&self.client.config.network.rpc);
         loop {

@@ -1,4 +1,12 @@
 //! The embedded chain, as a client sees it.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests: a panic is how they fail, and `json!` at the call reads best"
+)]
 
 mod contracts;
 mod durability;

@@ -1,6 +1,6 @@
 use alloy_primitives::{B256, Bytes, U256, address, keccak256};
 use alloy_sol_types::{SolCall as _, SolEvent as _, SolValue as _, sol};
-use seamline_localnet::chain::{Artifact, ArtifactError, Chain, ChainConfig, Error, SendError};
+use seamline_localnet::chain::{Artifact, ArtifactError, Chain, Error, SendError};
 use serde_json::{Value, json};
 
 use super::{COUNTER, REFUSER, STRANGER, ask, config, get, number, open, wallet};
@@ -154,11 +154,11 @@ fn a_revert_carries_its_reason_and_data() {
         assert!(data.starts_with("0x08c379a0"));
     }
     let refused = chain.transact(&wallet(1), Some(REFUSER), U256::ZERO, Bytes::new());
-    let reason = match refused.expect_err("reverts") {
-        SendError::Reverted(reason) => reason,
-        other => panic!("{other}"),
-    };
-    assert_eq!(reason, "execution reverted: nope");
+    let refused = refused.expect_err("reverts");
+    assert!(
+        matches!(&refused, SendError::Reverted(reason) if reason == "execution reverted: nope"),
+        "{refused}"
+    );
     assert_eq!(
         get(&chain, "eth_blockNumber", json!([])),
         json!("0x0"),
@@ -269,15 +269,12 @@ fn a_genesis_constructor_runs_in_place() {
 fn a_genesis_constructor_that_fails_names_its_address() {
     let mut config = config();
     config.genesis = config.genesis.construct(STRANGER, super::refuser_code());
-    match Chain::open(ChainConfig { ..config }).expect_err("refused") {
-        Error::Genesis { address, reason } => {
-            assert_eq!(
-                (address, reason.as_str()),
-                (STRANGER, "execution reverted: nope")
-            );
-        }
-        other => panic!("{other}"),
-    }
+    let refused = Chain::open(config).expect_err("refused");
+    assert!(
+        matches!(&refused, Error::Genesis { address, reason }
+            if *address == STRANGER && reason == "execution reverted: nope"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use alloy_primitives::{Address, B256, Bytes, U256, address};
-use alloy_sol_types::{SolCall as _, SolError as _, SolEvent as _};
+use alloy_sol_types::{SolCall, SolError as _, SolEvent as _};
 use seamline_evm::bindings::{
     EXACT_PROXY, IPermit2, IToken, IUptoProxy, PERMIT2, Permit2612, PermitTransferFrom,
     TokenPermissions, UPTO_PROXY, UptoWitness,
@@ -27,6 +27,8 @@ mod exact {
 }
 
 const OTHER_PAYEE: Address = address!("00000000000000000000000000000000000010c2");
+/// A token that [`calling`] makes.
+const REENTRANT: Address = address!("00000000000000000000000000000000000010d1");
 const NONCE: U256 = U256::MAX;
 
 fn terms(world: &World) -> UptoAuthorization {
@@ -300,12 +302,10 @@ fn a_forged_permit_leaves_nothing_to_move() {
     assert_eq!(refused[..], expected);
 }
 
-#[test]
-fn the_exact_proxy_moves_the_whole_amount_for_anyone() {
-    let world = World::new();
-    approve(&world);
+/// The whole amount, to be settled by anyone.
+fn settle_exact(world: &World, token: Address) -> exact::Proxy::settleCall {
     let terms = ExactAuthorization {
-        token: TOKEN,
+        token,
         amount: U256::from(100),
         spender: EXACT_PROXY,
         nonce: NONCE,
@@ -314,10 +314,10 @@ fn the_exact_proxy_moves_the_whole_amount_for_anyone() {
         valid_after: U256::ZERO,
     };
     let signature = world.payer.sign_hash(&terms.digest(CHAIN_ID));
-    let call = exact::Proxy::settleCall {
+    exact::Proxy::settleCall {
         permit: exact::PermitTransferFrom {
             permitted: exact::TokenPermissions {
-                token: terms.token,
+                token,
                 amount: terms.amount,
             },
             nonce: terms.nonce,
@@ -329,7 +329,14 @@ fn the_exact_proxy_moves_the_whole_amount_for_anyone() {
             validAfter: terms.valid_after,
         },
         signature: signature.as_bytes().to_vec().into(),
-    };
+    }
+}
+
+#[test]
+fn the_exact_proxy_moves_the_whole_amount_for_anyone() {
+    let world = World::new();
+    approve(&world);
+    let call = settle_exact(&world, TOKEN);
     let mut elsewhere = call.clone();
     elsewhere.witness.to = OTHER_PAYEE;
     let refused = world.refusal(&world.stranger, EXACT_PROXY, &elsewhere);
@@ -340,19 +347,10 @@ fn the_exact_proxy_moves_the_whole_amount_for_anyone() {
     assert_eq!(refused[..], IPermit2::InvalidNonce::SELECTOR);
 }
 
-/// A token that settles another authorization from inside `transferFrom`.
-#[test]
-fn a_token_cannot_enter_the_proxy_again() {
-    const REENTRANT: Address = address!("00000000000000000000000000000000000010d1");
-    // Any well-formed call will do: the guard comes before the rules.
-    let probe = World::new();
-    let inner = settle(&probe, &terms(&probe), 40).abi_encode();
-    let world = World::with(|genesis| genesis.place(REENTRANT, calling(UPTO_PROXY, &inner)));
-    let terms = UptoAuthorization {
-        token: REENTRANT,
-        ..terms(&world)
-    };
-    world.send(&world.facilitator, UPTO_PROXY, &settle(&world, &terms, 40));
+/// Settles with a token that calls `inner` of `proxy` from inside `transferFrom`.
+fn reenter<C: SolCall>(proxy: Address, inner: &[u8], outer: impl Fn(&World) -> C) {
+    let world = World::with(|genesis| genesis.place(REENTRANT, calling(proxy, inner)));
+    world.send(&world.facilitator, proxy, &outer(&world));
     assert_eq!(
         world.storage(REENTRANT, 0),
         B256::with_last_byte(1),
@@ -363,6 +361,27 @@ fn a_token_cannot_enter_the_proxy_again() {
         error[..4],
         exact::Proxy::ReentrancyGuardReentrantCall::SELECTOR
     );
+}
+
+// In both, any well-formed inner call will do: the guard comes before the rules.
+
+#[test]
+fn a_token_cannot_enter_the_upto_proxy_again() {
+    let probe = World::new();
+    let inner = settle(&probe, &terms(&probe), 40).abi_encode();
+    reenter(UPTO_PROXY, &inner, |world| {
+        let terms = UptoAuthorization {
+            token: REENTRANT,
+            ..terms(world)
+        };
+        settle(world, &terms, 40)
+    });
+}
+
+#[test]
+fn a_token_cannot_enter_the_exact_proxy_again() {
+    let inner = settle_exact(&World::new(), TOKEN).abi_encode();
+    reenter(EXACT_PROXY, &inner, |world| settle_exact(world, REENTRANT));
 }
 
 /// Runtime code that calls `target` with `input`, stores 1 + success in slot 0 and the first word of

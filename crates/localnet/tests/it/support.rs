@@ -1,0 +1,181 @@
+//! A network and a client on it, for tests of whole calls.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, U256};
+use seamline::{Chat, Client, Config, Env, Home, Network, Options, Step, Watch};
+use seamline_attest::TrustRoots;
+use seamline_core::receipt::SealingKey;
+use seamline_core::{Amount, B256};
+use seamline_evm::policy::SpendPolicy;
+use seamline_evm::{Rpc, Wallet};
+use seamline_localnet::contracts::{DECIMALS, REGISTRY, SYMBOL, TOKEN};
+use seamline_localnet::{Config as LocalnetConfig, Localnet, NodeSpec};
+use seamline_net::HttpRpc;
+use seamline_verify::{Level, Network as TrustedNetwork, Trust};
+
+/// The model of the local network's nodes.
+pub const MODEL: &str = "seamline/guide";
+/// A question that the handbook answers.
+pub const QUESTION: &str = "How do I cap what a call may cost?";
+
+/// What a test may set; everything else is as `seamline chat` has it.
+pub struct World {
+    pub nodes: Vec<NodeSpec>,
+    pub per_call: Amount,
+    pub per_day: Amount,
+    pub options: Options,
+    pub home: tempfile::TempDir,
+    pub payer: [u8; 32],
+}
+
+impl World {
+    pub fn new(nodes: Vec<NodeSpec>) -> Self {
+        Self {
+            nodes,
+            per_call: opg_thousandths(100),
+            per_day: opg_thousandths(5_000),
+            options: Options::default(),
+            home: tempfile::tempdir().unwrap(),
+            payer: [0x51; 32],
+        }
+    }
+
+    /// Starts the network in memory and opens the client's books in the world's folder.
+    pub async fn start(&self) -> (Localnet, Client) {
+        self.start_in(None).await
+    }
+
+    /// Starts the network in `folder`.
+    pub async fn start_in(&self, folder: Option<&Path>) -> (Localnet, Client) {
+        let env = Env::system();
+        let mut config = LocalnetConfig::in_memory(Arc::new(move || env.now()));
+        config.home = folder.map(Path::to_path_buf);
+        config.nodes.clone_from(&self.nodes);
+        let net = Localnet::start(config).await.unwrap();
+        net.fund(&self.wallet()).await.unwrap();
+        let client = self.client(&net);
+        (net, client)
+    }
+
+    pub fn wallet(&self) -> Wallet {
+        Wallet::from_bytes(&self.payer).unwrap()
+    }
+
+    pub fn trust(&self, net: &Localnet) -> Trust {
+        Trust {
+            recorders: vec![recorder().public_key()],
+            roots: TrustRoots::none()
+                .danger_accept_dev(net.dev_root())
+                .unwrap(),
+            measurements: net.nodes().iter().map(|node| node.measurement).collect(),
+            network: Some(TrustedNetwork {
+                chain_id: net.chain().chain_id(),
+                registry: REGISTRY,
+            }),
+            facilitators: vec![net.facilitator()],
+            required: Level::L3,
+        }
+    }
+
+    pub fn client(&self, net: &Localnet) -> Client {
+        Client::open(self.config(net, self.trust(net), net.rpc_url())).unwrap()
+    }
+
+    pub fn config(&self, net: &Localnet, trust: Trust, rpc_url: &str) -> Config {
+        let chain_id = net.chain().chain_id();
+        let rpc: Arc<dyn Rpc> = Arc::new(HttpRpc::loopback(rpc_url).unwrap());
+        Config {
+            signer: self.wallet(),
+            recorder: recorder(),
+            trust,
+            budget: SpendPolicy {
+                per_call: self.per_call,
+                per_day: self.per_day,
+                per_node_day: None,
+                networks: vec![format!("eip155:{chain_id}")],
+                assets: vec![TOKEN],
+                facilitators: Some(vec![net.facilitator()]),
+                max_lifetime_s: 300,
+            },
+            network: Network {
+                rpc,
+                chain_id,
+                registry: REGISTRY,
+                asset: TOKEN,
+                decimals: DECIMALS,
+                symbol: SYMBOL.to_owned(),
+            },
+            home: Home {
+                journal: self.home.path().join("journal.redb"),
+                receipts: {
+                    let receipts = self.home.path().join("receipts");
+                    std::fs::create_dir_all(&receipts).unwrap();
+                    receipts
+                },
+            },
+            env: Env::system(),
+            options: self.options.clone(),
+        }
+    }
+}
+
+pub fn recorder() -> SealingKey {
+    SealingKey::from_seed(&[0x52; 32])
+}
+
+/// An honest, cheap and quick node.
+pub fn honest(name: &str) -> NodeSpec {
+    NodeSpec::new(name, opg_thousandths(2_000), opg_thousandths(8_000))
+}
+
+pub const fn opg_thousandths(thousandths: u128) -> Amount {
+    Amount::new(thousandths * 10_u128.pow(15))
+}
+
+pub fn question() -> Chat {
+    Chat::model(MODEL).user(QUESTION)
+}
+
+/// Tokens of an account, base units.
+pub async fn tokens(net: &Localnet, account: Address) -> U256 {
+    seamline_evm::chain::account(net.chain(), TOKEN, account)
+        .await
+        .unwrap()
+        .tokens
+}
+
+/// What the payer and every node hold together, and the payer alone: no call may change the first.
+pub async fn books(net: &Localnet, payer: Address) -> (U256, U256) {
+    let mut total = tokens(net, payer).await;
+    let alone = total;
+    for node in net.nodes() {
+        total += tokens(net, node.pay_to).await;
+    }
+    (total, alone)
+}
+
+/// Collects what a watcher sees.
+#[derive(Default)]
+pub struct Seen {
+    pub steps: Vec<Step>,
+    pub text: String,
+    pub unproven: usize,
+}
+
+impl Watch for Seen {
+    fn done(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    fn text(&mut self, piece: &str, proven: bool) {
+        self.text.push_str(piece);
+        if !proven {
+            self.unproven += piece.len();
+        }
+    }
+}
+
+/// The pcr hash of nothing in particular.
+pub const UNKNOWN_MEASUREMENT: B256 = B256::repeat_byte(0xee);
