@@ -21,6 +21,8 @@ use super::{Chain, Rejection};
 use params::Params;
 
 pub(super) use fees::PRIORITY_FEE;
+#[cfg(test)]
+pub(super) use params::quantity;
 
 /// Calls in one batch at most: what viem puts into one by default.
 pub const MAX_BATCH: usize = 1_000;

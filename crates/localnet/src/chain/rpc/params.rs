@@ -199,7 +199,7 @@ pub(super) fn bytes(value: &Value) -> Option<Bytes> {
 }
 
 /// Reads a quantity as the execution API specifies it: `0x`, no leading zeros.
-pub(super) fn quantity(value: &Value) -> Option<U256> {
+pub(in super::super) fn quantity(value: &Value) -> Option<U256> {
     let digits = value.as_str()?.strip_prefix("0x")?;
     let canonical = digits == "0" || !(digits.is_empty() || digits.starts_with('0'));
     if !canonical || digits.len() > 64 || !is_hex(digits) {
