@@ -1,7 +1,7 @@
 //! Canonical request bytes and message hashes (`spec/canonical-request.md`).
 //!
-//! An OpenGradient enclave signs three things: the hash of the request that it understood, the hash of the
-//! text that it answered, and the time. Both sides compute the first from the same canonical
+//! An OpenGradient enclave signs three things: the hash of the request that it understood, the hash
+//! of the text that it answered, and the time. Both sides compute the first from the same canonical
 //! form, which is made here; whatever that form leaves out is not covered by the signature.
 //!
 //! ```
@@ -47,8 +47,8 @@ use crate::json::{Keys, Value};
 
 /// Serialises a value as enclaves do before they hash it: Python's `json.dumps(sort_keys=True)`.
 ///
-/// [`ChatRequest`] and [`CompletionRequest`] reshape a request first; the body of `/v1/web_search` is
-/// serialised as it is.
+/// [`ChatRequest`] and [`CompletionRequest`] reshape a request first; the body of `/v1/web_search`
+/// is serialised as it is.
 pub fn canonical_bytes(value: &Value) -> Vec<u8> {
     value.to_json(Keys::Sorted).into_bytes()
 }

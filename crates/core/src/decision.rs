@@ -1,9 +1,10 @@
 //! The routing decision: a pure function in integers (`spec/decision.md`).
 //!
-//! [`decide`] filters the candidates of a [`Catalogue`] by a [`RoutePolicy`], scores what is left, breaks ties and explores
-//! by a committed draw, and records why: each rejection with what was observed and
-//! what was allowed, the margin to the runner-up, the exact probability of the choice, and the
-//! changes that would have turned it. The recorder and the verifier call this same function.
+//! [`decide`] filters the candidates of a [`Catalogue`] by a [`RoutePolicy`], scores what is left,
+//! breaks ties and explores by a committed draw, and records why: each rejection with what was
+//! observed and what was allowed, the margin to the runner-up, the exact probability of the choice,
+//! and the changes that would have turned it. The recorder and the verifier call this same
+//! function.
 
 mod catalogue;
 mod decide;

@@ -9,8 +9,8 @@ pub fn output_hash(preimage: &str) -> B256 {
     keccak256(preimage)
 }
 
-/// Computes what an enclave signs for one answer: the input hash, the output hash, and the time of the signature in Unix
-/// seconds as 32 bytes.
+/// Computes what an enclave signs for one answer: the input hash, the output hash, and the time of
+/// the signature in Unix seconds as 32 bytes.
 pub fn message_hash(input_hash: B256, output_hash: B256, timestamp_secs: u64) -> B256 {
     keccak256([input_hash.0, output_hash.0, word(timestamp_secs)].concat())
 }
@@ -24,8 +24,8 @@ pub fn heartbeat_hash(node: NodeId, timestamp_secs: u64) -> B256 {
 /// Computes the measurement that registries store: Keccak-256 over PCR 0, 1 and 2, one after the
 /// other.
 ///
-/// The registers are 48 bytes each in every real document. Nothing marks where one ends, so a caller that takes
-/// them from anywhere else must check the lengths.
+/// The registers are 48 bytes each in every real document. Nothing marks where one ends, so a
+/// caller that takes them from anywhere else must check the lengths.
 pub fn pcr_hash(pcr0: &[u8], pcr1: &[u8], pcr2: &[u8]) -> B256 {
     keccak256([pcr0, pcr1, pcr2].concat())
 }

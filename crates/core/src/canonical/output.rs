@@ -88,8 +88,9 @@ impl StreamedToolCalls {
         }
     }
 
-    /// Adds the fragments of one `delta.tool_calls`. An absent index is 0; the last id and the last name of a call count,
-    /// arguments are appended. What is not text is ignored: the signature decides in the end.
+    /// Adds the fragments of one `delta.tool_calls`. An absent index is 0; the last id and the last
+    /// name of a call count, arguments are appended. What is not text is ignored: the signature
+    /// decides in the end.
     pub fn push(&mut self, tool_calls: &Value) {
         for fragment in tool_calls.as_array().unwrap_or_default() {
             let index = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);

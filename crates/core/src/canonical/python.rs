@@ -7,8 +7,8 @@ use crate::json::{Text, Value};
 
 /// Returns Python's `str(value)` of a value that is not a string.
 ///
-/// Strings inside containers appear as Python's `repr`, whose escapes outside ASCII follow the Unicode
-/// version of the interpreter; those have no reproducible form and are refused.
+/// Strings inside containers appear as Python's `repr`, whose escapes outside ASCII follow the
+/// Unicode version of the interpreter; those have no reproducible form and are refused.
 pub(super) fn python_str(value: &Value) -> Result<String, Error> {
     let mut out = String::new();
     repr(value, &mut out)?;

@@ -1,7 +1,8 @@
 use alloy_primitives::{Address, B256};
 
 use super::{Error, encoding};
-use crate::{Amount, NodeId, sha256};
+use crate::receipt::tree;
+use crate::{Amount, NodeId};
 
 /// Most candidates of one catalogue. The network has a few dozen nodes; the bound keeps the
 /// weights of a decision below 2^45.
@@ -111,9 +112,9 @@ impl Catalogue {
         let leaves: Vec<B256> = self
             .candidates
             .iter()
-            .map(|candidate| sha256(&[&[0], &encoding::candidate(candidate)]))
+            .map(|candidate| tree::leaf(&encoding::candidate(candidate)))
             .collect();
-        tree_hash(&leaves)
+        tree::root(&leaves)
     }
 }
 
@@ -122,20 +123,4 @@ pub(super) const fn bounded(field: &'static str, length: usize, bound: usize) ->
         return Err(Error::TooLong { field });
     }
     Ok(())
-}
-
-/// The Merkle tree hash of RFC 6962 §2.1 over leaf hashes. Recursion is as deep as the logarithm of
-/// their number.
-fn tree_hash(leaves: &[B256]) -> B256 {
-    match leaves {
-        [] => sha256(&[]),
-        [leaf] => *leaf,
-        [..] => {
-            // The left subtree holds the largest power of two of leaves that leaves some over.
-            let split = leaves.len().next_power_of_two() >> 1;
-            let (left, right) = leaves.split_at_checked(split).unwrap_or((leaves, &[]));
-            let (left, right) = (tree_hash(left), tree_hash(right));
-            sha256(&[&[1], left.as_slice(), right.as_slice()])
-        }
-    }
 }

@@ -10,9 +10,9 @@ use crate::{NodeId, Timestamp};
 
 /// Chooses a node, by the rules of `spec/decision.md`.
 ///
-/// The outcome depends on the arguments and on nothing else: not on the order in which candidates were found, not on the
-/// machine. `draw` is 32 bytes that were committed to before the catalogue was known. An
-/// `explore_ppm` above [`MAX_EXPLORE_PPM`] counts as that.
+/// The outcome depends on the arguments and on nothing else: not on the order in which candidates
+/// were found, not on the machine. `draw` is 32 bytes that were committed to before the catalogue
+/// was known. An `explore_ppm` above [`MAX_EXPLORE_PPM`] counts as that.
 pub fn decide(
     policy: &RoutePolicy,
     catalogue: &Catalogue,
@@ -21,33 +21,21 @@ pub fn decide(
 ) -> Decision {
     // 1. Filter and score.
     let scorer = Scorer::new(policy);
-    let mut field = Field::new(catalogue);
-    for candidate in catalogue.candidates() {
-        let verdict = filter::reject(policy, candidate, now);
-        field.add(scorer.entry(candidate), verdict);
-    }
     let Field {
         candidates,
         usable: mut ranked,
         over_cap,
-    } = field;
+    } = Field::of(policy, &scorer, catalogue, now);
     // 2. Rank by score; the draw orders equals.
     let tied = rank(&mut ranked, draw);
-    // 3. Choose, mostly the best.
+    // 3. Choose, mostly the best, and put it in front: then comes the order of fallback.
     let choice = choose(ranked.len(), tied, policy.explore_ppm, draw);
-    let others = |position: &usize| choice.is_none_or(|choice| *position != choice.position);
-    // 4. Say why, and what would have changed it.
-    let chosen = choice.and_then(|choice| ranked.get(choice.position));
-    let runner_up = (0..2)
-        .find(others)
-        .and_then(|position| ranked.get(position));
+    if let Some(front) = choice.and_then(|choice| ranked.get_mut(..=choice.position)) {
+        front.rotate_right(1);
+    }
+    let (chosen, runner_up) = (ranked.first(), ranked.get(1));
+    // 4. Say why, and what would have turned it.
     let deciding = deciding(choice, ranked.len(), tied);
-    let flips = flips(&scorer, deciding, chosen, runner_up, &ranked, &over_cap);
-    let rest = (0..ranked.len())
-        .filter(others)
-        .filter_map(|position| ranked.get(position));
-    let mut order: Vec<NodeId> = Vec::with_capacity(ranked.len());
-    order.extend(chosen.into_iter().chain(rest).map(node));
     Decision {
         chosen: chosen.map(node),
         runner_up: runner_up.map(node),
@@ -55,8 +43,8 @@ pub fn decide(
         deciding,
         propensity: choice.map_or((0, 1), |choice| choice.propensity),
         usable: u32::try_from(ranked.len()).unwrap_or(u32::MAX),
-        rank: order,
-        flips,
+        rank: ranked.iter().map(node).collect(),
+        flips: flips(&scorer, deciding, chosen, runner_up, &ranked, &over_cap),
         candidates,
     }
 }
@@ -74,28 +62,38 @@ struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn new(catalogue: &Catalogue) -> Self {
+    fn of(policy: &RoutePolicy, scorer: &Scorer, catalogue: &'a Catalogue, now: Timestamp) -> Self {
         let all = catalogue.candidates().len();
-        Self {
+        let mut field = Self {
             candidates: Vec::with_capacity(all),
             usable: Vec::with_capacity(all),
             over_cap: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, entry: Entry<'a>, rejected: Option<Verdict>) {
-        let score = entry.score;
-        let verdict = rejected.unwrap_or(Verdict::Usable { score });
-        match verdict {
-            Verdict::Usable { .. } => self.usable.push(entry),
-            Verdict::Rejected { reason, .. } => {
-                if reason == Rejection::OverCap {
-                    self.over_cap.push(entry);
+        };
+        for candidate in catalogue.candidates() {
+            let rejection = filter::first_failure(policy, candidate, now);
+            let verdict = match rejection {
+                None => {
+                    let entry = scorer.entry(candidate);
+                    field.usable.push(entry);
+                    let score = entry.score;
+                    Verdict::Usable { score }
                 }
-            }
+                Some(reason) => {
+                    if reason == Rejection::OverCap {
+                        field.over_cap.push(scorer.entry(candidate));
+                    }
+                    let (observed, bound) = filter::numbers(reason, policy, candidate, now);
+                    Verdict::Rejected {
+                        reason,
+                        observed,
+                        bound,
+                    }
+                }
+            };
+            let node = candidate.node;
+            field.candidates.push(Considered { node, verdict });
         }
-        let node = entry.candidate.node;
-        self.candidates.push(Considered { node, verdict });
+        field
     }
 }
 
@@ -123,8 +121,8 @@ struct Choice {
 
 /// Chooses one of `usable` ranked candidates, of which the first `tied` share the highest score.
 ///
-/// Each candidate has `explore_ppm` divided evenly among all, and the best have the rest divided evenly among them;
-/// over the common denominator 1,000,000 * tied * usable these are integers.
+/// Each candidate has `explore_ppm` divided evenly among all, and the best have the rest divided
+/// evenly among them; over the common denominator 1,000,000 * tied * usable these are integers.
 #[expect(
     clippy::arithmetic_side_effects,
     reason = "usable <= 4,096, tied <= usable, explore <= 200,000: all below 2^45; no divisor is zero"

@@ -15,9 +15,9 @@ pub(super) fn tie_hash(draw: &B256, node: &NodeId) -> B256 {
 
 /// Returns a number below `denominator`, each with the same probability over all draws.
 ///
-/// Takes 64-bit words from `SHA-256("seamline/v1/sample" || draw || counter)` and rejects those from the largest
-/// multiple of the denominator on. For denominators below 2^45 one in 2^19 words is rejected at most, so that the
-/// loop ends with the first hash but in theory.
+/// Takes 64-bit words from `SHA-256("seamline/v1/sample" || draw || counter)` and rejects those
+/// from the largest multiple of the denominator on. For denominators below 2^45 one in 2^19 words
+/// is rejected at most, so that the loop ends with the first hash but in theory.
 pub(super) fn uniform(draw: &B256, denominator: u64) -> u64 {
     let Some(excess) = u64::MAX.checked_rem(denominator) else {
         return 0;

@@ -1,24 +1,14 @@
 //! The filters, in their order (`spec/decision.md` §3).
 
-use super::{Candidate, Rejection, RoutePolicy, Verdict};
+use super::{Candidate, Rejection, RoutePolicy};
 use crate::Timestamp;
 
-/// Returns the rejection of the first filter that the candidate fails.
-pub(super) fn reject(
+/// Returns the first filter that the candidate fails.
+pub(super) fn first_failure(
     policy: &RoutePolicy,
     candidate: &Candidate,
     now: Timestamp,
-) -> Option<Verdict> {
-    let reason = first_failure(policy, candidate, now)?;
-    let (observed, bound) = numbers(reason, policy, candidate, now);
-    Some(Verdict::Rejected {
-        reason,
-        observed,
-        bound,
-    })
-}
-
-fn first_failure(policy: &RoutePolicy, candidate: &Candidate, now: Timestamp) -> Option<Rejection> {
+) -> Option<Rejection> {
     // The order is that of the codes. The cap comes last, so that a candidate rejected for it
     // is known to be usable with a higher one.
     if !candidate.enabled {
@@ -44,7 +34,8 @@ fn first_failure(policy: &RoutePolicy, candidate: &Candidate, now: Timestamp) ->
     }
 }
 
-fn numbers(
+/// Returns what was observed and what was allowed, in the unit of the reason.
+pub(super) fn numbers(
     reason: Rejection,
     policy: &RoutePolicy,
     candidate: &Candidate,

@@ -25,10 +25,10 @@ pub(super) fn flips(
         flips.extend(latency(scorer, chosen, runner_up));
         flips.extend(health(scorer, chosen, runner_up));
     }
-    let dearest = over_cap
+    let cheapest = over_cap
         .iter()
         .min_by_key(|entry| (entry.candidate.cost, entry.candidate.node));
-    for rival in runner_up.into_iter().chain(dearest) {
+    for rival in runner_up.into_iter().chain(cheapest) {
         flips.extend(cap(scorer, chosen, rival, usable, over_cap));
     }
     flips
@@ -49,8 +49,11 @@ fn needed(scorer: &Scorer, weight: u64, rest: u64, chosen: &Entry<'_>) -> Option
 }
 
 /// Returns the largest value whose headroom below `bound` is at least `share`: the inverse of
-/// the share of headroom.
+/// the share of headroom. A bound of zero has no headroom.
 fn largest_with(share: u64, bound: u128) -> Option<u128> {
+    if bound == 0 {
+        return None;
+    }
     // ceil(share * bound / 1,000,000), in two parts so that nothing overflows: share <= 1,000,000.
     let million = u128::from(MILLION);
     let share = u128::from(share);
@@ -92,8 +95,8 @@ fn health(scorer: &Scorer, chosen: &Entry<'_>, runner_up: &Entry<'_>) -> Option<
 
 /// Returns a cap under which `rival` has the highest score.
 ///
-/// All price scores move with the cap, so the closed form is one that suffices between two candidates; that it does
-/// so among all is tried out before it is listed.
+/// All price scores move with the cap, so the closed form is one that suffices between two
+/// candidates; that it does so among all is tried out before it is listed.
 fn cap(
     scorer: &Scorer,
     chosen: Option<&Entry<'_>>,
@@ -119,9 +122,9 @@ fn cap(
 
 /// Returns the cap nearest to the present one that surely puts `rival` above `chosen`.
 ///
-/// With real price shares `1,000,000 * (1 - cost / cap)`, rounding costs the rival less than its price weight and the
-/// final division less than the total: it wins where the weighted difference of the price shares
-/// is at least `handicap`.
+/// With real price shares `1,000,000 * (1 - cost / cap)`, rounding costs the rival less than its
+/// price weight and the final division less than the total: it wins where the weighted difference
+/// of the price shares is at least `handicap`.
 fn sufficient_cap(scorer: &Scorer, chosen: &Entry<'_>, rival: &Entry<'_>) -> Option<u128> {
     let slack = scorer.total().saturating_add(scorer.price);
     let handicap =
@@ -133,9 +136,10 @@ fn sufficient_cap(scorer: &Scorer, chosen: &Entry<'_>, rival: &Entry<'_>) -> Opt
     let distance = handicap.unsigned_abs();
     if own < theirs {
         // A lower cap makes the price count more, and below its cost the chosen one is out.
-        let counts_more = match handicap > 0 {
-            true => gain.checked_div(distance)?,
-            false => 0,
+        let counts_more = if handicap > 0 {
+            gain.checked_div(distance)?
+        } else {
+            0
         };
         Some(counts_more.max(theirs.checked_sub(1)?))
     } else if own > theirs && handicap < 0 {

@@ -21,8 +21,8 @@ const MAX_AVOID: usize = 1_024;
 pub struct RoutePolicy {
     /// The model, at most 256 bytes. Candidates say for themselves whether they offer it.
     pub model: String,
-    /// The most that one call may authorize. A candidate that costs more is rejected; one that costs this much has no
-    /// price score left.
+    /// The most that one call may authorize. A candidate that costs more is rejected; one that
+    /// costs this much has no price score left.
     pub cap: Amount,
     /// How much a low cost counts.
     pub weight_price: u32,

@@ -9,13 +9,13 @@ pub struct Decision {
     pub chosen: Option<NodeId>,
     /// The best usable node besides the chosen one.
     pub runner_up: Option<NodeId>,
-    /// How far the scores of chosen and runner-up are apart, in parts per million of the larger one: 0 is a tie. 1,000,000 where there
-    /// is no runner-up, 0 where nobody was chosen.
+    /// How far the scores of chosen and runner-up are apart, in parts per million of the larger
+    /// one: 0 is a tie. 1,000,000 where there is no runner-up, 0 where nobody was chosen.
     pub margin_ppm: u32,
     /// What decided.
     pub deciding: DecidingKey,
-    /// The probability, over all draws, of choosing this node: numerator and denominator, not reduced; 0 and 1 where
-    /// nobody was chosen.
+    /// The probability, over all draws, of choosing this node: numerator and denominator, not
+    /// reduced; 0 and 1 where nobody was chosen.
     pub propensity: (u64, u64),
     /// How many candidates are usable.
     pub usable: u32,
@@ -72,8 +72,8 @@ pub enum Rejection {
     Avoided,
     /// The node does not offer the model. Observed 0, bound 1.
     ModelNotOffered,
-    /// The node is paid on another network. Both numbers are EIP-155 chain ids, or 0 where the name is no such
-    /// id.
+    /// The node is paid on another network. Both numbers are EIP-155 chain ids, or 0 where the name
+    /// is no such id.
     NetworkNotAllowed,
     /// The node is paid with another token. Both numbers are the first 16 bytes of the address.
     AssetNotAllowed,

@@ -59,8 +59,8 @@ impl Scorer {
             .saturating_add(self.health)
     }
 
-    /// Weights are below 2^32 and what they weigh is at most a million, so that the sum of the three parts
-    /// stays below 2^54: nothing saturates.
+    /// Weights are below 2^32 and what they weigh is at most a million, so that the sum of the
+    /// three parts stays below 2^54: nothing saturates.
     pub(super) fn score(&self, cost: u128, base: u64) -> i64 {
         let sum = self.price_part(cost).saturating_add(base);
         let score = sum.checked_div(self.total()).unwrap_or(0);

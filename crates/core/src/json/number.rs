@@ -17,7 +17,8 @@ enum Repr {
 }
 
 impl Number {
-    /// Takes the digits of a JSON integer (`-?(0|[1-9][0-9]*)`, checked by the parser); `-0` becomes `0`.
+    /// Takes the digits of a JSON integer (`-?(0|[1-9][0-9]*)`, checked by the parser); `-0`
+    /// becomes `0`.
     pub(super) fn integer(digits: &str) -> Self {
         Self(
             digits
@@ -26,7 +27,8 @@ impl Number {
         )
     }
 
-    /// Wraps a double; any value, including infinities and NaN, which print as `Infinity` and `NaN`.
+    /// Wraps a double; any value, including infinities and NaN, which print as `Infinity` and
+    /// `NaN`.
     pub const fn float(value: f64) -> Self {
         Self(Repr::Float(value.to_bits()))
     }
@@ -48,8 +50,8 @@ impl Number {
         }
     }
 
-    /// Returns the nearest double, as Python's `float()` does; `None` for an integer that is too large
-    /// for a double.
+    /// Returns the nearest double, as Python's `float()` does; `None` for an integer that is too
+    /// large for a double.
     pub fn to_f64(&self) -> Option<f64> {
         match &self.0 {
             Repr::Small(value) => value.to_string().parse().ok(),

@@ -14,8 +14,8 @@ impl Object {
         Self(Vec::new())
     }
 
-    /// Sets the member `key`; an existing one keeps its place, as in a Python `dict`. Linear in the number of
-    /// members: to build a large object, collect it.
+    /// Sets the member `key`; an existing one keeps its place, as in a Python `dict`. Linear in the
+    /// number of members: to build a large object, collect it.
     pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) {
         let (key, value) = (key.into(), value.into());
         match self.0.iter_mut().find(|(known, _)| *known == key) {
