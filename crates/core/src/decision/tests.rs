@@ -1,3 +1,8 @@
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "an overflow in a test is a failed test"
+)]
+
 use alloy_primitives::{Address, B256};
 use proptest::prelude::*;
 
@@ -76,7 +81,7 @@ fn each_filter_rejects_by_itself() {
     let cases: [(Rejection, u128, u128, Change); 9] = [
         (Rejection::Disabled, 0, 1, |_, c| c.enabled = false),
         (Rejection::Avoided, 1, 0, |p, c| {
-            p.avoid = vec![id(9), c.node]
+            p.avoid = vec![id(9), c.node];
         }),
         (Rejection::ModelNotOffered, 0, 1, |_, c| {
             c.offers_model = false;
