@@ -3,6 +3,7 @@
 use core::convert::Infallible;
 use core::time::Duration;
 use std::io;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,6 +11,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use futures_util::stream;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use seamline_net::client::{Error, UrlRefusal};
 use seamline_net::{ClientOptions, ServeOptions, TlsIdentity, http_client, serve_tls, serve_with};
 use tokio::net::TcpListener;
@@ -89,15 +91,42 @@ async fn another_certificate_is_refused_before_anything_is_sent() {
     server.stop().await.unwrap();
 }
 
-/// A thief of the (public) certificate does not hold its key: rustls would not build such a server,
-/// so the certificate of one identity is served with the key of another that has the same subject
-/// public key algorithm.
+/// A certificate is public: whoever presents it must also hold its key.
 #[tokio::test]
-async fn a_certificate_without_its_key_is_refused_by_the_server_side_already() {
-    let first = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
-    let second = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
-    let cert = first.cert.der().to_vec();
-    let error = TlsIdentity::new(cert, second.signing_key.serialize_der()).unwrap_err();
+async fn a_stolen_certificate_is_refused_in_every_version_of_tls() {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (_, cert) = identity();
+        let own = rcgen::KeyPair::generate().unwrap().serialize_der();
+        let own = provider
+            .key_provider
+            .load_private_key(own.try_into().unwrap())
+            .unwrap();
+        let stolen = CertifiedKey::new(vec![cert.clone().into()], own);
+        let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(stolen)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let thief = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+            acceptor.accept(socket).await.map(drop)
+        });
+        let client = http_client(ClientOptions::pinned(cert)).unwrap();
+        let error = client.get(&url).await.unwrap_err();
+        assert!(matches!(error, Error::PinMismatch), "{error:?}");
+        thief.await.unwrap().unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_and_a_key_that_do_not_belong_together_are_not_served() {
+    let key = rcgen::KeyPair::generate().unwrap().serialize_der();
+    let (_, cert) = identity();
+    let error = TlsIdentity::new(cert, key).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
 

@@ -1,6 +1,6 @@
 use seamline_core::{Amount, B256};
 use seamline_evm::upto::Permit;
-use seamline_evm::x402::{FacilitatorRequest, SettleResponse};
+use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
 use serde::{Deserialize, Serialize};
 
 /// What the store knows about one payment.
@@ -73,13 +73,15 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Reads a request; `None` where it is not one for `upto`.
-    pub(super) fn of(request: &FacilitatorRequest, chain_id: u64) -> Option<Self> {
-        let permit = Permit::of(&request.payment_payload).ok()?;
-        Some(Self {
+    /// Reads a request, or says with which reason it cannot be read.
+    pub(super) fn of(request: &FacilitatorRequest, chain_id: u64) -> Result<Self, Reason> {
+        let permit = Permit::of(&request.payment_payload)
+            .map_err(|_| Reason::InvalidPermit2PayloadFormat)?;
+        let amount = request.payment_requirements.terms().amount();
+        Ok(Self {
             key: permit.key(chain_id),
             fingerprint: fingerprint(request, &permit, chain_id),
-            amount: request.payment_requirements.terms().amount()?,
+            amount: amount.ok_or(Reason::InvalidPaymentRequirements)?,
             deadline_s: u64::try_from(permit.authorization.deadline).unwrap_or(u64::MAX),
             permit,
         })

@@ -37,9 +37,9 @@ impl Facilitator {
         if let Err(reason) = self.own_business(request) {
             return Ok(self.refused(reason, None, Amount::ZERO));
         }
-        let Some(subject) = Subject::of(request, self.0.chain_id) else {
-            let reason = Reason::InvalidPermit2PayloadFormat;
-            return Ok(self.refused(reason, None, Amount::ZERO));
+        let subject = match Subject::of(request, self.0.chain_id) {
+            Ok(subject) => subject,
+            Err(reason) => return Ok(self.refused(reason, None, Amount::ZERO)),
         };
         let (payer, amount) = (subject.permit.from, subject.amount);
         let progress = match self.0.flights.board(subject.key, subject.fingerprint) {
@@ -74,7 +74,7 @@ impl Facilitator {
             let request = FacilitatorRequest::parse(record.request.as_bytes());
             let request = request.map_err(|_| Error::Store(StoreError::Corrupt))?;
             let subject = Subject::of(&request, self.0.chain_id);
-            let subject = subject.ok_or(Error::Store(StoreError::Corrupt))?;
+            let subject = subject.map_err(|_| Error::Store(StoreError::Corrupt))?;
             match broadcast(self.0.rpc.as_ref(), &sent).await {
                 Broadcast::Sent => turn.taken(&sent),
                 // Most often because it is in a block already; its receipt will tell.

@@ -133,6 +133,10 @@ async fn refusals_name_their_reason_and_send_nothing() {
             Reason::InvalidPermit2Signature,
         ),
         (
+            altered(&ceiling, "/paymentRequirements/amount", json!("5e3")),
+            Reason::InvalidPaymentRequirements,
+        ),
+        (
             altered(&ceiling, payload, json!({})),
             Reason::InvalidPermit2PayloadFormat,
         ),
