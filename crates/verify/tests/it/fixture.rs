@@ -471,13 +471,17 @@ impl World {
         hash
     }
 
-    /// Signs the authorization again after the terms of the admitted offer were changed.
+    /// The one blob of a type.
     pub(crate) fn blob_of(&self, kind: EvidenceType) -> &[u8] {
         let mut blobs = self.blobs.iter();
         &blobs.find(|(it, _)| *it == kind).unwrap().1
     }
 
     pub(crate) fn seal(&self) -> Bundle {
+        self.try_seal().unwrap()
+    }
+
+    pub(crate) fn try_seal(&self) -> Result<Bundle, Error> {
         let mut recorder = Recorder::new([0x33; 32], 0, self.opened.clone());
         for (kind, blob) in &self.blobs {
             recorder.attach(*kind, blob.clone());
@@ -485,7 +489,8 @@ impl World {
         for (at_us, event) in &self.events {
             recorder.record(*at_us, event.clone());
         }
-        recorder.seal(B256::ZERO, &self.seal_key).unwrap().bundle
+        let sealed = recorder.seal(B256::ZERO, &self.seal_key)?;
+        Ok(sealed.bundle)
     }
 
     pub(crate) fn verify(&self) -> Verdict {

@@ -12,8 +12,8 @@ pub(crate) enum Node {
     Int(i64),
     Bytes(Vec<u8>),
     Text(String),
-    Array(Vec<Node>),
-    Map(Vec<(Node, Node)>),
+    Array(Vec<Self>),
+    Map(Vec<(Self, Self)>),
     Bool(bool),
     Null,
     /// Bytes as they are, for what no writer writes.

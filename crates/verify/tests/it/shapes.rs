@@ -109,12 +109,12 @@ const MUTATIONS: &[(&str, &str, Mutation)] = &[
     }),
     ("float in the core", "format.encoding", |f| {
         core(f, |core| {
-            *core.at(key::SEQ) = Node::Raw(vec![0xf9, 0x47, 0x00])
+            *core.at(key::SEQ) = Node::Raw(vec![0xf9, 0x47, 0x00]);
         })
     }),
     ("nesting beyond the bound", "format.encoding", |f| {
         core(f, |core| {
-            *core.at(key::ENGINE) = Node::Raw([vec![0x81; 9], vec![0]].concat())
+            *core.at(key::ENGINE) = Node::Raw([vec![0x81; 9], vec![0]].concat());
         })
     }),
     ("count without items", "format.encoding", |mut f| {
@@ -123,17 +123,17 @@ const MUTATIONS: &[(&str, &str, Mutation)] = &[
     }),
     ("letters beyond ASCII", "format.encoding", |f| {
         core(f, |core| {
-            *core.at(key::ENGINE) = Node::Text("se\u{0430}mline".to_owned())
+            *core.at(key::ENGINE) = Node::Text("se\u{0430}mline".to_owned());
         })
     }),
     ("terminal escape", "format.encoding", |f| {
         core(f, |core| {
-            *core.at(key::ENGINE) = Node::Text("\u{1b}[2J".to_owned())
+            *core.at(key::ENGINE) = Node::Text("\u{1b}[2J".to_owned());
         })
     }),
     ("text that is no UTF-8", "format.encoding", |f| {
         core(f, |core| {
-            *core.at(key::ENGINE) = Node::Raw(vec![0x62, 0xc3, 0x28])
+            *core.at(key::ENGINE) = Node::Raw(vec![0x62, 0xc3, 0x28]);
         })
     }),
     ("unknown outcome", "format.encoding", |f| {
@@ -149,7 +149,7 @@ const MUTATIONS: &[(&str, &str, Mutation)] = &[
     }),
     ("amount with a leading zero", "format.encoding", |f| {
         core(f, |core| {
-            core.at(key::COST).items()[3] = Node::Bytes(vec![0, 1])
+            core.at(key::COST).items()[3] = Node::Bytes(vec![0, 1]);
         })
     }),
     (
@@ -169,7 +169,7 @@ const MUTATIONS: &[(&str, &str, Mutation)] = &[
     }),
     ("core beyond the bound", "format.size", |f| {
         core(f, |core| {
-            *core.at(key::ENGINE) = Node::Text("x".repeat(MAX_CORE))
+            *core.at(key::ENGINE) = Node::Text("x".repeat(MAX_CORE));
         })
     }),
     ("file beyond the bound", "format.size", |mut f| {
@@ -348,7 +348,7 @@ const MUTATIONS: &[(&str, &str, Mutation)] = &[
     }),
     ("length in the table edited", "evidence.table", |f| {
         core(f, |core| {
-            core.at(key::EVIDENCE).items()[0].items()[2] = Node::Uint(1)
+            core.at(key::EVIDENCE).items()[0].items()[2] = Node::Uint(1);
         })
     }),
     ("number edited by the recorder", "recorder.call_id", |f| {
@@ -378,7 +378,7 @@ const MUTATIONS: &[(&str, &str, Mutation)] = &[
     }),
     ("margin edited in the summary", "summary.decisions", |f| {
         core(f, |core| {
-            core.at(key::DECISIONS).items()[0].items()[5] = Node::Uint(999_999)
+            core.at(key::DECISIONS).items()[0].items()[5] = Node::Uint(999_999);
         })
     }),
     (
@@ -386,13 +386,13 @@ const MUTATIONS: &[(&str, &str, Mutation)] = &[
         "summary.decisions",
         |f| {
             core(f, |core| {
-                core.at(key::DECISIONS).items()[0].items()[8] = Node::Uint(2)
+                core.at(key::DECISIONS).items()[0].items()[8] = Node::Uint(2);
             })
         },
     ),
     ("engine edited in the summary", "summary.decisions", |f| {
         core(f, |core| {
-            *core.at(key::ENGINE) = Node::Text("seamline/decide/9".to_owned())
+            *core.at(key::ENGINE) = Node::Text("seamline/decide/9".to_owned());
         })
     }),
     ("outcome edited in the summary", "summary.outcome", |f| {
@@ -403,7 +403,7 @@ const MUTATIONS: &[(&str, &str, Mutation)] = &[
     }),
     ("cost edited in the summary", "summary.cost", |f| {
         core(f, |core| {
-            core.at(key::COST).items()[4] = Node::Bytes(vec![1])
+            core.at(key::COST).items()[4] = Node::Bytes(vec![1]);
         })
     }),
     (
