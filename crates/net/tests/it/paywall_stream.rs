@@ -140,6 +140,19 @@ async fn a_stream_that_metered_nothing_frees_the_authorization() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_before_the_first_piece_owes_nothing() {
+    static HELD: [&str; 1] = ["data: {}\n\n"];
+    let shop = Shop::open(Script::default(), streamer(&HELD, 0));
+    let payment = shop.payment("hello", 1).await;
+    drop(shop.raw(paid("hello", &payment)).await);
+    assert!(shop.paywall.tasks().drain(Duration::from_secs(5)).await);
+    assert_eq!(shop.settlements(), []);
+    // The authorization is free again: it is verified anew.
+    drop(shop.raw(paid("hello", &payment)).await);
+    assert_eq!(shop.script.verified.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_is_settled_and_does_not_look_complete() {
     let handler = |Extension(payment): Extension<PaymentContext>| async move {
         payment.meter.set(Amount::new(3));
