@@ -74,7 +74,7 @@ impl revm::database_interface::DBErrorMarker for Error {}
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// Larger than [`MAX_TRANSACTION_BYTES`](super::transaction::MAX_TRANSACTION_BYTES).
+    /// Larger than 128 KiB, the limit of go-ethereum.
     #[error("oversized data: transaction size {0}")]
     TooLarge(usize),
     /// Not the canonical encoding of a transaction (EIP-2718).
