@@ -68,11 +68,12 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// [`Error::BadKey`] for bytes that are no point of the curve, and for points of small order,
-    /// under which one signature fits many messages.
+    /// [`Error::BadKey`] for bytes that are not the canonical encoding of a point of the curve, and
+    /// for points of small order, under which one signature fits many messages.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, Error> {
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| Error::BadKey)?;
-        if key.is_weak() {
+        // A point has one canonical encoding; the library also decodes others.
+        if key.is_weak() || key.to_edwards().compress().as_bytes() != bytes {
             return Err(Error::BadKey);
         }
         Ok(Self(key))
