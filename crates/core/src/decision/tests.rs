@@ -279,6 +279,10 @@ fn a_policy_is_bounded() {
     let outcome = check(|policy| policy.measurements = vec![MEASUREMENT; 257]);
     assert_eq!(outcome, too_long("measurements"));
     assert_eq!(check(|p| p.avoid = vec![id(1); 1_025]), too_long("avoid"));
+    // Size is looked at before anything else.
+    let field = "policy";
+    let outcome = RoutePolicy::decode(&vec![0; (64 << 10) + 1]);
+    assert_eq!(outcome, Err(Error::TooLong { field }));
 }
 
 #[test]
@@ -576,7 +580,7 @@ fn a_cap_flip_names_the_candidate_that_a_higher_cap_admits() {
 fn flips_are_what_a_person_would_expect() {
     // Both answer at once and are healthy; only the price differs, by 100,000 of a million.
     let list = [candidate(1, 100_000, 0), candidate(2, 200_000, 0)];
-    let decision = decided(&policy(), list.clone());
+    let decision = decided(&policy(), list);
     assert_eq!(
         (decision.chosen, decision.runner_up),
         (Some(id(1)), Some(id(2)))
