@@ -12,7 +12,7 @@ use crate::forge::{Forge, Node, key};
 const MALLORY: [u8; 32] = [0x66; 32];
 
 /// What a mutation does: it gets the receipt taken apart and returns the file.
-type Mutation = fn(Forge) -> Vec<u8>;
+pub(crate) type Mutation = fn(Forge) -> Vec<u8>;
 
 /// Signs as the recorder does.
 fn resigned(mut forge: Forge) -> Vec<u8> {
@@ -48,7 +48,7 @@ fn add_order(s: &mut [u8]) {
     }
 }
 
-const MUTATIONS: &[(&str, &str, Mutation)] = &[
+pub(crate) const MUTATIONS: &[(&str, &str, Mutation)] = &[
     ("empty file", "format.version", |_| Vec::new()),
     ("other magic", "format.version", |mut f| {
         f.magic = b"SEAM2".to_vec();
