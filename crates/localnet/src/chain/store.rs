@@ -74,10 +74,13 @@ impl Store {
                     doing: "write",
                     source: Box::new(err.into()),
                 })?,
-            Some(path) => builder.create(path).map_err(|err| Error::Open {
-                path: path.to_owned(),
-                source: Box::new(err.into()),
-            })?,
+            Some(path) => private_file(path)
+                .map_err(redb::Error::from)
+                .and_then(|file| Ok(builder.create_file(file)?))
+                .map_err(|err| Error::Open {
+                    path: path.to_owned(),
+                    source: Box::new(err),
+                })?,
         };
         Ok(Self { db })
     }
@@ -313,3 +316,12 @@ fn writing(err: impl Into<redb::Error>) -> Error {
 }
 
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Opens or makes a file that only its owner can read.
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
