@@ -10,6 +10,7 @@
 
 mod body;
 mod bundle;
+mod checks;
 mod error;
 mod event;
 mod field;
@@ -44,6 +45,11 @@ pub const MAX_BUNDLE: usize = 4 << 20;
 
 /// The most events of a call. Pauses are the only kind whose number a peer influences.
 pub const MAX_EVENTS: usize = 4_096;
+
+/// The most events of one kind, pauses excepted. A verifier's dear steps (evidence, signatures,
+/// replay) are one per event, so this bounds what a hostile receipt can cost it; a call asks a
+/// handful of nodes.
+pub const MAX_OF_KIND: usize = 64;
 
 /// The most entries of the evidence table.
 pub const MAX_EVIDENCE: usize = 64;

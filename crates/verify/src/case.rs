@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use seamline_core::decision::{Catalogue, Decision, RoutePolicy};
+use seamline_core::decision::{Catalogue, RoutePolicy};
 use seamline_core::receipt::{
-    Bundle, CatalogueRead, Core, Decided, EventBody, EventKind, Opened, Slot, events_of,
+    Bundle, CatalogueRead, Core, EventBody, EventKind, Opened, Slot, events_of,
 };
 use seamline_core::{B256, SourceClass, Timestamp};
 use seamline_evm::policy::SpendPolicy;
@@ -76,12 +76,6 @@ impl<'a> Case<'a> {
     pub(crate) fn catalogue_before(&self, index: usize) -> Option<Catalogue> {
         let (_, read) = self.last_before::<CatalogueRead>(index)?;
         Catalogue::decode(&read.candidates).ok()
-    }
-
-    /// The decision that was last taken before `index`.
-    pub(crate) fn decision_before(&self, index: usize) -> Option<(usize, Decision)> {
-        let (at, decided) = self.last_before::<Decided>(index)?;
-        Some((at, Decision::decode(&decided.decision).ok()?))
     }
 
     pub(crate) fn blob(&self, hash: &B256) -> Option<&'a [u8]> {

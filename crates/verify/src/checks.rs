@@ -6,6 +6,7 @@ mod integrity;
 mod payment;
 mod replay;
 mod response;
+mod settlement;
 mod unproven;
 
 use seamline_core::receipt::{Bundle, Error};
@@ -38,8 +39,10 @@ pub(crate) fn run(bytes: &[u8], trust: &Trust, now: Timestamp) -> Verdict {
     }
     // 7-10. Whose key, which call, opened how, bound to what.
     attribution::check(&mut case);
-    // 11-13. Offer, authorization, settlement.
+    // 11-12. Offer and authorization.
     payment::check(&mut case);
+    // 13. Settlement.
+    settlement::check(&mut case);
     // 14. Evidence.
     evidence::check(&mut case);
     // 15-16. The enclave's signature over request and answer.

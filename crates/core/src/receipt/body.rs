@@ -211,6 +211,10 @@ impl Core {
         if u64::try_from(kinds) != Ok(events) {
             return Err(Error::KindCount { kinds, events });
         }
+        for &kind in EventKind::ALL {
+            let of_kind = core.kinds.iter().filter(|it| **it == kind).count();
+            within(Part::Event, of_kind, kind.most())?;
+        }
         if !core.evidence.is_sorted_by(|a, b| a.hash < b.hash) {
             return Err(Error::EvidenceOrder);
         }

@@ -408,6 +408,15 @@ impl EventKind {
     pub const fn is_private(self) -> bool {
         matches!(self, Self::SignatureChecked)
     }
+
+    /// How many events of this kind a call may have.
+    pub const fn most(self) -> usize {
+        if matches!(self, Self::Stalled) {
+            super::MAX_EVENTS
+        } else {
+            super::MAX_OF_KIND
+        }
+    }
 }
 
 impl Event {

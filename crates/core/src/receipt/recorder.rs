@@ -7,7 +7,7 @@ use zeroize::Zeroize as _;
 
 use super::body::{Core, EvidenceEntry, EvidenceType, within};
 use super::bundle::{Bundle, Leaf, Slot};
-use super::event::{Closed, Event, Opened, Recorded};
+use super::event::{Closed, Event, EventKind, Opened, Recorded};
 use super::sign::{SealingKey, receipt_hash};
 use super::summary::{Summary, count};
 use super::{Error, MAX_BUNDLE, MAX_CORE, MAX_EVENTS, MAX_EVIDENCE, Part, tree};
@@ -18,7 +18,7 @@ use crate::{binding, sha256};
 /// Recording is cheap, because it happens while the caller waits: an event is moved into a list,
 /// and only new evidence is hashed. Everything else happens in [`Recorder::seal`], after the last
 /// byte has reached the caller. Recording cannot fail either: the record must never be why a call
-/// failed. Events beyond [`MAX_EVENTS`] are counted instead of kept, and the receipt says so.
+/// failed. Events beyond [`MAX_EVENTS`] or [`MAX_OF_KIND`](super::MAX_OF_KIND) are counted instead of kept, and the receipt says so.
 ///
 /// # Security
 ///
@@ -30,6 +30,7 @@ pub struct Recorder {
     opened: Opened,
     open_leaf: B256,
     events: Vec<Recorded>,
+    counts: BTreeMap<EventKind, usize>,
     dropped: u64,
     evidence: BTreeMap<B256, (EvidenceType, Vec<u8>)>,
 }
@@ -84,6 +85,7 @@ impl Recorder {
             opened,
             open_leaf,
             events,
+            counts: BTreeMap::from([(EventKind::Opened, 1)]),
             dropped: 0,
             evidence: BTreeMap::new(),
         }
@@ -118,7 +120,10 @@ impl Recorder {
         let event = event.into();
         // The last place is kept for the close event.
         let room = MAX_EVENTS.saturating_sub(usize::from(!matches!(event, Event::Closed(_))));
-        if self.events.len() < room {
+        let kind = event.kind();
+        let of_kind = self.counts.entry(kind).or_default();
+        if self.events.len() < room && *of_kind < kind.most() {
+            *of_kind = of_kind.saturating_add(1);
             self.events.push(Recorded { dt_us, event });
         } else {
             self.dropped = self.dropped.saturating_add(1);

@@ -204,8 +204,8 @@ fn full() -> Recorder {
     for blob in ["evidence", "offer", "authorization", "key", "reply"] {
         recorder.attach(EvidenceType::Offer, blob.into());
     }
-    for (at, event) in (0..).zip(one_of_each()) {
-        recorder.record(2_000 + at, event);
+    for (at, event) in (2_000..).zip(one_of_each()) {
+        recorder.record(at, event);
     }
     recorder.record(9_000, closed());
     recorder
@@ -242,7 +242,7 @@ fn a_sealed_receipt_decodes_and_passes_its_checks() {
     assert_eq!(bundle.check_order(), Ok(()));
     assert_eq!(bundle.check_causality(), Ok(()));
     assert_eq!(bundle.check_evidence(), Ok(()));
-    assert!(bundle.check_signature().is_ok());
+    bundle.check_signature().unwrap();
     assert_eq!(bundle.private_events(), [13]);
     let summary = &bundle.core().summary;
     assert_eq!(summary.outcome, Outcome::Failed);
@@ -340,8 +340,15 @@ fn what_cannot_be_sealed_says_why() {
 #[test]
 fn events_beyond_the_bound_are_counted_and_the_close_event_still_fits() {
     let mut recorder = recorder();
+    let (gap_us, median_us) = (1, 1);
     for index in 0..MAX_EVENTS + 10 {
-        recorder.record(u64::try_from(index).unwrap(), ResponseFirst { status: 1 });
+        let after_chunks = u64::try_from(index).unwrap();
+        let stalled = Stalled {
+            gap_us,
+            median_us,
+            after_chunks,
+        };
+        recorder.record(after_chunks, stalled);
     }
     recorder.record(9_999_999, closed());
     let bundle = seal(recorder).unwrap().bundle;
@@ -349,6 +356,22 @@ fn events_beyond_the_bound_are_counted_and_the_close_event_still_fits() {
     assert_eq!(bundle.core().dropped, 12);
     let decoded = Bundle::decode(&bundle.encode()).unwrap();
     assert_eq!(decoded.check_order(), Ok(()));
+}
+
+#[test]
+fn one_kind_cannot_fill_a_receipt() {
+    let mut recorder = recorder();
+    for _ in 0..MAX_OF_KIND + 3 {
+        recorder.record(1, ResponseFirst { status: 1 });
+    }
+    recorder.record(2, closed());
+    let mut core = seal(recorder).unwrap().bundle.core().clone();
+    assert_eq!(core.dropped, 3);
+    assert_eq!(Core::decode(&core.encode()), Ok(core.clone()));
+    core.kinds.push(EventKind::ResponseFirst);
+    let (part, len, max) = (Part::Event, MAX_OF_KIND + 1, MAX_OF_KIND);
+    let refused = Core::decode(&core.encode()).unwrap_err();
+    assert_eq!(refused, Error::TooLarge { part, len, max });
 }
 
 #[test]
@@ -373,7 +396,7 @@ fn redaction_hides_events_and_their_evidence() {
     assert_eq!(redacted.receipt_hash(), bundle.receipt_hash());
     let twice = redacted.redact(&[13, 2]).unwrap();
     assert_eq!(twice.check_root(), Ok(()));
-    assert!(Bundle::decode(&twice.encode()).is_ok());
+    assert_eq!(Bundle::decode(&twice.encode()), Ok(twice));
 }
 
 #[test]

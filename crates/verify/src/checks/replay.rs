@@ -142,49 +142,39 @@ fn followed(case: &mut Case<'_>) {
     if hidden.into_iter().any(|kind| case.hides(kind)) {
         return case.open(claim, Outcome::Redacted, (), "a routing event is hidden");
     }
-    let mut wrong = None;
-    for (index, slot) in case.slots.iter().enumerate() {
-        let Some(event) = slot.event() else { continue };
-        let decision = case.decision_before(index);
-        if let Some(sent) = event.get::<RequestSent>() {
-            let expected = expected_node(case, index, decision.as_ref());
-            if expected != Some(sent.node) {
-                wrong = Some((index, "a request went to another node than decided"));
-                break;
-            }
-        }
-        if let Some(fell) = event.get::<FellBack>() {
-            let rank = decision.map(|(_, decision)| decision.rank);
-            let rank = rank.unwrap_or_default();
-            let place = |node| rank.iter().position(|ranked| *ranked == node);
-            if !matches!((place(fell.from), place(fell.to)), (Some(from), Some(to)) if from < to)
-                && case
-                    .decision_before(index)
-                    .is_none_or(|(_, it)| it.chosen != Some(fell.to))
-            {
-                wrong = Some((index, "the fallback does not follow the decided order"));
-                break;
-            }
-        }
-    }
-    match wrong {
+    match detour(case) {
         None => case.pass(claim, SourceClass::Recomputed, ()),
         Some((index, detail)) => case.fail(claim, index, detail),
     }
 }
 
-/// The node that is to be asked at `index`: the chosen one, or the one that was last fallen back to
-/// since the decision.
-fn expected_node(
-    case: &Case<'_>,
-    index: usize,
-    decision: Option<&(usize, Decision)>,
-) -> Option<seamline_core::NodeId> {
-    let (decided, decision) = decision?;
-    match case.last_before::<FellBack>(index) {
-        Some((at, fell)) if at > *decided => Some(fell.to),
-        Some(_) | None => decision.chosen,
+/// The first event that leaves the decided way.
+fn detour(case: &Case<'_>) -> Option<(usize, &'static str)> {
+    let mut rank = Vec::new();
+    // The node that is to be asked: the chosen one, or the one last fallen back to.
+    let mut expected = None;
+    for (index, slot) in case.slots.iter().enumerate() {
+        let Some(event) = slot.event() else { continue };
+        if let Some(decided) = event.get::<Decided>() {
+            let decision = Decision::decode(&decided.decision).ok();
+            expected = decision.as_ref().and_then(|decision| decision.chosen);
+            rank = decision.map(|decision| decision.rank).unwrap_or_default();
+        }
+        if let Some(sent) = event.get::<RequestSent>()
+            && expected != Some(sent.node)
+        {
+            return Some((index, "a request went to another node than decided"));
+        }
+        if let Some(fell) = event.get::<FellBack>() {
+            let place = |node| rank.iter().position(|ranked| *ranked == node);
+            let further = place(fell.from) < place(fell.to) && place(fell.from).is_some();
+            if !further || expected != Some(fell.from) {
+                return Some((index, "the fallback does not follow the decided order"));
+            }
+            expected = Some(fell.to);
+        }
     }
+    None
 }
 
 fn summary(case: &mut Case<'_>) {

@@ -43,19 +43,19 @@ fn signature(case: &mut Case<'_>, index: usize, checked: &SignatureChecked) {
     let verified = verify_rsa_pss(spki, &message, &checked.signature);
     match (verified, checked.ok) {
         (Ok(()), true) => case.pass(Claim::ResponseSignature, SourceClass::SignedByNode, index),
-        (Err(_), false) if !answered(case) => {
-            let detail =
-                "the node's signature does not verify, as recorded; the answer was refused";
+        (Err(error), true) => case.fail(Claim::ResponseSignature, index, error),
+        (_, false) if answered(case) => {
+            let detail = "the answer was given although the record says that its proof is bad";
+            case.fail(Claim::ResponseSignature, index, detail);
+        }
+        // An honest record of a node that lied: there is no proven answer, and none was given.
+        (Err(_), false) => {
+            let detail = "it does not verify, as recorded; the answer was refused";
             case.open(Claim::ResponseSignature, Outcome::Absent, index, detail);
         }
-        (Err(_), false) => {
-            let detail = "the answer was given although its signature does not verify";
-            case.fail(Claim::ResponseSignature, index, detail);
-        }
-        (Err(error), true) => case.fail(Claim::ResponseSignature, index, error),
         (Ok(()), false) => {
-            let detail = "it verifies, and the record says that it does not";
-            case.fail(Claim::ResponseSignature, index, detail);
+            let detail = "it verifies, but the recorder refused the answer";
+            case.open(Claim::ResponseSignature, Outcome::Absent, index, detail);
         }
     }
 }
@@ -70,7 +70,13 @@ fn time(case: &mut Case<'_>, index: usize, dt_us: u64, checked: &SignatureChecke
     let fits = (earliest..=latest).contains(&checked.timestamp_s);
     let at = checked.timestamp_s;
     let wrong = (!fits).then(|| format!("it was signed at {at}, outside the call"));
-    case.recomputed(Claim::ResponseTime, index, wrong);
+    match wrong {
+        // The recorder refused the answer, perhaps for this.
+        Some(detail) if !checked.ok => {
+            case.open(Claim::ResponseTime, Outcome::Absent, index, detail);
+        }
+        wrong => case.recomputed(Claim::ResponseTime, index, wrong),
+    }
 }
 
 /// The blob of a type that holds salt and content, where the file carries one.

@@ -510,6 +510,17 @@ fn recording_of_an_older_answer() {
 }
 
 #[test]
+fn refused_recording_is_an_honest_receipt_of_a_lying_node() {
+    let mut world = World::new();
+    *event_mut!(world, SignatureChecked) = sign_response(ANSWER, NOW.as_secs() - 301);
+    event_mut!(world, SignatureChecked).ok = false;
+    let closed = event_mut!(world, Closed);
+    closed.outcome = seamline_core::receipt::Outcome::Failed;
+    closed.error_code = Some("signature_time".into());
+    incomplete(&world, Claim::ResponseTime, Outcome::Absent);
+}
+
+#[test]
 fn unsigned_answer() {
     let mut world = World::new();
     let signed = |event: &Event| matches!(event, Event::SignatureChecked(_));
