@@ -94,6 +94,9 @@ fn chat_requests_are_reshaped_as_the_rules_say() {
             .unwrap_or_else(|err| panic!("{name}: {err}"));
         let canonical = ascii(request.canonical_bytes());
         assert_eq!(canonical, text(&vector, "canonical_request"), "{name}");
+        // The canonical form is a request, and its own canonical form.
+        let again = ChatRequest::parse(canonical.as_bytes()).unwrap();
+        assert_eq!(ascii(again.canonical_bytes()), canonical, "{name}");
     }
 }
 
