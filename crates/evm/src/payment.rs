@@ -10,9 +10,11 @@
 //!
 //! 1. A payment has one `auth_nonce`. Another one is refused, whatever happened to the first.
 //! 2. An authorization is stored before it is sent.
-//! 3. A lost reply asks the chain, then presents the same bytes again; it never signs.
+//! 3. A lost reply asks the chain, then presents the same bytes again; it never signs. Where the
+//!    chain shows the settlement, the same bytes can only bring the answer that was paid for.
 //! 4. `settled` is what the chain shows. What a node says is `submitted`.
-//! 5. `not_settled` needs proof: the nonce is unspent at a block whose time is after the deadline.
+//! 5. `not_settled` needs proof: the nonce is unspent at a block whose time is after the deadline,
+//!    and the deadline has passed on this clock too.
 
 mod model;
 
@@ -21,7 +23,7 @@ use core::time::Duration;
 use alloy_primitives::B256;
 use seamline_core::{Amount, Charged, Timestamp};
 
-use crate::chain::ChainFacts;
+use crate::chain::{ChainFacts, SettlementFacts};
 use crate::x402::{Reason, SettleResponse};
 
 pub use model::{Action, Event, Misuse, State, Terms};
@@ -32,6 +34,12 @@ pub struct Payment {
     auth_nonce: B256,
     terms: Vec<Terms>,
     state: State,
+    /// Whether an authorization may have left before the presentation that is under way.
+    left: bool,
+    /// Whether somebody still waits for the answer.
+    wanted: bool,
+    /// Whether a presentation after the settlement was asked for and not begun.
+    asking_again: bool,
     resends_left: u8,
     asked: u32,
 }
@@ -49,6 +57,9 @@ impl Payment {
             auth_nonce,
             terms: Vec::new(),
             state: State::New,
+            left: false,
+            wanted: true,
+            asking_again: false,
             resends_left: MAX_RESENDS,
             asked: 0,
         }
@@ -68,8 +79,9 @@ impl Payment {
         let mut payment = Self::new(auth_nonce);
         payment.terms = terms;
         payment.state = State::Unknown { refused: None };
+        payment.left = true;
         // After a restart nobody waits for the answer any more.
-        payment.resends_left = 0;
+        payment.wanted = false;
         Ok((payment, vec![Action::AskChain]))
     }
 
@@ -80,30 +92,41 @@ impl Payment {
     /// [`Misuse`]; the payment is as before.
     pub fn on_event(&mut self, event: Event, now: Timestamp) -> Result<Vec<Action>, Misuse> {
         if self.is_final() {
-            return match event {
-                // A `Send` that was still waiting must not happen any more.
-                Event::Signed(_) | Event::Sent => Err(Misuse::Concluded),
-                Event::AuthorizationStored
-                | Event::GivenUp
-                | Event::ReplyOk(_)
-                | Event::ReplyLost
-                | Event::ReplyRefused(_)
-                | Event::ChainSays(_)
-                | Event::ChainSilent
-                | Event::Woken => Ok(Vec::new()),
-            };
+            return self.after_the_end(&event);
         }
         match event {
             Event::Signed(terms) => self.signed(terms),
             Event::AuthorizationStored => self.stored(),
             Event::Sent => self.sent(),
+            Event::NotSent => self.not_sent(),
             Event::GivenUp => self.given_up(),
             Event::ReplyOk(reply) => self.reply_ok(&reply, now),
+            Event::ReplyMute => self.reply_mute(),
             Event::ReplyLost => self.reply_lost(),
             Event::ReplyRefused(reason) => self.refused(reason),
             Event::ChainSays(facts) => self.chain_says(&facts, now),
             Event::ChainSilent => Ok(self.silent(now)),
             Event::Woken => Ok(self.ask()),
+        }
+    }
+
+    /// The money is accounted for. All that may still be wanted is the answer.
+    fn after_the_end(&mut self, event: &Event) -> Result<Vec<Action>, Misuse> {
+        match event {
+            // The nonce is spent: these bytes cannot cost anything any more.
+            Event::Sent if core::mem::take(&mut self.asking_again) => Ok(Vec::new()),
+            // A `Send` that was still waiting must not happen any more.
+            Event::Signed(_) | Event::Sent => Err(Misuse::Concluded),
+            Event::ReplyLost | Event::NotSent => Ok(self.ask_for_the_answer()),
+            Event::ReplyOk(_) | Event::ReplyMute | Event::ReplyRefused(_) => {
+                self.wanted = false;
+                Ok(Vec::new())
+            }
+            Event::AuthorizationStored
+            | Event::GivenUp
+            | Event::ChainSays(_)
+            | Event::ChainSilent
+            | Event::Woken => Ok(Vec::new()),
         }
     }
 
@@ -135,7 +158,7 @@ impl Payment {
         match self.state {
             State::Settled(_) => Charged::Yes,
             // A fallback is being prepared: the authorization before it was sent.
-            State::Signed | State::Authorized if self.terms.len() > 1 => Charged::Unknown,
+            State::Signed | State::Authorized if self.left => Charged::Unknown,
             State::New
             | State::Signed
             | State::Authorized
@@ -180,6 +203,7 @@ impl Payment {
             | State::NotSettled(_)
             | State::Abandoned => return Err(Misuse::OutOfOrder),
         }
+        self.left |= self.state != State::New;
         self.terms.push(terms);
         self.state = State::Signed;
         Ok(vec![Action::Store(terms.digest)])
@@ -194,14 +218,29 @@ impl Payment {
 
     fn sent(&mut self) -> Result<Vec<Action>, Misuse> {
         self.expect(|state| matches!(state, State::Authorized | State::Sent))?;
+        // A presentation that nothing was heard of counts as one that left.
+        self.left |= self.state == State::Sent;
         self.state = State::Sent;
         Ok(Vec::new())
     }
 
+    fn not_sent(&mut self) -> Result<Vec<Action>, Misuse> {
+        self.expect(|state| *state == State::Sent)?;
+        // An earlier presentation left: what became of that one is the question.
+        if self.left {
+            return self.reply_lost();
+        }
+        self.state = State::Authorized;
+        match (self.spend_resend(), self.current()) {
+            (true, Some(digest)) => Ok(vec![Action::Send(digest)]),
+            _ => self.given_up(),
+        }
+    }
+
     fn given_up(&mut self) -> Result<Vec<Action>, Misuse> {
         self.expect(|state| matches!(state, State::New | State::Signed | State::Authorized))?;
-        // With more than one authorization an earlier one has been sent.
-        if self.terms.len() > 1 {
+        // An earlier authorization has been sent.
+        if self.left {
             self.state = State::Unknown { refused: None };
             return Ok(self.ask());
         }
@@ -215,6 +254,7 @@ impl Payment {
             return self.refused(reason.unwrap_or(Reason::UnexpectedSettleError));
         }
         self.expect(Self::awaits_reply)?;
+        (self.left, self.wanted) = (true, false);
         // 4. Said by the node: the chain decides.
         self.state = State::Submitted {
             transaction: reply.transaction_hash(),
@@ -229,8 +269,15 @@ impl Payment {
         Ok(self.ask())
     }
 
+    fn reply_mute(&mut self) -> Result<Vec<Action>, Misuse> {
+        self.expect(Self::awaits_reply)?;
+        self.wanted = false;
+        self.reply_lost()
+    }
+
     fn reply_lost(&mut self) -> Result<Vec<Action>, Misuse> {
         self.expect(Self::awaits_reply)?;
+        self.left = true;
         self.state = State::Unknown { refused: None };
         self.asked = 0;
         Ok(self.ask())
@@ -238,6 +285,7 @@ impl Payment {
 
     fn refused(&mut self, reason: Reason) -> Result<Vec<Action>, Misuse> {
         self.expect(Self::awaits_reply)?;
+        (self.left, self.wanted) = (true, false);
         self.state = State::Unknown {
             refused: Some(reason),
         };
@@ -246,26 +294,41 @@ impl Payment {
     }
 
     fn chain_says(&mut self, facts: &ChainFacts, now: Timestamp) -> Result<Vec<Action>, Misuse> {
+        let lost = self.state == State::Unknown { refused: None };
         if let Some(settlement) = facts.settlement {
+            // Permit2 lets no other settlement of this nonce happen: whoever says so errs or lies.
+            if !self.allows(&settlement) {
+                return Ok(self.silent(now));
+            }
             self.state = State::Settled(settlement);
-            return Ok(vec![Action::Conclude]);
+            let again = if lost {
+                self.ask_for_the_answer()
+            } else {
+                Vec::new()
+            };
+            return Ok(if again.is_empty() {
+                vec![Action::Conclude]
+            } else {
+                again
+            });
         }
         // 5. Permit2 accepts a settlement in the very second of the deadline, so that only a later
-        //    block proves that none can follow.
-        if !facts.nonce_used && facts.block.time_s > self.deadline_s() && !self.terms.is_empty() {
+        //    block proves that none can follow. Our own clock is asked as well: it cannot be
+        //    talked into letting go of money early.
+        let over = facts.block.time_s.min(now.as_secs()) > self.deadline_s();
+        if !facts.nonce_used && over && !self.terms.is_empty() {
             self.state = State::NotSettled(facts.block);
             return Ok(vec![Action::Conclude]);
         }
         // 3. Nothing is settled: the same bytes again, where an answer is still wanted and a
         //    refusal does not say that they will be refused again.
-        let lost = self.state == State::Unknown { refused: None };
         let alive = now.as_secs() < self.deadline_s();
         if lost
             && alive
             && !facts.nonce_used
-            && let (Some(left), Some(digest)) = (self.resends_left.checked_sub(1), self.current())
+            && let Some(digest) = self.current()
+            && self.spend_resend()
         {
-            self.resends_left = left;
             self.state = State::Sent;
             return Ok(vec![Action::ResendSame(digest)]);
         }
@@ -278,6 +341,36 @@ impl Payment {
             | State::Settled(_)
             | State::NotSettled(_)
             | State::Abandoned => Ok(Vec::new()),
+        }
+    }
+
+    /// One of the authorizations allows this settlement.
+    fn allows(&self, settlement: &SettlementFacts) -> bool {
+        let allows =
+            |terms: &Terms| terms.pay_to == settlement.pay_to && settlement.amount <= terms.amount;
+        self.terms.iter().any(allows)
+    }
+
+    /// Presents the same bytes after the settlement, for the answer that was lost.
+    fn ask_for_the_answer(&mut self) -> Vec<Action> {
+        let settled = matches!(self.state, State::Settled(_));
+        match self.current() {
+            Some(digest) if settled && self.spend_resend() => {
+                self.asking_again = true;
+                vec![Action::ResendSame(digest)]
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
+
+    /// Takes one of the presentations that are left, if the answer is still wanted.
+    const fn spend_resend(&mut self) -> bool {
+        match self.resends_left.checked_sub(1) {
+            Some(left) if self.wanted => {
+                self.resends_left = left;
+                true
+            }
+            Some(_) | None => false,
         }
     }
 

@@ -62,11 +62,16 @@ pub enum Event {
     /// It is about to leave: given before the first byte is written, because a half-sent request
     /// is a sent one. Where this is refused, nothing may be sent.
     Sent,
+    /// The presentation that was begun did not leave: the connection failed before its first byte.
+    NotSent,
     /// The call ends before anything was sent.
     GivenUp,
     /// The answer came with a settlement response.
     ReplyOk(Box<SettleResponse>),
-    /// No answer, an answer without a settlement response, or a broken one.
+    /// An answer came that says nothing about the settlement, or does not read: there is nothing to
+    /// present again for.
+    ReplyMute,
+    /// No answer, or one that broke off: the same bytes may bring it.
     ReplyLost,
     /// The node refused the payment.
     ReplyRefused(Reason),
@@ -86,7 +91,8 @@ pub enum Action {
     Store(B256),
     /// Send the authorization with this digest, once [`Event::Sent`] was accepted.
     Send(B256),
-    /// Present the same bytes again, once [`Event::Sent`] was accepted.
+    /// Present the same bytes again, once [`Event::Sent`] was accepted; the caller keeps the pause
+    /// that the node asked for. After a settlement this costs nothing and can bring the answer.
     ResendSame(B256),
     /// Ask [`crate::chain::facts`]; then [`Event::ChainSays`] or [`Event::ChainSilent`].
     AskChain,

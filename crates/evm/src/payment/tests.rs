@@ -49,9 +49,24 @@ fn reply(transaction: Option<B256>) -> Event {
     Event::ReplyOk(Box::new(settled))
 }
 
+/// Gives an event when the block of the chain's word is the newest; others at [`NOW`].
 #[track_caller]
 fn step(payment: &mut Payment, event: Event) -> Vec<Action> {
-    payment.on_event(event, NOW).unwrap()
+    let now = match &event {
+        Event::ChainSays(facts) => Timestamp::from_secs(facts.block.time_s),
+        Event::Signed(_)
+        | Event::AuthorizationStored
+        | Event::Sent
+        | Event::NotSent
+        | Event::GivenUp
+        | Event::ReplyOk(_)
+        | Event::ReplyMute
+        | Event::ReplyLost
+        | Event::ReplyRefused(_)
+        | Event::ChainSilent
+        | Event::Woken => NOW,
+    };
+    payment.on_event(event, now).unwrap()
 }
 
 fn sent() -> Payment {
@@ -110,8 +125,106 @@ fn a_lost_reply_of_a_settled_payment_is_settled() {
     let mut payment = sent();
     step(&mut payment, Event::ReplyLost);
     let shown = Event::ChainSays(facts(true, true, 1_001));
-    assert_eq!(step(&mut payment, shown), [Action::Conclude]);
+    assert_eq!(
+        step(&mut payment, shown),
+        [Action::ResendSame(digest(5))],
+        "the answer was paid for"
+    );
     assert_eq!(payment.charged(), Charged::Yes);
+    // Asked for twice at most, and never unless it was asked for.
+    assert_eq!(step(&mut payment, Event::Sent), []);
+    assert_eq!(payment.on_event(Event::Sent, NOW), Err(Misuse::Concluded));
+    let again = step(&mut payment, Event::ReplyLost);
+    assert_eq!(again, [Action::ResendSame(digest(5))]);
+    assert_eq!(step(&mut payment, Event::Sent), []);
+    assert_eq!(step(&mut payment, Event::ReplyLost), []);
+    assert_eq!(payment.on_event(Event::Sent, NOW), Err(Misuse::Concluded));
+    assert_eq!(payment.charged(), Charged::Yes);
+}
+
+#[test]
+fn an_answer_without_a_word_is_not_asked_for_again() {
+    let mut payment = sent();
+    assert_eq!(step(&mut payment, Event::ReplyMute), [Action::AskChain]);
+    let waits = step(&mut payment, unspent(1_001));
+    assert_eq!(waits, [Action::Wait(Duration::from_millis(100))]);
+    assert_eq!(payment.charged(), Charged::Unknown);
+    let mut payment = sent();
+    step(&mut payment, Event::ReplyMute);
+    let shown = Event::ChainSays(facts(true, true, 1_001));
+    assert_eq!(step(&mut payment, shown), [Action::Conclude]);
+    assert_eq!(step(&mut payment, Event::ReplyLost), []);
+}
+
+#[test]
+fn what_did_not_leave_costs_nothing_and_is_tried_again() {
+    let mut payment = sent();
+    for _ in 0..MAX_RESENDS {
+        let again = step(&mut payment, Event::NotSent);
+        assert_eq!(again, [Action::Send(digest(5))]);
+        assert_eq!(payment.charged(), Charged::No);
+        assert_eq!(step(&mut payment, Event::Sent), []);
+        assert_eq!(payment.charged(), Charged::Unknown);
+    }
+    assert_eq!(step(&mut payment, Event::NotSent), [Action::Conclude]);
+    assert_eq!(*payment.state(), State::Abandoned);
+    assert_eq!(payment.reserved(), Amount::ZERO);
+}
+
+#[test]
+fn what_did_not_leave_does_not_unsay_what_left_before() {
+    let mut payment = sent();
+    step(&mut payment, Event::ReplyLost);
+    step(&mut payment, unspent(1_001));
+    step(&mut payment, Event::Sent);
+    assert_eq!(step(&mut payment, Event::NotSent), [Action::AskChain]);
+    assert_eq!(payment.charged(), Charged::Unknown);
+    // Nor does a presentation that nothing was heard of.
+    let mut payment = sent();
+    step(&mut payment, Event::Sent);
+    assert_eq!(step(&mut payment, Event::NotSent), [Action::AskChain]);
+    assert_eq!(payment.charged(), Charged::Unknown);
+    for event in [Event::NotSent, Event::ReplyMute] {
+        let mut payment = Payment::new(NONCE);
+        let refused = payment.on_event(event, NOW);
+        assert_eq!(refused, Err(Misuse::OutOfOrder));
+    }
+}
+
+#[test]
+fn a_settlement_that_was_never_signed_is_not_believed() {
+    let more = SettlementFacts {
+        amount: Amount::new(6),
+        ..facts(true, true, 1_001).settlement.unwrap()
+    };
+    let elsewhere = SettlementFacts {
+        pay_to: Address::repeat_byte(6),
+        ..facts(true, true, 1_001).settlement.unwrap()
+    };
+    for lie in [more, elsewhere] {
+        let mut payment = sent();
+        step(&mut payment, reply(Some(NONCE)));
+        let said = ChainFacts {
+            settlement: Some(lie),
+            ..facts(true, true, 1_001)
+        };
+        let actions = step(&mut payment, Event::ChainSays(said));
+        assert!(matches!(actions.as_slice(), [Action::Wait(_)]));
+        assert_eq!(payment.charged(), Charged::Unknown);
+        assert_eq!(payment.reserved(), Amount::new(5));
+    }
+}
+
+#[test]
+fn a_chain_that_runs_ahead_frees_no_money() {
+    let mut payment = sent();
+    step(&mut payment, Event::ReplyMute);
+    let early = Timestamp::from_secs(1_060);
+    payment.on_event(unspent(5_000), early).unwrap();
+    assert_eq!(payment.charged(), Charged::Unknown);
+    let late = Timestamp::from_secs(1_061);
+    payment.on_event(unspent(5_000), late).unwrap();
+    assert_eq!(payment.charged(), Charged::No);
 }
 
 #[test]
@@ -124,7 +237,7 @@ fn nothing_is_presented_again_after_the_deadline_or_a_refusal() {
     let mut payment = sent();
     let refused = Event::ReplyRefused(Reason::Permit2InsufficientBalance);
     assert_eq!(step(&mut payment, refused), [Action::AskChain]);
-    let actions = step(&mut payment, unspent(1_001));
+    let actions = step(&mut payment, unspent(1_000));
     // The call reports at once; the reservation is looked at again when the deadline has passed.
     let rest = Duration::from_secs(61);
     assert_eq!(actions, [Action::Conclude, Action::Wait(rest)]);

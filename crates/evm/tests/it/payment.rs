@@ -33,6 +33,7 @@ struct World {
     journal: Vec<Terms>,
     presented: Vec<B256>,
     crashes: u32,
+    sends: u32,
 }
 
 impl World {
@@ -50,6 +51,7 @@ impl World {
             journal: Vec::new(),
             presented: Vec::new(),
             crashes: 0,
+            sends: 0,
         }
     }
 
@@ -91,8 +93,15 @@ impl World {
                 if self.give(Event::Sent) {
                     let stored = self.journal.iter().any(|terms| terms.digest == digest);
                     assert!(stored, "sent before it was stored");
-                    assert!(!self.payment.is_final(), "sent after the end");
-                    self.presented.push(digest);
+                    let spent = self.chain.settled.is_some();
+                    assert!(!self.payment.is_final() || spent, "sent after the end");
+                    self.sends += 1;
+                    // Every fifth connection fails before the first byte.
+                    if self.sends.is_multiple_of(5) {
+                        self.give(Event::NotSent);
+                    } else {
+                        self.presented.push(digest);
+                    }
                 }
             }
             Some(Action::AskChain) if chain_answers => {
@@ -170,6 +179,9 @@ impl World {
                 let amount = Amount::new(50);
                 let reply = SettleResponse::settled("eip155:1", Address::ZERO, hash, amount);
                 self.give(Event::ReplyOk(Box::new(reply)));
+            }
+            7 if data.is_multiple_of(3) => {
+                self.give(Event::ReplyMute);
             }
             7 => {
                 self.give(Event::ReplyLost);
