@@ -13,6 +13,7 @@ use seamline_evm::x402::{
     FacilitatorRequest, Offer, PAYMENT_SIGNATURE, PaymentPayload, Reason, Resource,
 };
 use seamline_evm::{Malformed, upto};
+use tokio::time::Instant;
 
 use super::answer;
 use super::ledger::{Admission, Outcome, Presentation, Reservation};
@@ -81,30 +82,38 @@ impl Paywall {
             upto::Permit::of(&payload).map_err(|_| sale.refuse(Reason::InvalidPayload.as_str()))?;
         // 6. Reserved before anything is computed or asked.
         let presentation = present(&payload, &permit, &sale, &head, &body, now)?;
+        let expires = presentation.deadline;
         let reservation = match self.reserve(presentation, &sale, now).await? {
             Reserved::New(reservation) => reservation,
             Reserved::Open(reservation, answer, amount) => {
-                let job = self.job(reservation, payload, &permit, &sale)?;
+                let job = self.job(reservation, payload, &permit, &sale, expires)?;
                 return self
                     .detach(async move { job.settle_again(answer, amount).await })
                     .await;
             }
         };
-        // 7. Verified before anything is computed.
+        // 7. It lives long enough to be worked for, then settled.
+        if expires <= (inner.config.clock)().saturating_add(SETTLE_TIME) {
+            return Err(sale.refuse(Reason::Permit2DeadlineExpired.as_str()));
+        }
+        // 8. Verified before anything is computed.
         self.verify(&payload, &permit, &sale).await?;
         if !reservation.claim() {
             return Err(sale.refuse(Reason::Permit2InvalidNonce.as_str()));
         }
-        // 8. The handler, and the settlement at what it metered: both run to their end.
+        // 9. The handler, and the settlement at what it metered: both run to their end, or until
+        //    the authorization is about to expire.
         let fallback = upto::is_fallback(&payload);
-        let job = self.job(reservation, payload, &permit, &sale)?;
+        let job = self.job(reservation, payload, &permit, &sale, expires)?;
         let mut request = Request::from_parts(head, Body::from(body));
         request.extensions_mut().insert(job.context.clone());
         // A live authorization is none of the handler's business.
         request.headers_mut().remove(PAYMENT_SIGNATURE);
         self.detach(async move {
-            let response = next.run(request).await;
-            job.finish(response, fallback).await
+            match tokio::time::timeout_at(job.stop, next.run(request)).await {
+                Ok(response) => job.finish(response, fallback).await,
+                Err(_) => job.too_slow(),
+            }
         })
         .await
     }
@@ -162,6 +171,7 @@ impl Paywall {
         payload: PaymentPayload,
         permit: &upto::Permit,
         sale: &Sale,
+        expires: Timestamp,
     ) -> Result<Job, Refusal> {
         let max = Amount::try_from(permit.authorization.amount)
             .map_err(|_| sale.refuse(Reason::Permit2InvalidAmount.as_str()))?;
@@ -172,11 +182,15 @@ impl Paywall {
             auth_nonce: permit.auth_nonce(),
             meter: Meter::new(max),
         };
+        let now = (self.0.config.clock)();
+        let left = expires.saturating_since(now).saturating_sub(SETTLE_TIME);
+        let began = Instant::now();
         Ok(Job {
             paywall: self.clone(),
             reservation,
             payload,
             context,
+            stop: began.checked_add(left).unwrap_or(began),
         })
     }
 
@@ -232,6 +246,11 @@ impl Sale {
 
 /// Member of an offer's `extra` that names the settling account.
 const FACILITATOR: &str = "facilitatorAddress";
+
+/// What is kept of an authorization's life for its settlement: facilitators refuse one that expires
+/// within six seconds, and the rest is for asking them. Without it a payer could sign for seven
+/// seconds, read a stream for a minute, and owe nothing.
+const SETTLE_TIME: Duration = Duration::from_secs(10);
 
 /// How long a reservation outlives the offer's own lifetime, against clocks that differ.
 const CLOCK_SLACK: Duration = Duration::from_secs(600);

@@ -10,6 +10,7 @@ use http::response::Parts;
 use seamline_core::Amount;
 use seamline_evm::x402::{FacilitatorRequest, PaymentPayload, SettleResponse};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use super::Paywall;
 use super::answer::{self, Answer, End};
@@ -26,6 +27,8 @@ pub(super) struct Job {
     pub(super) reservation: Reservation,
     pub(super) payload: PaymentPayload,
     pub(super) context: PaymentContext,
+    /// When the work ends, so that the authorization can still be settled.
+    pub(super) stop: Instant,
 }
 
 /// Pieces of a stream that wait for a slow client; then the handler waits.
@@ -45,13 +48,24 @@ impl Job {
         if is_event_stream(&head) && !settle_first {
             return self.stream(head, body);
         }
-        match self.collect(head, body).await {
+        let Ok(collected) = timeout_at(self.stop, self.collect(head, body)).await else {
+            return self.too_slow();
+        };
+        match collected {
             Ok(answer) => {
                 let amount = self.context.meter.get();
                 self.settle_again(Some(answer), amount).await
             }
             Err(problem) => problem.into_response_as(self.paywall.0.config.problems),
         }
+    }
+
+    /// Says that the authorization expires before the answer is there: nothing left, so nothing is
+    /// settled.
+    pub(super) fn too_slow(self) -> Response {
+        let text = "the answer takes longer than the payment is valid";
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "payment_expires", text)
+            .into_response_as(self.paywall.0.config.problems)
     }
 
     /// Settles `amount`, then releases the answer; or resumes such a settlement.
@@ -110,7 +124,9 @@ impl Job {
     async fn carry(self, mut kept: Answer, body: Body, client: mpsc::Sender<Piece>) {
         let mut copy = Copy::default();
         let mut holdback = Holdback::new();
-        let flow = flow(body, &mut holdback, &mut copy, &client).await;
+        let carried = flow(body, &mut holdback, &mut copy, &client);
+        let carried = timeout_at(self.stop, carried).await;
+        let flow = carried.unwrap_or(Flow::Late);
         let amount = self.context.meter.get();
         let tail = holdback.finish();
         // Nothing was delivered that costs anything, and the stream did not reach its end: the
@@ -121,7 +137,7 @@ impl Job {
             return conclude(&client, &tail, &nothing, flow).await;
         }
         let settled = self.settle(amount).await;
-        conclude(&client, &tail, settled.response(), flow).await;
+        let said = settled.response().clone();
         copy.add(&tail.held);
         let whole = flow == Flow::Ended && tail.at_line_start;
         let answer = copy.whole().filter(|_| whole).map(|body| {
@@ -129,7 +145,9 @@ impl Job {
             kept.end = End::Stream { done: tail.done };
             kept
         });
+        // Written down first: a client that does not read must not hold the books open.
         self.close(settled, answer, amount);
+        conclude(&client, &tail, &said, flow).await;
     }
 
     async fn settle(&self, amount: Amount) -> Settled {
@@ -189,6 +207,8 @@ enum Flow {
     Broke,
     /// The client left.
     Left,
+    /// The authorization is about to expire: what was metered must be settled now.
+    Late,
 }
 
 /// Carries a stream from the handler to the client.
@@ -235,7 +255,7 @@ async fn conclude(
     if !end.is_empty() && client.send(Ok(end.freeze())).await.is_err() {
         return;
     }
-    if flow == Flow::Broke {
+    if matches!(flow, Flow::Broke | Flow::Late) {
         let broken = std::io::Error::other("the stream broke off");
         // The client sees a body that does not end, as it should.
         drop(client.send(Err(broken)).await);

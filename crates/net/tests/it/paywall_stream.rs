@@ -10,13 +10,13 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
-use seamline_core::Amount;
+use seamline_core::{Amount, Timestamp};
 use seamline_evm::x402::{Reason, SettleResponse};
 use seamline_net::PaymentContext;
 use seamline_net::sse::{Decoder, Event};
 use serde_json::json;
 
-use crate::shop::{Answer, Script, Settling, Shop, header, message, paid, runs, script};
+use crate::shop::{Answer, NOW_S, Script, Settling, Shop, header, message, paid, runs, script};
 
 const FRAMES: [&str; 4] = [
     "data: {\"t\": \"one\"}\n\n",
@@ -150,6 +150,59 @@ async fn a_client_that_leaves_before_the_first_piece_owes_nothing() {
     // The authorization is free again: it is verified anew.
     drop(shop.raw(paid("hello", &payment)).await);
     assert_eq!(shop.script.verified.load(Ordering::SeqCst), 2);
+}
+
+/// A payment whose authorization expires at the second `deadline_s`.
+fn expiring(offer: &serde_json::Value, deadline_s: u64) -> String {
+    let mut message = message(offer, 1);
+    message["payload"]["permit2Authorization"]["deadline"] = json!(deadline_s.to_string());
+    header(&message)
+}
+
+/// The clock of a shop where a payment that expires at `NOW_S + 11` may be worked for 50 ms.
+const LATE: Timestamp = Timestamp::from_millis(NOW_S * 1_000 + 950);
+
+#[tokio::test]
+async fn a_stream_is_cut_and_settled_before_its_authorization_expires() {
+    let shop = Shop::open_at(LATE, Script::default(), streamer(&FRAMES, 2));
+    let payment = expiring(&shop.offer("hello").await, NOW_S + 11);
+    let response = shop.raw(paid("hello", &payment)).await;
+    let pieces: Vec<_> = response.into_body().into_data_stream().collect().await;
+    assert_eq!(shop.settlements(), [Amount::new(2)]);
+    assert_eq!(pieces[1].as_ref().unwrap(), FRAMES[1]);
+    assert!(pieces.last().unwrap().is_err(), "it does not look complete");
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_settled_all_the_same() {
+    static LONG: [&str; 40] = ["data: {}\n\n"; 40];
+    let shop = Shop::open_at(LATE, Script::default(), streamer(&LONG, 40));
+    let payment = expiring(&shop.offer("hello").await, NOW_S + 11);
+    let unread = shop.raw(paid("hello", &payment)).await;
+    let again = shop.send(paid("hello", &payment)).await;
+    assert_eq!(again.status, StatusCode::PAYMENT_REQUIRED);
+    assert!(again.settlement().success, "the books are closed");
+    assert_eq!(shop.settlements().len(), 1);
+    drop(unread);
+}
+
+#[tokio::test]
+async fn an_answer_that_outlives_its_authorization_is_not_made() {
+    let hangs = post(core::future::pending::<&'static str>);
+    let shop = Shop::open_at(LATE, Script::default(), hangs);
+    let payment = expiring(&shop.offer("hello").await, NOW_S + 11);
+    let answer = shop.send(paid("hello", &payment)).await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(shop.settlements(), []);
+}
+
+#[tokio::test]
+async fn an_authorization_that_is_about_to_expire_buys_nothing() {
+    let shop = Shop::open(Script::default(), streamer(&FRAMES, 4));
+    let payment = expiring(&shop.offer("hello").await, NOW_S + 10);
+    let answer = shop.send(paid("hello", &payment)).await;
+    assert_eq!(answer.error(), "permit2_deadline_expired");
+    assert_eq!(shop.script.verified.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

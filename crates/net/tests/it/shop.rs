@@ -144,8 +144,13 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn open(script: Script, routes: MethodRouter) -> Self {
+        Self::open_at(Timestamp::from_secs(NOW_S), script, routes)
+    }
+
+    /// A shop whose clock stands at `now`.
+    pub(crate) fn open_at(now: Timestamp, script: Script, routes: MethodRouter) -> Self {
         let script = Arc::new(script);
-        let clock = Arc::new(|| Timestamp::from_secs(NOW_S));
+        let clock = Arc::new(move || now);
         let mut config = PaywallConfig::new("https://node.example/", clock);
         config.settle_wait = core::time::Duration::from_millis(20);
         let api: Arc<dyn FacilitatorApi> = Arc::<Script>::clone(&script);
