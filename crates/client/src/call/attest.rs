@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use seamline_attest::{Measurements, NonceRule, Policy, ResponseKey, Verified};
 use seamline_core::receipt::{self as event, EvidenceType};
-use seamline_core::{binding, sha256};
+use seamline_core::{Timestamp, binding, sha256};
 use seamline_evm::registry::NodeRecord;
 use seamline_net::HttpClient;
 
@@ -23,6 +23,14 @@ pub(super) struct Enclave {
     pub(super) key: Verified<ResponseKey>,
 }
 
+/// A document as it came, before it is checked.
+struct Document {
+    bytes: Bytes,
+    evidence_nonce: [u8; 20],
+    fetched: Timestamp,
+    for_this_call: bool,
+}
+
 /// Longest document in its text form: 32 KiB of bytes in base64, and a line end.
 const MAX_DOCUMENT_TEXT: usize = 44 * 1024;
 
@@ -33,15 +41,20 @@ impl Call<'_> {
         let http = self
             .client
             .node(record.node, |node| node.http(record, timeout))?;
-        let (evidence, fetched_now) = match self.remembered(record) {
-            Some(evidence) => (evidence, false),
-            None => (self.fetch_evidence(record, &http).await?, true),
+        let evidence = match self.remembered(record) {
+            Some(evidence) => {
+                let document = Document {
+                    bytes: evidence.document.clone(),
+                    evidence_nonce: evidence.evidence_nonce,
+                    fetched: evidence.fetched,
+                    for_this_call: false,
+                };
+                self.record_document(record, &document);
+                evidence
+            }
+            None => self.fetch_evidence(record, &http).await?,
         };
-        self.record_evidence(record, &evidence, fetched_now);
-        if fetched_now {
-            self.client
-                .node(record.node, |node| node.evidence = Some(evidence.clone()));
-        }
+        self.record_verdict(record, &evidence);
         self.done();
 
         self.begin(Step::Connect, &format!("node {}", record.node.short()));
@@ -76,24 +89,40 @@ impl Call<'_> {
         record: &NodeRecord,
         http: &HttpClient,
     ) -> Result<Remembered, ErrorKind> {
-        let node = record.node;
         let evidence_nonce = binding::evidence_nonce(&self.h_bind);
         let url = format!(
             "{}/enclave/attestation?nonce={}",
             record.endpoint,
             hex::encode(evidence_nonce)
         );
-        let document = fetch_document(http, &url, record).await?;
+        let bytes = fetch_document(http, &url, record).await?;
+        let document = Document {
+            bytes,
+            evidence_nonce,
+            fetched: self.now(),
+            for_this_call: true,
+        };
+        // In the receipt before it is checked: a document that is refused proves the node's lie.
+        self.record_document(record, &document);
+        let evidence = self.check(record, document)?;
+        self.clock("evidence", evidence.claims.timestamp);
+        self.client
+            .node(record.node, |node| node.evidence = Some(evidence.clone()));
+        Ok(evidence)
+    }
 
+    /// Verifies a document up to a pinned root, and holds what it binds against the registry.
+    fn check(&self, record: &NodeRecord, document: Document) -> Result<Remembered, ErrorKind> {
+        let node = record.node;
         let refused = |source| ErrorKind::Evidence { node, source };
-        let now = self.now();
         let trust = &self.client.config.trust;
         let policy = Policy::live(
-            NonceRule::Expect(evidence_nonce.to_vec()),
+            NonceRule::Expect(document.evidence_nonce.to_vec()),
             Measurements::Allow(trust.measurements.clone()),
         );
         let claims =
-            seamline_attest::verify(&document, &trust.roots, &policy, now).map_err(refused)?;
+            seamline_attest::verify(&document.bytes, &trust.roots, &policy, document.fetched)
+                .map_err(refused)?;
         claims.bind_tls(&record.tls_certificate).map_err(refused)?;
         let key = claims
             .bind_signing_key(&record.public_key)
@@ -110,47 +139,45 @@ impl Call<'_> {
                 what: "measurement",
             });
         }
-        let tls_certificate = record.tls_certificate.0.clone();
         Ok(Remembered {
-            document,
-            evidence_nonce,
-            fetched: now,
+            document: document.bytes,
+            evidence_nonce: document.evidence_nonce,
+            fetched: document.fetched,
             claims,
             key,
-            tls_certificate,
+            tls_certificate: record.tls_certificate.0.clone(),
         })
     }
 
-    fn record_evidence(&mut self, record: &NodeRecord, evidence: &Remembered, fetched_now: bool) {
-        let now = self.now();
-        let claims = &evidence.claims;
-        let document = self.attach(EvidenceType::Attestation, evidence.document.to_vec());
-        self.attach(
-            EvidenceType::TlsCertificate,
-            evidence.tls_certificate.to_vec(),
-        );
-        let signing_key = self.attach(EvidenceType::SigningKey, evidence.key.spki_der().to_vec());
+    /// Puts a document into the receipt, with the keys that the registry says it binds.
+    fn record_document(&mut self, record: &NodeRecord, document: &Document) {
+        let certificate = record.tls_certificate.to_vec();
+        let evidence = self.attach(EvidenceType::Attestation, document.bytes.to_vec());
+        self.attach(EvidenceType::TlsCertificate, certificate);
+        self.attach(EvidenceType::SigningKey, record.public_key.to_vec());
         self.event(event::EvidenceFetched {
             node: record.node,
-            evidence: document,
-            evidence_nonce: evidence.evidence_nonce,
-            fetched_for_this_call: fetched_now,
-            age_ms: millis(now.saturating_since(evidence.fetched)),
+            evidence,
+            evidence_nonce: document.evidence_nonce,
+            fetched_for_this_call: document.for_this_call,
+            age_ms: millis(self.now().saturating_since(document.fetched)),
             max_age_ms: millis(self.client.config.options.evidence_ttl),
         });
+    }
+
+    /// Records what the check found. Evidence that was refused has no verdict.
+    fn record_verdict(&mut self, record: &NodeRecord, evidence: &Remembered) {
+        let claims = &evidence.claims;
         self.event(event::Attested {
             node: record.node,
             source: claims.source,
             kind: word(claims.kind),
             measurement: claims.pcr_hash,
             tls_cert_sha256: sha256(&[&evidence.tls_certificate]),
-            signing_key_sha256: signing_key,
+            signing_key_sha256: sha256(&[evidence.key.spki_der()]),
             leaf_not_after_ms: claims.leaf_not_after.as_millis(),
             doc_timestamp_ms: claims.timestamp.as_millis(),
         });
-        if fetched_now {
-            self.clock("evidence", claims.timestamp);
-        }
     }
 }
 
