@@ -7,8 +7,9 @@ mod discover;
 mod execute;
 mod offer;
 mod open;
+mod pay;
 mod seal;
-pub(crate) mod settle;
+mod settle;
 mod verify;
 
 use bytes::Bytes;
@@ -16,14 +17,17 @@ use seamline_core::canonical::ChatRequest;
 use seamline_core::decision::RoutePolicy;
 use seamline_core::receipt::{self as event, Event, EvidenceType, Recorder, Word};
 use seamline_core::{B256, CallId, Charged, NodeId, Timestamp};
+use seamline_evm::payment::Payment;
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::registry::NodeRecord;
+use seamline_evm::x402::Reason;
 use tokio::time::Instant;
 
+pub(crate) use self::pay::query;
 use crate::chat::Chat;
-use crate::client::{Client, Reply, micros};
+use crate::client::{Client, Reply, Running, micros};
 use crate::error::{Error, ErrorKind};
-use crate::journal::{CallRecord, PaymentState};
+use crate::journal::CallRecord;
 use crate::step::{Step, Watch};
 
 /// Most nodes that one call asks before it gives up.
@@ -49,10 +53,20 @@ pub(crate) struct Call<'a> {
     /// Taken when the receipt is sealed.
     recorder: Option<Recorder>,
     record: CallRecord,
+    /// Keeps recovery away from the call while it runs.
+    _running: Running<'a>,
     /// Requests sent to nodes so far.
     requests: u32,
-    /// Whether an authorization may have left this machine.
-    sent: bool,
+    /// The rules of the one payment of this call, and where it stands.
+    payment: Payment,
+    /// Block of the registry snapshot: no settlement of this call is older.
+    from_block: u64,
+    /// When the last reply to a paid request came, or was given up.
+    replied: Instant,
+    /// The node's word about the settlement, raw JSON.
+    settle_reply: Option<Bytes>,
+    /// Why the node refused the payment.
+    refused: Option<Reason>,
 }
 
 /// What the call has when every step up to the settlement is done.
@@ -102,7 +116,8 @@ impl<'a> Call<'a> {
                 Err(failure) => failure,
             };
             self.cool(node, &failure);
-            let signed = self.record.payment.is_some();
+            // From the first signature on, only this node can be asked.
+            let signed = !self.payment.terms().is_empty();
             match order.peek() {
                 Some(next) if !signed && failure.another_node_may_help() => {
                     let cause = word(&failure.code());
@@ -137,11 +152,7 @@ impl<'a> Call<'a> {
         };
         // 11. settle: also after a failure, which is when it matters what was charged
         let reached = self.step;
-        let reply = response
-            .as_ref()
-            .ok()
-            .and_then(|response| response.settle_reply.clone());
-        self.settle(record, reply).await?;
+        self.settle(record).await?;
         if response.is_err() || proven.is_err() {
             self.step = reached;
         }
@@ -191,15 +202,6 @@ impl<'a> Call<'a> {
                 .now()
                 .saturating_add(self.client.config.options.cooling);
             self.client.node(node, |state| state.failed(until));
-        }
-    }
-
-    /// Whether money moved, as far as the books know.
-    fn charged(&self) -> Charged {
-        match self.record.payment.as_ref().map(|payment| payment.state) {
-            None | Some(PaymentState::NotSettled) => Charged::No,
-            Some(PaymentState::Settled) => Charged::Yes,
-            Some(PaymentState::Authorized | PaymentState::Unknown) => Charged::Unknown,
         }
     }
 }

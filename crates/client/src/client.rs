@@ -1,6 +1,6 @@
 use core::fmt;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -133,6 +133,29 @@ pub struct Client {
     pub(crate) journal: Journal,
     registry: Mutex<Option<(Timestamp, Arc<Snapshot>)>>,
     nodes: Mutex<HashMap<NodeId, NodeState>>,
+    /// Calls that this client is making right now: recovery leaves them alone.
+    running: Mutex<BTreeSet<u64>>,
+    /// One recovery at a time: two would close the same call twice.
+    pub(crate) recovering: tokio::sync::Mutex<()>,
+}
+
+/// Marks a call as under way, until it is dropped.
+pub(crate) struct Running<'a> {
+    client: &'a Client,
+    seq: u64,
+}
+
+impl<'a> Running<'a> {
+    pub(crate) fn new(client: &'a Client, seq: u64) -> Self {
+        lock(&client.running).insert(seq);
+        Self { client, seq }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        lock(&self.client.running).remove(&self.seq);
+    }
 }
 
 /// A proven answer.
@@ -178,6 +201,8 @@ impl Client {
             journal,
             registry: Mutex::new(None),
             nodes: Mutex::new(HashMap::new()),
+            running: Mutex::default(),
+            recovering: tokio::sync::Mutex::default(),
         })
     }
 
@@ -217,13 +242,19 @@ impl Client {
     }
 
     /// Looks at every call that is still open, or whose payment is unknown, and asks the chain what
-    /// became of it. Never signs and never sends an authorization.
+    /// became of it. Never signs and never sends an authorization. Calls that this client is making
+    /// right now are left alone.
     ///
     /// # Errors
     ///
     /// The journal or the chain cannot be read; what was learned before stays written.
     pub async fn recover(&self) -> Result<Vec<Recovered>, Error> {
         recover::run(self).await
+    }
+
+    /// Whether this client is making the call right now.
+    pub(crate) fn runs(&self, seq: u64) -> bool {
+        lock(&self.running).contains(&seq)
     }
 
     /// The books of this client.

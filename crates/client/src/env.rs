@@ -9,8 +9,10 @@ use seamline_core::Timestamp;
 #[derive(Clone)]
 pub struct Env {
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    entropy: Arc<dyn Fn(&mut [u8]) -> Result<(), EntropyError> + Send + Sync>,
+    entropy: Arc<Entropy>,
 }
+
+type Entropy = dyn Fn(&mut [u8]) -> Result<(), EntropyError> + Send + Sync;
 
 /// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -147,6 +147,10 @@ pub enum ErrorKind {
     /// The authorization could not be signed.
     #[error("cannot sign the authorization")]
     Sign(#[source] seamline_evm::Error),
+    /// The rules of the payment refused a step: a bug of this crate, stopped before it could cost
+    /// money.
+    #[error("the payment does not allow this step")]
+    Payment(#[source] seamline_evm::payment::Misuse),
     /// The node or its facilitator refused the payment.
     #[error("node {} refuses the payment: {reason}", .node.short())]
     PaymentRefused {
@@ -265,6 +269,7 @@ impl ErrorKind {
             Self::Refused { source, .. } => refusal_code(source),
             Self::OverDaily => "offer.per_day",
             Self::Sign(_) => "authorization.sign",
+            Self::Payment(_) => "payment.misuse",
             Self::PaymentRefused { .. } => "payment.refused",
             Self::OfferChanged { .. } => "offer.changed",
             Self::Interrupted { .. } => "node.interrupted",
@@ -288,7 +293,8 @@ impl ErrorKind {
             | Self::Write { .. }
             | Self::Seal(_)
             | Self::Entropy(_)
-            | Self::Sign(_) => Fault::Us,
+            | Self::Sign(_)
+            | Self::Payment(_) => Fault::Us,
             Self::Chain(_) | Self::NoNodes => Fault::Chain,
             Self::Refused { source, .. } => refusal_fault(source),
             Self::PaymentRefused { .. } => Fault::Payment,

@@ -5,6 +5,8 @@
 //! open entry before any network I/O, an authorization before it is sent. One file, one process:
 //! the database locks it.
 
+mod book;
+mod probe;
 mod record;
 
 use std::path::{Path, PathBuf};
@@ -13,9 +15,10 @@ use std::sync::Mutex;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use seamline_core::receipt::log::{Body, Chain, Entry};
 use seamline_core::receipt::{Outcome, Recorded};
-use seamline_core::{Amount, B256, CallId, NodeId, Timestamp};
+use seamline_core::{B256, CallId, NodeId, Timestamp};
 use seamline_evm::policy::{SpendPolicy, Spent};
 
+use self::book::Book;
 use crate::client::lock;
 
 pub use record::{CallRecord, CallState, PaymentRecord, PaymentState};
@@ -24,17 +27,21 @@ pub use record::{CallRecord, CallState, PaymentRecord, PaymentState};
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 /// Call sequence number -> what we know of the call, as JSON.
 const CALLS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("calls");
-/// Budgets per day look back this far.
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-
 /// The journal of one installation.
 #[derive(Debug)]
 pub struct Journal {
     db: Database,
     path: PathBuf,
-    /// Where the log stands. Held across each write, so that entries are numbered in the order in
-    /// which they become durable.
-    chain: Mutex<Chain>,
+    /// Where the file stands. Held across each write, so that entries are numbered, and money is
+    /// counted, in the order in which they become durable.
+    state: Mutex<State>,
+}
+
+/// What is known of the file without reading it.
+#[derive(Debug, Default)]
+struct State {
+    chain: Chain,
+    book: Book,
 }
 
 /// Why the journal could not be read or written.
@@ -52,9 +59,9 @@ pub enum JournalError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the database said.
+        /// What the database said; `None` where it broke down over the file.
         #[source]
-        source: Box<redb::Error>,
+        source: Option<Box<redb::Error>>,
     },
     /// A record in the file does not read as one.
     #[error("call {seq} in the journal `{}` does not read", .path.display())]
@@ -91,40 +98,42 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError::InUse`] while another process has it open, [`JournalError::Damaged`] for a
-    /// file that does not open. A damaged file is left as it is.
+    /// file that does not open, [`JournalError::Record`] and [`JournalError::Log`] for one whose
+    /// content does not hold together. Such a file is left as it is, byte for byte.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let damaged = |source: redb::Error| JournalError::Damaged {
-            path: path.to_owned(),
-            source: Box::new(source),
-        };
-        let db = open_database(path).map_err(|err| match err {
-            redb::Error::DatabaseAlreadyOpen => JournalError::InUse {
-                path: path.to_owned(),
-            },
-            other => damaged(other),
-        })?;
-        let mut journal = Self {
+        // A database repairs as it opens. What cannot be read whole is not opened for writing.
+        probe::check(path)?;
+        let db = Database::create(path).map_err(|err| opening(path, err.into()))?;
+        Self::read_through(path, db)
+    }
+
+    /// Reads everything once: the log must be one chain, every call must read.
+    fn read_through(path: &Path, db: Database) -> Result<Self, JournalError> {
+        let journal = Self {
             db,
             path: path.to_owned(),
-            chain: Mutex::new(Chain::new()),
+            state: Mutex::default(),
         };
         journal
             .transact(|_, _| Ok((true, ())))
-            .map_err(|err| match err {
-                JournalError::Storage { path, source } => JournalError::Damaged { path, source },
-                other => other,
-            })?;
-        let log = journal.log()?;
-        let broken = |_| JournalError::Log {
+            .map_err(damaged_if_storage)?;
+        let log = journal.log().map_err(damaged_if_storage)?;
+        let broken = || JournalError::Log {
             path: path.to_owned(),
         };
         let entries = log.iter().map(|bytes| Entry::decode(bytes));
-        let entries: Vec<_> = entries
-            .collect::<Result<_, _>>()
-            .map_err(|_| JournalError::Log {
-                path: path.to_owned(),
-            })?;
-        journal.chain = Mutex::new(Chain::check(&entries).map_err(broken)?);
+        let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(|_| broken())?;
+        let chain = Chain::check(&entries).map_err(|_| broken())?;
+        let mut book = Book::default();
+        let calls = journal.calls().map_err(damaged_if_storage)?;
+        for call in &calls {
+            book.note(call);
+        }
+        // Every opened call has its record, and no other call has.
+        if u64::try_from(calls.len()) != Ok(chain.next_seq()) {
+            return Err(broken());
+        }
+        *lock(&journal.state) = State { chain, book };
         Ok(journal)
     }
 
@@ -139,11 +148,11 @@ impl Journal {
         wall_ms: u64,
         build: impl FnOnce(u64) -> (CallId, B256, CallRecord),
     ) -> Result<CallRecord, JournalError> {
-        let mut chain = lock(&self.chain);
-        let seq = chain.next_seq();
+        let mut state = lock(&self.state);
+        let seq = state.chain.next_seq();
         let (call_id, open_leaf, record) = build(seq);
         self.append(
-            &mut chain,
+            &mut state,
             wall_ms,
             Body::Open {
                 seq,
@@ -169,7 +178,7 @@ impl Journal {
             receipt_hash,
             outcome,
         };
-        self.append(&mut lock(&self.chain), wall_ms, body, record)
+        self.append(&mut lock(&self.state), wall_ms, body, record)
     }
 
     /// Appends what became known about a sealed call and writes its record, in one transaction.
@@ -185,26 +194,32 @@ impl Journal {
             receipt_hash,
             event: Box::new(event),
         };
-        self.append(&mut lock(&self.chain), wall_ms, body, record)
+        self.append(&mut lock(&self.state), wall_ms, body, record)
     }
 
     fn append(
         &self,
-        chain: &mut Chain,
+        state: &mut State,
         wall_ms: u64,
         body: Body,
         record: &CallRecord,
     ) -> Result<(), JournalError> {
-        let entry = chain.next(wall_ms, body);
+        let broken = || JournalError::Log {
+            path: self.path.clone(),
+        };
+        // Checked before it is written: a call that is closed twice would break the log for good.
+        let is_open = |seq| state.chain.open_calls().any(|(open, ..)| open == seq);
+        if matches!(body, Body::Close { seq, .. } if !is_open(seq)) {
+            return Err(broken());
+        }
+        let entry = state.chain.next(wall_ms, body);
         self.transact(|log, calls| {
             log.insert(entry.index, entry.encode().as_slice())?;
             calls.insert(record.seq, record.to_bytes().as_slice())?;
             Ok((true, ()))
         })?;
-        // Cannot fail for an entry that the chain itself made; the next one would show it.
-        chain.append(&entry).map_err(|_| JournalError::Log {
-            path: self.path.clone(),
-        })
+        state.book.note(record);
+        state.chain.append(&entry).map_err(|_| broken())
     }
 
     /// Stores a call's authorization before it is sent, if the day's budget still covers it.
@@ -217,29 +232,24 @@ impl Journal {
         policy: &SpendPolicy,
         now: Timestamp,
     ) -> Result<Result<(), OverDaily>, JournalError> {
-        let payment = record.payment.as_ref();
-        let amount = payment.map_or(Amount::ZERO, |payment| payment.amount());
-        let node = payment.map_or(B256::ZERO, |payment| payment.node);
-        self.transact(|_, calls| {
-            let spent = spent(calls, now, &node, Some(record.seq))?;
-            let within = |used: Amount, cap: Amount| {
-                used.checked_add(amount).is_some_and(|total| total <= cap)
-            };
-            let today = spent
-                .today
-                .checked_add(spent.reserved)
-                .unwrap_or(Amount::MAX);
-            let node_cap = policy.per_node_day.unwrap_or(Amount::MAX);
-            if !within(today, policy.per_day) || !within(spent.node_today, node_cap) {
-                return Ok((false, Err(OverDaily)));
-            }
-            calls.insert(record.seq, record.to_bytes().as_slice())?;
-            Ok((true, Ok(())))
-        })
+        let mut state = lock(&self.state);
+        if !state.book.allows(record, policy, now) {
+            return Ok(Err(OverDaily));
+        }
+        self.put(record)?;
+        state.book.note(record);
+        Ok(Ok(()))
     }
 
     /// Writes a call's record over the one before.
     pub(crate) fn update(&self, record: &CallRecord) -> Result<(), JournalError> {
+        let mut state = lock(&self.state);
+        self.put(record)?;
+        state.book.note(record);
+        Ok(())
+    }
+
+    fn put(&self, record: &CallRecord) -> Result<(), JournalError> {
         self.transact(|_, calls| {
             calls.insert(record.seq, record.to_bytes().as_slice())?;
             Ok((true, ()))
@@ -251,9 +261,17 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`] where the file cannot be read.
+    /// None at present: the sums are kept in memory.
     pub fn spent(&self, now: Timestamp, node: &NodeId) -> Result<Spent, JournalError> {
-        self.read(|calls| spent(calls, now, node.as_b256(), None))
+        Ok(lock(&self.state).book.spent(now, node.as_b256(), None))
+    }
+
+    /// One call.
+    pub(crate) fn call(&self, seq: u64) -> Result<Option<CallRecord>, JournalError> {
+        self.read(|calls| {
+            let bytes = calls.get(seq)?;
+            bytes.map(|bytes| record_of(seq, bytes.value())).transpose()
+        })
     }
 
     /// All calls, newest first.
@@ -291,7 +309,7 @@ impl Journal {
 
     /// The hash of the newest sealed receipt; zero before the first.
     pub(crate) fn last_receipt(&self) -> B256 {
-        lock(&self.chain).last_receipt()
+        lock(&self.state).chain.last_receipt()
     }
 
     /// Runs `work` in one durable write transaction; keeps it only if `work` says so.
@@ -357,48 +375,44 @@ impl From<redb::StorageError> for Fault {
     }
 }
 
-/// Opens the database; a file that is too short or not a database is an error, never recreated.
-fn open_database(path: &Path) -> Result<Database, redb::Error> {
-    Ok(Database::create(path)?)
+/// Why a file does not open.
+fn opening(path: &Path, err: redb::Error) -> JournalError {
+    let path = path.to_owned();
+    if matches!(err, redb::Error::DatabaseAlreadyOpen) {
+        return JournalError::InUse { path };
+    }
+    let source = Box::new(err);
+    if let redb::Error::Io(io) = &*source
+        && !is_content(io.kind())
+    {
+        // A folder that is missing or closed to us says nothing about the file.
+        return JournalError::Storage { path, source };
+    }
+    let source = Some(source);
+    JournalError::Damaged { path, source }
 }
 
-/// Sums the books of the last 24 hours, leaving one call out.
-fn spent(
-    calls: &impl redb::ReadableTable<u64, &'static [u8]>,
-    now: Timestamp,
-    node: &B256,
-    except: Option<u64>,
-) -> Result<Spent, Fault> {
-    let since = now.as_millis().saturating_sub(DAY_MS);
-    let mut spent = Spent::default();
-    let add = |sum: Amount, amount: Amount| sum.checked_add(amount).unwrap_or(Amount::MAX);
-    for row in calls.iter()?.rev() {
-        let (seq, bytes) = row?;
-        let record = record_of(seq.value(), bytes.value())?;
-        if record.opened_ms < since {
-            break;
-        }
-        let Some(payment) = record
-            .payment
-            .as_ref()
-            .filter(|_| Some(record.seq) != except)
-        else {
-            continue;
-        };
-        match payment.state {
-            PaymentState::Settled => spent.today = add(spent.today, record.committed()),
-            PaymentState::Authorized | PaymentState::Unknown => {
-                spent.reserved = add(spent.reserved, record.committed());
-            }
-            PaymentState::NotSettled => {}
-        }
-        if payment.node == *node {
-            spent.node_today = add(spent.node_today, record.committed());
-        }
+/// What the content of a file can cause; everything else is the system's doing.
+fn is_content(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        kind,
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::InvalidInput
+    )
+}
+
+/// While a file is opened, what cannot be read is damage.
+fn damaged_if_storage(err: JournalError) -> JournalError {
+    if let JournalError::Storage { path, source } = err {
+        let source = Some(source);
+        return JournalError::Damaged { path, source };
     }
-    Ok(spent)
+    err
 }
 
 fn record_of(seq: u64, bytes: &[u8]) -> Result<CallRecord, Fault> {
     CallRecord::from_bytes(bytes).ok_or(Fault::Record(seq))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,8 @@ mod chat;
 mod client;
 mod env;
 mod error;
+#[cfg(test)]
+mod fixtures;
 pub mod journal;
 mod node;
 mod recover;

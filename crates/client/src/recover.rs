@@ -1,13 +1,16 @@
 //! What became of calls whose process died: read from the chain, never guessed.
 
-use seamline_core::receipt::{self as event, Outcome, Recorded, SettlementState};
-use seamline_core::{Amount, Charged, Timestamp};
-use seamline_evm::chain;
+use std::sync::Arc;
 
-use crate::call::settle::{Word, query, settled, word_of};
+use seamline_core::receipt::{self as event, Outcome, Recorded, SettlementState};
+use seamline_core::{Amount, B256, Charged};
+use seamline_evm::chain;
+use seamline_evm::payment::{Action, Event};
+
+use crate::call::query;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
-use crate::journal::{CallRecord, CallState, PaymentState};
+use crate::journal::{CallRecord, CallState, PaymentRecord, PaymentState};
 use crate::step::Step;
 
 /// A call that was looked at again.
@@ -24,79 +27,87 @@ pub struct Recovered {
 
 pub(crate) async fn run(client: &Client) -> Result<Vec<Recovered>, Error> {
     let outside = |kind| Error::new(kind, Step::Settle, Charged::Unknown, None);
+    let _alone = client.recovering.lock().await;
     let calls = client
         .journal
         .calls()
         .map_err(|err| outside(ErrorKind::Journal(err)))?;
     let mut recovered = Vec::new();
-    for call in calls.into_iter().filter(needs_a_look) {
-        recovered.push(look(client, call).await.map_err(outside)?);
+    for call in calls {
+        // A call that ended while others were looked at is in the books by now: read it anew.
+        if client.runs(call.seq) || !needs_a_look(&call) {
+            continue;
+        }
+        let fresh = client.journal.call(call.seq);
+        let fresh = fresh.map_err(|err| outside(ErrorKind::Journal(err)))?;
+        if let Some(call) = fresh.filter(needs_a_look) {
+            recovered.push(look(client, call).await.map_err(outside)?);
+        }
     }
     Ok(recovered)
 }
 
 fn needs_a_look(call: &CallRecord) -> bool {
-    let unknown = call.payment.as_ref().is_some_and(|payment| {
-        matches!(
-            payment.state,
-            PaymentState::Authorized | PaymentState::Unknown
-        )
-    });
-    call.state == CallState::Open || unknown
+    let live = call
+        .payment
+        .as_ref()
+        .is_some_and(|payment| payment.state.is_live());
+    call.state == CallState::Open || live
 }
 
 /// Asks the chain about one call, and writes what it says. An open call is closed in the log as soon as
 /// its money is accounted for; until then it stays open, which is what it is.
 async fn look(client: &Client, mut call: CallRecord) -> Result<Recovered, ErrorKind> {
     let was_open = call.state == CallState::Open;
-    let now = client.config.env.now();
     let before = call.payment.as_ref().map(|payment| payment.state);
     if let Some(payment) = &mut call.payment
-        && matches!(
-            payment.state,
-            PaymentState::Authorized | PaymentState::Unknown
-        )
+        && payment.state.is_live()
     {
-        let facts = chain::facts(&*client.config.network.rpc, &query(payment))
-            .await
-            .map_err(ErrorKind::Chain)?;
-        match word_of(&facts, payment) {
-            Word::Settled(facts) => settled(payment, &facts),
-            Word::NotSettled => payment.state = PaymentState::NotSettled,
-            Word::NotYet => payment.state = PaymentState::Unknown,
-        }
+        ask(client, payment).await?;
     }
+    let now_ms = client.config.env.now().as_millis();
     let after = call.payment.as_ref().map(|payment| payment.state);
-    let known = after != Some(PaymentState::Unknown);
-    let write = if was_open && known {
-        call.state = CallState::Interrupted;
-        client.journal.close_call(
-            &call,
-            now.as_millis(),
-            seamline_core::B256::ZERO,
-            Outcome::Abandoned,
-        )
-    } else if let (false, true, Some(receipt)) = (was_open, known && before != after, call.receipt)
-    {
-        client
-            .journal
-            .amend_call(&call, now.as_millis(), receipt, amendment(&call, now))
-    } else {
-        client.journal.update(&call)
+    let known = !after.is_some_and(PaymentState::is_live);
+    let journal = &client.journal;
+    let write = match call.receipt {
+        _ if was_open && known => {
+            call.state = CallState::Interrupted;
+            journal.close_call(&call, now_ms, B256::ZERO, Outcome::Abandoned)
+        }
+        Some(receipt) if known && before != after => {
+            journal.amend_call(&call, now_ms, receipt, amendment(&call, now_ms))
+        }
+        Some(_) | None => journal.update(&call),
     };
     write.map_err(ErrorKind::Journal)?;
     Ok(Recovered {
-        charged: charged(&call),
+        charged: call.charged(),
         settled: settled_amount(&call),
         call,
     })
 }
 
+/// Takes the payment up where the journal has it, and asks the chain once. The rules are those of
+/// [`seamline_evm::payment`]; nothing is ever presented from here.
+async fn ask(client: &Client, record: &mut PaymentRecord) -> Result<(), ErrorKind> {
+    let (mut payment, actions) = record.rebuild().map_err(ErrorKind::Payment)?;
+    if actions.contains(&Action::AskChain) {
+        let rpc = Arc::clone(&client.config.network.rpc);
+        let facts = chain::facts(&*rpc, &query(record)).await;
+        let said = Event::ChainSays(facts.map_err(ErrorKind::Chain)?);
+        payment
+            .on_event(said, client.config.env.now())
+            .map_err(ErrorKind::Payment)?;
+    }
+    record.follow(&payment);
+    Ok(())
+}
+
 /// The late fact about a sealed call, as an event of its receipt.
-fn amendment(call: &CallRecord, now: Timestamp) -> Recorded {
+fn amendment(call: &CallRecord, now_ms: u64) -> Recorded {
     let payment = call.payment.as_ref();
     let settled = payment.is_some_and(|payment| payment.state == PaymentState::Settled);
-    let waited_ms = now.as_millis().saturating_sub(call.opened_ms);
+    let waited_ms = now_ms.saturating_sub(call.opened_ms);
     Recorded {
         dt_us: waited_ms.saturating_mul(1_000),
         event: event::SettlementSeen {
@@ -107,7 +118,7 @@ fn amendment(call: &CallRecord, now: Timestamp) -> Recorded {
             },
             transaction: payment.and_then(|payment| payment.transaction),
             block_number: payment.and_then(|payment| payment.block),
-            block_hash: None,
+            block_hash: payment.and_then(|payment| payment.block_hash),
             amount: settled_amount(call),
             waited_ms,
         }
@@ -116,15 +127,8 @@ fn amendment(call: &CallRecord, now: Timestamp) -> Recorded {
 }
 
 fn settled_amount(call: &CallRecord) -> Option<Amount> {
-    call.payment
-        .as_ref()
-        .and_then(crate::journal::PaymentRecord::settled)
+    call.payment.as_ref().and_then(PaymentRecord::settled)
 }
 
-fn charged(call: &CallRecord) -> Charged {
-    match call.payment.as_ref().map(|payment| payment.state) {
-        None | Some(PaymentState::NotSettled) => Charged::No,
-        Some(PaymentState::Settled) => Charged::Yes,
-        Some(PaymentState::Authorized | PaymentState::Unknown) => Charged::Unknown,
-    }
-}
+#[cfg(test)]
+mod tests;

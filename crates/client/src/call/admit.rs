@@ -1,20 +1,21 @@
-//! 7. admit and 8. authorize: the spend policy over all offers, then one signature, on disk before
-//! it is on the wire.
+//! 7. admit and 8. authorize: the spend policy over all offers, then one signature, on disk
+//!    before it is on the wire.
+
+use core::time::Duration;
 
 use seamline_core::receipt::{self as event, EvidenceType};
-use seamline_core::{U256, binding};
+use seamline_evm::payment::{Event, Misuse};
 use seamline_evm::policy::Admitted;
 use seamline_evm::registry::NodeRecord;
 use seamline_evm::upto::{self, Authorization, Marks};
 use seamline_evm::x402::PaymentRequired;
 
+use super::open::LEG;
+use super::pay::Next;
 use super::{Call, word};
 use crate::error::ErrorKind;
 use crate::journal::{PaymentRecord, PaymentState};
 use crate::step::Step;
-
-/// A call signs one leg; a second would need a policy that says so.
-const LEG: u32 = 0;
 
 impl Call<'_> {
     pub(super) fn admit(
@@ -25,11 +26,8 @@ impl Call<'_> {
     ) -> Result<Admitted, ErrorKind> {
         self.begin(Step::Admit, &format!("node {}", record.node.short()));
         let node = record.node;
-        let spent = self
-            .client
-            .journal
-            .spent(self.now(), &node)
-            .map_err(ErrorKind::Journal)?;
+        let spent = self.client.journal.spent(self.now(), &node);
+        let spent = spent.map_err(ErrorKind::Journal)?;
         let admitted = self
             .budget
             .admit(required, record.pay_to, &spent)
@@ -63,13 +61,13 @@ impl Call<'_> {
         let symbol = &self.client.config.network.symbol;
         self.begin(Step::Authorize, &format!("at most {amount} {symbol}"));
         let now = self.now();
-        let auth_nonce = binding::leg_nonce(&self.h_bind, LEG);
-        let (snapshot, _) = self.client.registry().await?;
+        let auth_nonce = *self.payment.auth_nonce();
         let signer = &self.client.config.signer;
         let authorization = upto::sign(admitted, auth_nonce, Marks::default(), signer, now)
             .map_err(ErrorKind::Sign)?;
         self.record.payment = Some(PaymentRecord {
             auth_nonce,
+            digest: authorization.digest,
             payer: authorization.payer,
             asset: authorization.asset,
             network: admitted.offer().terms().network.clone(),
@@ -77,33 +75,25 @@ impl Call<'_> {
             node: *record.node.as_b256(),
             amount: authorization.amount,
             deadline_s: authorization.deadline_s,
-            from_block: snapshot.block_number,
+            from_block: self.from_block,
             payload: authorization.payload.raw().to_owned(),
             state: PaymentState::Authorized,
             settled: None,
             transaction: None,
             block: None,
+            block_hash: None,
         });
-        let reserved = self.client.journal.reserve(&self.record, &self.budget, now);
-        if let Ok(Ok(())) = reserved {
-            self.record_authorization(&authorization);
-            self.done();
-            return Ok(authorization);
+        let signed = Event::Signed((&authorization).into());
+        match self.pay(signed, Duration::ZERO).await? {
+            Next::Present => {}
+            Next::Report => return Err(ErrorKind::Payment(Misuse::OutOfOrder)),
         }
-        // Nothing was stored, so nothing was promised: the signature is dropped here.
-        self.record.payment = None;
-        match reserved {
-            Err(err) => Err(ErrorKind::Journal(err)),
-            Ok(_) => Err(ErrorKind::OverDaily),
-        }
+        self.record_authorization(&authorization);
+        self.done();
+        Ok(authorization)
     }
 
     fn record_authorization(&mut self, authorization: &Authorization) {
-        debug_assert_eq!(
-            U256::from_be_bytes(self.h_bind.0),
-            U256::from_be_bytes(authorization.auth_nonce.0),
-            "the first leg's nonce is H_bind itself"
-        );
         let raw = authorization.payload.raw().as_bytes().to_vec();
         let blob = self.attach(EvidenceType::Authorization, raw);
         self.event(event::Authorized {

@@ -25,6 +25,7 @@ impl Call<'_> {
     pub(super) async fn discover(&mut self) -> Result<Market, ErrorKind> {
         self.begin(Step::Discover, "reading the registry");
         let (snapshot, age) = self.client.registry().await?;
+        self.from_block = snapshot.block_number;
         if snapshot.nodes.is_empty() {
             return Err(ErrorKind::NoNodes);
         }

@@ -8,20 +8,22 @@ use core::time::Duration;
 use http::{HeaderMap, HeaderValue, header};
 use seamline_core::binding;
 use seamline_core::receipt as event;
+use seamline_evm::payment::Event;
 use seamline_evm::registry::NodeRecord;
 use seamline_evm::upto::Authorization;
 use seamline_evm::x402::{PAYMENT_RESPONSE, PAYMENT_SIGNATURE, Reason, decode_header};
 use seamline_net::client::{Body, Error as NetError};
+use tokio::time::Instant;
 
 use super::attest::Enclave;
 use super::offer::{chat_url, offers};
+use super::pay::Next;
+use super::settle::UNPROMISED_WAIT;
 use super::verify::Proof;
 use super::{Call, word};
 use crate::error::ErrorKind;
 use crate::step::Step;
 
-/// How often one authorization is presented: once, and twice more after a lost reply.
-const MAX_PRESENTATIONS: u32 = 3;
 /// Wait before the first re-presentation; doubled for the next.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// A node's `Retry-After` is followed up to here: a peer does not set our timers.
@@ -31,8 +33,6 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Response {
     pub(super) text: String,
     pub(super) proof: Option<Proof>,
-    /// Raw JSON of the node's word about the settlement.
-    pub(super) settle_reply: Option<Bytes>,
     /// Bytes of the answer that the caller had before the signature could be checked.
     pub(super) used_bytes: u64,
 }
@@ -40,12 +40,15 @@ pub(super) struct Response {
 /// How one presentation ended.
 enum Presented {
     Answered(Response),
-    /// The same bytes may be presented again: the reply was lost, or the node asks for patience.
-    Again {
+    /// The reply was lost, or the node asks for patience: the payment says whether the same bytes
+    /// are presented again.
+    Lost {
         failure: ErrorKind,
+        heard: Event,
         wait: Option<Duration>,
     },
-    Refused(ErrorKind),
+    /// An answer of no use: presenting the same bytes again would bring the same.
+    Useless(ErrorKind),
 }
 
 impl Call<'_> {
@@ -56,46 +59,47 @@ impl Call<'_> {
         authorization: &Authorization,
     ) -> Result<Response, ErrorKind> {
         self.begin(Step::Execute, &format!("node {}", record.node.short()));
+        let payment = payment_header(record, authorization)?;
         // What was handed to the caller already, when a stream broke and is read again.
         let mut delivered = String::new();
         let mut lost = None;
         let mut wait = FIRST_WAIT;
-        for attempt in 1..=MAX_PRESENTATIONS {
-            let failure = match self
-                .present(record, enclave, authorization, &mut delivered)
-                .await
-            {
+        loop {
+            // Nothing leaves without the payment's consent.
+            self.tell(Event::Sent)?;
+            let presented = self
+                .present(record, enclave, &payment, authorization, &mut delivered)
+                .await;
+            let (failure, heard, asked) = match presented {
                 Presented::Answered(response) => {
                     self.record_end(&response);
                     self.done();
                     return Ok(response);
                 }
                 // After a lost reply a refusal is only an echo of it: the first failure says more.
-                Presented::Refused(failure) => return Err(lost.unwrap_or(failure)),
-                Presented::Again {
+                Presented::Useless(failure) => return Err(lost.unwrap_or(failure)),
+                Presented::Lost {
                     failure,
-                    wait: asked,
-                } => {
-                    wait = asked.unwrap_or(wait).min(MAX_WAIT);
-                    failure
-                }
+                    heard,
+                    wait,
+                } => (failure, heard, wait),
             };
-            if attempt == MAX_PRESENTATIONS {
-                return Err(lost.unwrap_or(failure));
+            wait = asked.unwrap_or(wait).min(MAX_WAIT);
+            let cause = word(&failure.code());
+            lost.get_or_insert(failure);
+            self.replied = Instant::now();
+            match (self.pay(heard, UNPROMISED_WAIT).await?, lost.take()) {
+                (Next::Report, Some(failure)) => return Err(failure),
+                (_, kept) => lost = kept,
             }
             self.event(event::Retried {
-                cause: word(&failure.code()),
+                cause,
                 attempt: self.requests,
                 wait_ms: crate::client::millis(wait),
             });
-            lost.get_or_insert(failure);
             tokio::time::sleep(wait).await;
             wait = wait.saturating_mul(2);
         }
-        Err(ErrorKind::Interrupted {
-            node: record.node,
-            source: None,
-        })
     }
 
     /// Presents the authorization once.
@@ -103,27 +107,18 @@ impl Call<'_> {
         &mut self,
         record: &NodeRecord,
         enclave: &Enclave,
+        payment: &HeaderValue,
         authorization: &Authorization,
         delivered: &mut String,
     ) -> Presented {
         let node = record.node;
-        let Ok(payment) = HeaderValue::from_str(&authorization.payload.to_header()) else {
-            return Presented::Refused(ErrorKind::Answer {
-                node,
-                what: "the payment is no header",
-            });
-        };
         let mut headers = self.headers();
-        headers.insert(PAYMENT_SIGNATURE, payment);
+        headers.insert(PAYMENT_SIGNATURE, payment.clone());
         self.record_request(record, true);
         let exchanged = enclave
             .http
             .post_json(&chat_url(record), headers, self.body.clone())
             .await;
-        self.sent |= exchanged
-            .as_ref()
-            .err()
-            .is_none_or(NetError::may_have_been_sent);
         let response = match exchanged {
             Ok(response) => response,
             Err(source) => return lost_reply(record, source),
@@ -132,25 +127,34 @@ impl Call<'_> {
         self.event(event::ResponseFirst {
             status: u32::from(status),
         });
+        if let Some(reply) = settle_reply(response.headers()) {
+            self.settle_reply = Some(reply);
+        }
         match status {
             200 => match self.read(record, response, delivered).await {
                 Ok(read) => Presented::Answered(read),
-                Err(failure @ ErrorKind::Interrupted { .. }) => Presented::Again {
+                Err(failure @ ErrorKind::Interrupted { .. }) => Presented::Lost {
                     failure,
+                    heard: Event::ReplyLost,
                     wait: None,
                 },
-                Err(failure) => Presented::Refused(failure),
+                Err(failure) => Presented::Useless(failure),
             },
-            402 => Presented::Refused(refusal(record, response.headers(), authorization)),
+            402 => {
+                let (failure, reason) = refusal(record, response.headers(), authorization);
+                self.refused = Some(reason);
+                Presented::Useless(failure)
+            }
             // In flight at the node, or the settlement is pending: the same bytes, later.
             409 | 425 | 429 | 503 => {
                 let wait = retry_after(response.headers());
-                Presented::Again {
+                Presented::Lost {
                     failure: ErrorKind::Status { node, status },
+                    heard: Event::ReplyLost,
                     wait,
                 }
             }
-            _ => Presented::Refused(ErrorKind::Status { node, status }),
+            _ => Presented::Useless(ErrorKind::Status { node, status }),
         }
     }
 
@@ -161,24 +165,21 @@ impl Call<'_> {
         delivered: &mut String,
     ) -> Result<Response, ErrorKind> {
         let node = record.node;
-        let header_reply = settle_reply(response.headers());
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let streams = content_type
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("text/event-stream"));
-        let mut read = if streams {
-            self.read_stream(record, response.into_body(), delivered)
-                .await?
-        } else {
-            let interrupted = |source| ErrorKind::Interrupted {
-                node,
-                source: Some(source),
-            };
-            let body = response.into_body().bytes().await.map_err(interrupted)?;
-            answer::parse_whole(&body).map_err(|what| ErrorKind::Answer { node, what })?
+        if streams {
+            return self
+                .read_stream(record, response.into_body(), delivered)
+                .await;
+        }
+        let interrupted = |source| ErrorKind::Interrupted {
+            node,
+            source: Some(source),
         };
-        read.settle_reply = read.settle_reply.or(header_reply);
-        Ok(read)
+        let body = response.into_body().bytes().await.map_err(interrupted)?;
+        answer::parse_whole(&body).map_err(|what| ErrorKind::Answer { node, what })
     }
 
     async fn read_stream(
@@ -207,6 +208,9 @@ impl Call<'_> {
                 .map_err(|_| malformed("the stream is no event stream"))?;
             for event in events.drain(..) {
                 answer.take(event).map_err(malformed)?;
+            }
+            if let Some(reply) = answer.take_settle_reply() {
+                self.settle_reply = Some(reply);
             }
             self.deliver(answer.text(), delivered).map_err(malformed)?;
         }
@@ -242,43 +246,62 @@ impl Call<'_> {
     }
 }
 
+/// The authorization as a header, the same bytes every time.
+fn payment_header(
+    record: &NodeRecord,
+    authorization: &Authorization,
+) -> Result<HeaderValue, ErrorKind> {
+    let mut payment = HeaderValue::from_str(&authorization.payload.to_header()).map_err(|_| {
+        ErrorKind::Answer {
+            node: record.node,
+            what: "its offer makes no header",
+        }
+    })?;
+    // Whoever holds it can settle it: out of logs and out of HPACK's table.
+    payment.set_sensitive(true);
+    Ok(payment)
+}
+
 /// A failed exchange: worth presenting again, whether or not the node saw it.
 fn lost_reply(record: &NodeRecord, source: NetError) -> Presented {
     let node = record.node;
-    let failure = if source.may_have_been_sent() {
-        ErrorKind::Interrupted {
-            node,
-            source: Some(source),
-        }
+    let (heard, failure) = if source.may_have_been_sent() {
+        let source = Some(source);
+        (Event::ReplyLost, ErrorKind::Interrupted { node, source })
     } else {
-        ErrorKind::Unreachable { node, source }
+        (Event::NotSent, ErrorKind::Unreachable { node, source })
     };
-    Presented::Again {
+    Presented::Lost {
         failure,
+        heard,
         wait: None,
     }
 }
 
 /// Reads a 402 to a paid request: another price than the one accepted, or a reason.
-fn refusal(record: &NodeRecord, headers: &HeaderMap, paid: &Authorization) -> ErrorKind {
+fn refusal(record: &NodeRecord, headers: &HeaderMap, paid: &Authorization) -> (ErrorKind, Reason) {
     let node = record.node;
+    let refused = |reason: Reason| {
+        let kind = ErrorKind::PaymentRefused {
+            node,
+            reason: reason.clone(),
+        };
+        (kind, reason)
+    };
     let Some(Ok(required)) = offers(headers) else {
         let reason = settle_reply(headers)
             .and_then(|json| seamline_evm::x402::SettleResponse::parse(&json).ok())
             .and_then(|reply| reply.error_reason)
             .unwrap_or_else(|| Reason::from("no reason given"));
-        return ErrorKind::PaymentRefused { node, reason };
+        return refused(reason);
     };
     let accepted = paid.payload.accepted();
-    if required
-        .offers
-        .iter()
-        .any(|offer| offer.terms().mismatch(accepted.terms()).is_none())
-    {
-        let reason = Reason::from(required.error.as_deref().unwrap_or("no reason given"));
-        ErrorKind::PaymentRefused { node, reason }
+    let reason = Reason::from(required.error.as_deref().unwrap_or("no reason given"));
+    let mut offers = required.offers.iter();
+    if offers.any(|offer| offer.terms().mismatch(accepted.terms()).is_none()) {
+        refused(reason)
     } else {
-        ErrorKind::OfferChanged { node }
+        (ErrorKind::OfferChanged { node }, reason)
     }
 }
 

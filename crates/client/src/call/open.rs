@@ -4,14 +4,18 @@ use bytes::Bytes;
 use seamline_core::canonical::ChatRequest;
 use seamline_core::receipt::{self as event, Recorder};
 use seamline_core::{B256, CallId, Timestamp, binding};
+use seamline_evm::payment::Payment;
 use tokio::time::Instant;
 
 use super::Call;
 use crate::chat::Chat;
-use crate::client::Client;
+use crate::client::{Client, Running};
 use crate::error::ErrorKind;
 use crate::journal::{CallRecord, CallState};
 use crate::step::{Step, Watch};
+
+/// A call signs one leg; a second would need a policy that says so.
+pub(super) const LEG: u32 = 0;
 
 impl<'a> Call<'a> {
     pub(super) fn open(
@@ -43,10 +47,11 @@ impl<'a> Call<'a> {
         let req_commitment = binding::request_commitment(&request_salt, &body);
         let policy_hash = binding::policy_hash(&spend_policy, &route_policy);
         let draw_commitment = binding::draw_commitment(&draw);
-        let mut recorder = None;
+        let (mut recorder, mut running) = (None, None);
         let record = client
             .journal
             .open_call(opened.as_millis(), |seq| {
+                running = Some(Running::new(client, seq));
                 let call_id = binding::call_id(&recorder_key, seq);
                 let begun = Recorder::new(
                     call_key,
@@ -69,6 +74,8 @@ impl<'a> Call<'a> {
             })
             .map_err(ErrorKind::Journal)?;
         let id = binding::call_id(&recorder_key, record.seq);
+        let h_bind = binding::h_bind(&id, &req_commitment, &policy_hash);
+        let running = running.unwrap_or_else(|| Running::new(client, record.seq));
         let mut call = Self {
             client,
             chat,
@@ -78,15 +85,20 @@ impl<'a> Call<'a> {
             body,
             request,
             id,
-            h_bind: binding::h_bind(&id, &req_commitment, &policy_hash),
+            h_bind,
             draw,
             output_salt,
             budget,
             route,
             recorder,
             record,
+            _running: running,
             requests: 0,
-            sent: false,
+            payment: Payment::new(binding::leg_nonce(&h_bind, LEG)),
+            from_block: 0,
+            replied: started,
+            settle_reply: None,
+            refused: None,
         };
         call.done();
         Ok(call)

@@ -8,7 +8,7 @@ use seamline_core::receipt::{self as event, Outcome, Sealed};
 use super::{Answer, Call, word};
 use crate::client::Reply;
 use crate::error::{Error, ErrorKind};
-use crate::journal::{CallState, PaymentState};
+use crate::journal::CallState;
 use crate::step::Step;
 
 impl Call<'_> {
@@ -21,12 +21,16 @@ impl Call<'_> {
             Err(_) => Outcome::Failed,
         };
         let error_code = outcome.as_ref().err().map(|failure| word(&failure.code()));
-        let charged = self.charged();
+        let charged = self.payment.charged();
         self.event(event::Closed {
             outcome: kind,
             error_code,
             charged,
         });
+        if outcome.is_err() {
+            // The books name the step that failed, not this one, which every call reaches.
+            failed_at.as_str().clone_into(&mut self.record.step);
+        }
         let written = self.write(kind);
         match (outcome, written) {
             (Ok(answer), Ok((sealed, path))) => Ok(self.reply(answer, &sealed, path)),
@@ -88,11 +92,9 @@ impl Call<'_> {
             node: answer.node,
             endpoint: answer.endpoint,
             authorized: payment.map(|payment| payment.amount()).unwrap_or_default(),
-            settled: payment
-                .filter(|payment| payment.state == PaymentState::Settled)
-                .and_then(|payment| payment.settled),
+            settled: payment.and_then(|payment| payment.settled),
             payment_state: payment.map_or("none", |payment| payment.state.as_str()),
-            charged: self.charged(),
+            charged: self.payment.charged(),
             receipt,
             receipt_path,
             verdict,

@@ -1,4 +1,5 @@
-use seamline_core::{Amount, B256};
+use seamline_core::{Amount, B256, Charged};
+use seamline_evm::payment::{Action, Misuse, Payment, State, Terms};
 use serde::{Deserialize, Serialize};
 
 /// What the journal knows of one call. Holds no prompt and no completion.
@@ -45,6 +46,8 @@ pub enum CallState {
 pub struct PaymentRecord {
     /// The Permit2 nonce, equal to the call's H_bind.
     pub auth_nonce: B256,
+    /// The digest that was signed: names the authorization.
+    pub digest: B256,
     /// Who pays.
     pub payer: seamline_core::Address,
     /// The ERC-20.
@@ -73,6 +76,8 @@ pub struct PaymentRecord {
     pub transaction: Option<B256>,
     /// The settlement's block.
     pub block: Option<u64>,
+    /// The hash of the settlement's block.
+    pub block_hash: Option<B256>,
 }
 
 /// What is known about an authorization.
@@ -83,9 +88,10 @@ pub enum PaymentState {
     Authorized,
     /// Settled on chain.
     Settled,
-    /// Proven not settled: the deadline passed and the chain never saw the nonce.
+    /// Not settled and never to be: it did not leave this machine, or the deadline passed and the
+    /// chain never saw the nonce.
     NotSettled,
-    /// Sent, and the chain does not say yet.
+    /// Sent, and the chain does not say yet, whatever the node says.
     Unknown,
 }
 
@@ -97,6 +103,14 @@ impl PaymentState {
             Self::Settled => "settled",
             Self::NotSettled => "not_settled",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the chain may still change it.
+    pub const fn is_live(self) -> bool {
+        match self {
+            Self::Authorized | Self::Unknown => true,
+            Self::Settled | Self::NotSettled => false,
         }
     }
 }
@@ -119,7 +133,18 @@ impl CallRecord {
         match payment.state {
             PaymentState::Settled => payment.settled.unwrap_or(payment.amount),
             PaymentState::NotSettled => Amount::ZERO,
-            PaymentState::Authorized | PaymentState::Unknown => payment.amount,
+            PaymentState::Authorized | PaymentState::Unknown => payment
+                .rebuild()
+                .map_or(payment.amount, |(payment, _)| payment.reserved()),
+        }
+    }
+
+    /// Whether money moved, as far as the books know.
+    pub fn charged(&self) -> Charged {
+        match self.payment.as_ref().map(|payment| payment.state) {
+            None | Some(PaymentState::NotSettled) => Charged::No,
+            Some(PaymentState::Settled) => Charged::Yes,
+            Some(PaymentState::Authorized | PaymentState::Unknown) => Charged::Unknown,
         }
     }
 }
@@ -133,6 +158,33 @@ impl PaymentRecord {
     /// What was settled, where it was.
     pub const fn settled(&self) -> Option<Amount> {
         self.settled
+    }
+
+    /// The payment as its rules see it, after a restart: whatever is stored may have been sent.
+    pub(crate) fn rebuild(&self) -> Result<(Payment, Vec<Action>), Misuse> {
+        Payment::recover(vec![Terms {
+            auth_nonce: self.auth_nonce,
+            digest: self.digest,
+            pay_to: self.pay_to,
+            amount: self.amount,
+            deadline_s: self.deadline_s,
+        }])
+    }
+
+    /// Takes over where the payment stands.
+    pub(crate) fn follow(&mut self, payment: &Payment) {
+        self.state = match payment.state() {
+            State::New | State::Signed | State::Authorized => PaymentState::Authorized,
+            State::Sent | State::Submitted { .. } | State::Unknown { .. } => PaymentState::Unknown,
+            State::NotSettled(_) | State::Abandoned => PaymentState::NotSettled,
+            State::Settled(facts) => {
+                self.settled = Some(facts.amount);
+                self.transaction = Some(facts.transaction);
+                self.block = Some(facts.block_number);
+                self.block_hash = Some(facts.block_hash);
+                PaymentState::Settled
+            }
+        };
     }
 }
 

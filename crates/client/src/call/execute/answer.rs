@@ -93,7 +93,6 @@ pub(super) fn parse_whole(body: &[u8]) -> Result<Response, &'static str> {
     Ok(Response {
         text: choice.message.content.unwrap_or_default(),
         proof: whole.proof.read(),
-        settle_reply: None,
         used_bytes: 0,
     })
 }
@@ -145,6 +144,11 @@ impl Stream {
         Ok(())
     }
 
+    /// The node's word about the settlement, as soon as it came.
+    pub(super) fn take_settle_reply(&mut self) -> Option<Bytes> {
+        self.settle_reply.take()
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -158,7 +162,6 @@ impl Stream {
         Ok(Response {
             text: self.text,
             proof: self.proof,
-            settle_reply: self.settle_reply,
             used_bytes: u64::try_from(used).map_err(|_| "it is too long")?,
         })
     }

@@ -9,6 +9,9 @@ use crate::client::micros;
 const LEAST_STALL: Duration = Duration::from_millis(200);
 /// A pause this many times the median is a stall (`spec/hesitations.md`, STALL).
 const TIMES_MEDIAN: u64 = 5;
+/// Stalls that one answer may fill the receipt with: a receipt holds 4,096 events, and a node that
+/// dawdles must not push the settlement out of it.
+const MAX_STALLS: u32 = 64;
 /// Gaps that the median looks back on.
 const WINDOW: usize = 256;
 
@@ -17,6 +20,7 @@ pub(super) struct Pace {
     last: Instant,
     gaps: Vec<u64>,
     chunks: u64,
+    stalls: u32,
 }
 
 impl Pace {
@@ -25,6 +29,7 @@ impl Pace {
             last: Instant::now(),
             gaps: Vec::new(),
             chunks: 0,
+            stalls: 0,
         }
     }
 
@@ -42,7 +47,11 @@ impl Pace {
             self.gaps.push(gap_us);
         }
         // The wait for the first piece is the model's time to first token, not a stall.
-        (long && after_chunks > 0).then_some(Stalled {
+        if !long || after_chunks == 0 || self.stalls >= MAX_STALLS {
+            return None;
+        }
+        self.stalls = self.stalls.saturating_add(1);
+        Some(Stalled {
             gap_us,
             median_us,
             after_chunks,
