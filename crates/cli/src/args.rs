@@ -13,14 +13,14 @@ use clap::{Args, Parser, Subcommand};
     disable_help_subcommand = true
 )]
 pub(crate) struct Cli {
-    /// Folder that holds keys, journal, receipts and the local network
-    #[arg(long, global = true, value_name = "DIR", env = "SEAMLINE_HOME")]
+    /// Folder that holds keys, journal, receipts and the local network [env: SEAMLINE_HOME] [default: in the platform's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// Trust file: whose receipts, roots and measurements to accept [default: trust.toml in the home]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
-    /// Network file: the network to call, as `seamline up` describes it [default: a local network]
-    #[arg(long, global = true, value_name = "FILE", env = "SEAMLINE_NETWORK")]
+    /// Network file: the network to call, as `seamline up` describes it [env: SEAMLINE_NETWORK] [default: a local network]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) network: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,

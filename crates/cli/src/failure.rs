@@ -39,7 +39,7 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
     /// For a failed call: the answers to whose fault, retry and charged.
-    pub(crate) call: Option<CallFailure>,
+    pub(crate) call: Option<Box<CallFailure>>,
 }
 
 /// What a failed call says beyond its message.

@@ -3,10 +3,24 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use etcetera::BaseStrategy as _;
+use tokio::time::Instant;
 
 use crate::failure::{Exit, Failure};
+
+/// Longest wait for another command in the same home.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the lock is tried.
+const TURN: Duration = Duration::from_millis(20);
+
+/// The home belongs to this process while this lives. The system releases it with the process, however
+/// that ends.
+#[derive(Debug)]
+pub(crate) struct HomeLock(
+    #[expect(dead_code, reason = "held for the lock on it, which its drop releases")] fs::File,
+);
 
 /// The state folder: `--home`, `$SEAMLINE_HOME`, or the platform's data directory.
 #[derive(Clone, Debug)]
@@ -21,7 +35,7 @@ impl Home {
             if root.as_os_str().is_empty() {
                 return Err(
                     Failure::usage("home.empty", "the home folder has an empty name")
-                        .hint("name a folder with --home or SEAMLINE_HOME, or unset SEAMLINE_HOME"),
+                        .hint("name a folder with --home or SEAMLINE_HOME"),
                 );
             }
             return Ok(Self { root });
@@ -39,28 +53,83 @@ impl Home {
         })
     }
 
-    /// Creates the folder for its owner only, and proves that it can be written.
+    /// Creates the folders for their owner only, and proves that the home can be written.
+    ///
+    /// A folder that exists keeps its mode: whoever names one may share it on purpose, and every file
+    /// of ours is for its owner only.
     pub(crate) fn ready(self) -> Result<Self, Failure> {
-        let unusable = |err: &io::Error| {
-            Failure::new(
-                Exit::Usage,
-                "home.unusable",
-                format!(
-                    "cannot use the home folder `{}`: {err}",
-                    self.root.display()
-                ),
-            )
-            .hint(
-                "make it a folder that you can write, or name another with --home or SEAMLINE_HOME",
-            )
-        };
-        fs::create_dir_all(self.receipts()).map_err(|err| unusable(&err))?;
-        owner_only(&self.root, true).map_err(|err| unusable(&err))?;
+        for folder in [self.root.clone(), self.receipts(), self.localnet()] {
+            private_folder(&folder).map_err(|err| self.unusable(&err))?;
+        }
         let probe = self.root.join(".writable");
         fs::write(&probe, b"")
             .and_then(|()| fs::remove_file(&probe))
-            .map_err(|err| unusable(&err))?;
+            .map_err(|err| self.unusable(&err))?;
         Ok(self)
+    }
+
+    /// Whether the folder is there. A file in its place, or a folder that cannot be entered, is a
+    /// failure and not an empty home.
+    pub(crate) fn exists(&self) -> Result<bool, Failure> {
+        match fs::metadata(&self.root) {
+            Ok(found) if found.is_dir() => self
+                .journal()
+                .try_exists()
+                .map(|_| true)
+                .map_err(|err| self.unusable(&err)),
+            Ok(_) => Err(self.unusable(&io::Error::from(io::ErrorKind::NotADirectory))),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(err) => Err(self.unusable(&err)),
+        }
+    }
+
+    fn unusable(&self, err: &io::Error) -> Failure {
+        Failure::usage(
+            "home.unusable",
+            format!(
+                "cannot use the home folder `{}`: {err}",
+                self.root.display()
+            ),
+        )
+        .hint("make it a folder that you can write, or name another with --home or SEAMLINE_HOME")
+    }
+
+    /// Takes the home for this process, until the lock is dropped or the process ends.
+    ///
+    /// Books and chain are one process's at a time. Two commands in one home take turns: the second
+    /// waits a little, then says who is in its way.
+    pub(crate) fn lock(&self) -> Result<HomeLock, Failure> {
+        let mut options = private_options();
+        let file = options
+            .truncate(false)
+            .open(self.root.join("lock"))
+            .map_err(|err| self.unusable(&err))?;
+        let started = Instant::now();
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(HomeLock(file)),
+                Err(fs::TryLockError::Error(err)) => return Err(self.unusable(&err)),
+                Err(fs::TryLockError::WouldBlock) if started.elapsed() >= PATIENCE => {
+                    return Err(Failure::new(
+                        Exit::Unknown,
+                        "home.in_use",
+                        format!(
+                            "another `seamline` is at work in the home folder `{}`",
+                            self.root.display()
+                        ),
+                    )
+                    .hint("wait until its call has ended, or name another folder with --home"));
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    if !told {
+                        crate::output::progress("~ waiting for another `seamline` in this home");
+                        told = true;
+                    }
+                    std::thread::sleep(TURN);
+                }
+            }
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -120,29 +189,26 @@ impl Home {
 /// Writes a file that only its owner can read, whole or not at all.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("partial");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let mut file = options.open(&partial)?;
+    let mut file = private_options().truncate(true).open(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(partial, path)
 }
 
-#[cfg(unix)]
-fn owner_only(path: &Path, folder: bool) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(
-        path,
-        fs::Permissions::from_mode(if folder { 0o700 } else { 0o600 }),
-    )
+/// Options that create a file for its owner only.
+fn private_options() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
-#[cfg(not(unix))]
-fn owner_only(_path: &Path, _folder: bool) -> io::Result<()> {
-    Ok(())
+/// Creates a folder, and those above it, for their owner only.
+fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }

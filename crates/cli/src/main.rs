@@ -8,10 +8,14 @@
 mod args;
 mod commands;
 mod context;
+mod env_vars;
 mod failure;
 mod home;
+mod logging;
 mod network_file;
 mod output;
+#[cfg(test)]
+mod reference;
 mod session;
 
 use std::process::ExitCode;
@@ -38,7 +42,15 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Exit, Failure> {
-    let context = Context::new(cli.home, cli.trust, cli.network);
+    if let Some(directives) = env_vars::LOG.read() {
+        logging::start(&directives)?;
+    }
+    let context = Context::new(
+        cli.home.or_else(|| env_vars::HOME.read().map(Into::into)),
+        cli.trust,
+        cli.network
+            .or_else(|| env_vars::NETWORK.read().map(Into::into)),
+    );
     match cli.command {
         Command::Chat(args) => commands::chat::run(&context, &args),
         Command::Receipt(Receipt::List(args)) => commands::receipt_list::run(&context, args),

@@ -1,6 +1,7 @@
 //! The network file: what a client must know to call a network. `seamline up --json` prints one.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use seamline_core::{Address, B256};
@@ -8,7 +9,7 @@ use seamline_localnet::Localnet;
 use seamline_localnet::contracts::{DECIMALS, REGISTRY, SETTLEMENT, SYMBOL, TOKEN};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 
 /// Version of the file's format.
 const VERSION: u32 = 1;
@@ -102,11 +103,75 @@ impl NetworkFile {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// Refuses endpoints that this version cannot trust; a bug elsewhere must not leak requests.
+    /// Connects to the chain's endpoint. What it says is believed, so it must be on this machine: nothing
+    /// protects plain HTTP on the way to another.
     pub(crate) fn rpc(&self) -> Result<seamline_net::HttpRpc, Failure> {
-        seamline_net::HttpRpc::loopback(self.rpc_url.as_str()).map_err(|err| {
-            Failure::new(Exit::Usage, "network.rpc", format!("cannot use the RPC endpoint: {}", seamline_core::chain(&err)))
-                .hint("this version reaches RPC endpoints on loopback only; forward a remote one to a local port")
-        })
+        let refused = |why: &str| {
+            Failure::usage(
+                "network.rpc",
+                format!("cannot use the RPC endpoint `{}`: {why}", self.rpc_url),
+            )
+            .hint("run a node on this machine, or forward a remote endpoint to a local port")
+        };
+        if !is_loopback(&self.rpc_url) {
+            return Err(refused("it is not plain HTTP on loopback"));
+        }
+        seamline_net::HttpRpc::loopback(self.rpc_url.as_str())
+            .map_err(|err| refused(&seamline_core::chain(&err)))
+    }
+}
+
+/// Whether a URL is `http://` at a loopback address or `localhost`, without credentials.
+fn is_loopback(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return false;
+    }
+    if authority == "localhost" || authority.starts_with("localhost:") {
+        return true;
+    }
+    let alone = authority.trim_start_matches('[').trim_end_matches(']');
+    authority
+        .parse::<SocketAddr>()
+        .map(|address| address.ip())
+        .or_else(|_| alone.parse::<IpAddr>())
+        .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_this_machine_is_believed_over_plain_http() {
+        for url in [
+            "http://127.0.0.1:8545",
+            "http://127.0.0.1/",
+            "http://127.8.9.1:1/path",
+            "http://localhost:8545",
+            "http://[::1]:8545/",
+            "http://[::1]",
+        ] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "",
+            "127.0.0.1:8545",
+            "https://127.0.0.1:8545",
+            "http://10.0.0.1:8545",
+            "http://example.org",
+            "http://127.0.0.1.example.org/",
+            "http://localhost.example.org/",
+            "http://127.0.0.1@example.org/",
+            "http://user@127.0.0.1/",
+            "http://example.org#127.0.0.1",
+            "http://example.org\\127.0.0.1",
+            "http://[::2]:8545",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
     }
 }

@@ -46,15 +46,18 @@ pub(crate) fn progress(text: &str) {
 /// so that a script that reads JSON always gets some.
 pub(crate) fn failure(failure: &Failure, as_json: bool) {
     if as_json {
-        let mut error = json!({ "code": failure.code, "message": failure.message });
+        let mut error = serde_json::Map::new();
+        let mut put = |name: &str, value: Value| error.insert(name.to_owned(), value);
+        put("code", json!(failure.code));
+        put("message", json!(failure.message));
         if let Some(hint) = &failure.hint {
-            error["hint"] = json!(hint);
+            put("hint", json!(hint));
         }
         if let Some(call) = &failure.call {
-            error["fault"] = json!(call.fault);
-            error["retry"] = json!(call.retry);
-            error["charged"] = json!(call.charged);
-            error["receipt_path"] = json!(call.receipt);
+            put("fault", json!(call.fault));
+            put("retry", json!(call.retry));
+            put("charged", json!(call.charged));
+            put("receipt_path", json!(call.receipt));
         }
         // The exit code already says that it failed.
         let _ = json(&json!({ "error": error }));

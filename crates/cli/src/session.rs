@@ -15,7 +15,7 @@ use seamline_verify::{Trust, TrustFile};
 
 use crate::context::{Context, extend_trust, to_trust};
 use crate::failure::{Exit, Failure};
-use crate::home::Home;
+use crate::home::{Home, HomeLock};
 use crate::network_file::NetworkFile;
 
 /// Most that one call may cost on a local network unless the command line says otherwise: 0.02 OPG of play
@@ -33,12 +33,15 @@ pub(crate) struct Session {
     /// The paying address.
     pub(crate) payer: Address,
     localnet: Option<Localnet>,
+    /// Released last.
+    _lock: HomeLock,
 }
 
 impl Session {
     /// Opens the home, finds or starts the network, and opens the books.
     pub(crate) async fn open(context: &Context, cap: Option<&str>) -> Result<Self, Failure> {
         let home = context.home()?.ready()?;
+        let lock = home.lock()?;
         let payer = wallet(&home)?;
         let recorder = recorder(&home)?;
         let (network, localnet) = match &context.network {
@@ -75,6 +78,7 @@ impl Session {
             client,
             payer,
             localnet,
+            _lock: lock,
         })
     }
 
@@ -85,6 +89,11 @@ impl Session {
             amount.to_decimal(self.network.token_decimals),
             self.network.token_symbol
         )
+    }
+
+    /// Whether the network's evidence is software's.
+    pub(crate) fn is_dev(&self) -> bool {
+        self.network.evidence == "dev"
     }
 
     /// Stops the local network, if this session started it, and waits for its settlements.
@@ -139,6 +148,10 @@ pub(crate) async fn start_localnet(home: &Home, rpc_port: u16) -> Result<Localne
         .map_err(|err| localnet_failure(&err))
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "advice is for the errors that have some; the enum is another crate's and may grow"
+)]
 pub(crate) fn localnet_failure(err: &seamline_localnet::Error) -> Failure {
     let failure = Failure::new(
         Exit::Unknown,
@@ -148,11 +161,18 @@ pub(crate) fn localnet_failure(err: &seamline_localnet::Error) -> Failure {
             seamline_core::chain(err)
         ),
     );
-    failure.hint("if another `seamline` runs in this home, wait for it or name another --home; `seamline doctor` says more")
+    failure.hint(match err {
+        seamline_localnet::Error::Listen { .. } => "name a free port with --rpc-port",
+        seamline_localnet::Error::Damaged { .. } => {
+            "restore the file from a copy, or move the folder `localnet` away to start a new network"
+        }
+        seamline_localnet::Error::Clock { .. } => "set the clock of this machine",
+        _ => "if another `seamline` runs in this home, wait for it or name another --home",
+    })
 }
 
 /// The network that `seamline up` runs in this home, if its chain answers.
-async fn running(home: &Home) -> Option<NetworkFile> {
+pub(crate) async fn running(home: &Home) -> Option<NetworkFile> {
     let network = NetworkFile::parse(&fs::read(home.running()).ok()?)?;
     let rpc = network.rpc().ok()?;
     let (chain_id, _) = seamline_evm::chain::head(&rpc).await.ok()?;
@@ -260,7 +280,7 @@ fn open_client(
 /// Turns the SDK's error into what the command says.
 pub(crate) fn call_failure(err: &seamline::Error) -> Failure {
     use crate::failure::CallFailure;
-    use seamline::ErrorKind;
+    use seamline::{ErrorKind, JournalError};
     use seamline_core::{Charged, Fault};
     let exit = match (err.charged(), err.fault()) {
         (Charged::Unknown, _) => Exit::PaymentUnknown,
@@ -271,26 +291,38 @@ pub(crate) fn call_failure(err: &seamline::Error) -> Failure {
         }
     };
     let mut failure = Failure::new(exit, &err.code(), seamline_core::chain(err));
-    failure.call = Some(CallFailure {
+    failure.call = Some(Box::new(CallFailure {
         fault: err.fault().as_str(),
         retry: err.retry().as_str(),
         charged: err.charged().as_str(),
         receipt: err.receipt().map(|path: &Path| path.display().to_string()),
-    });
+    }));
     failure.hint = hint(err.kind(), err.charged());
     if matches!(err.kind(), ErrorKind::Journal(_)) {
         failure.exit = Exit::Usage;
     }
+    if matches!(err.kind(), ErrorKind::Journal(JournalError::InUse { .. })) {
+        failure.exit = Exit::Unknown;
+    }
     failure
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "advice is for the errors that have some; the enum is another crate's and may grow"
+)]
 fn hint(kind: &seamline::ErrorKind, charged: seamline_core::Charged) -> Option<String> {
     use seamline::{ErrorKind, JournalError};
     if charged == seamline_core::Charged::Unknown {
-        return Some(
-            "do not ask again before it is known what was charged: `seamline receipt list` says"
-                .to_owned(),
-        );
+        let first = match kind {
+            ErrorKind::PaymentRefused { .. } => {
+                "see to balance and allowance with `seamline wallet show`; "
+            }
+            _ => "",
+        };
+        return Some(format!(
+            "{first}do not ask again before it is known what was charged: `seamline receipt list` says"
+        ));
     }
     let text = match kind {
         ErrorKind::EmptyPrompt => "write a question, or `-` to read it from standard input",
@@ -315,7 +347,7 @@ fn hint(kind: &seamline::ErrorKind, charged: seamline_core::Charged) -> Option<S
         ErrorKind::Signature { .. } => {
             "the answer is not proven and was not used; the receipt holds the evidence"
         }
-        _ => return None,
+        _ => "`seamline receipt explain` with the receipt shows how far the call came",
     };
     Some(text.to_owned())
 }

@@ -103,7 +103,7 @@ fn prompt(args: &args::Chat) -> Result<String, Failure> {
     let mut text = String::new();
     io::stdin()
         .lock()
-        .take(MAX_PROMPT)
+        .take(MAX_PROMPT.saturating_add(1))
         .read_to_string(&mut text)
         .map_err(|err| {
             Failure::usage(
@@ -112,6 +112,13 @@ fn prompt(args: &args::Chat) -> Result<String, Failure> {
             )
             .hint("the question must be UTF-8 text")
         })?;
+    if u64::try_from(text.len()).map_or(true, |len| len > MAX_PROMPT) {
+        return Err(Failure::usage(
+            "request.too_long",
+            format!("the question is longer than {MAX_PROMPT} bytes"),
+        )
+        .hint("ask about a part of it"));
+    }
     nonempty(text)
 }
 

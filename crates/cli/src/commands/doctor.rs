@@ -81,23 +81,34 @@ fn journal(context: &Context) -> Check {
     if !home.journal().exists() {
         return passed("journal", "none yet: the first call starts it");
     }
+    let _lock = match home.lock() {
+        Ok(lock) => lock,
+        Err(failure) => return failed("journal", failure),
+    };
     let calls = match Journal::open(&home.journal()).and_then(|journal| journal.calls()) {
         Ok(calls) => calls,
         Err(err) => {
             let hint = match err {
                 JournalError::InUse { .. } => "wait for the other `seamline` in this home",
-                _ => {
+                JournalError::Damaged { .. }
+                | JournalError::Record { .. }
+                | JournalError::Log { .. }
+                | JournalError::Storage { .. }
+                | _ => {
                     "the file was left as it is: move it away to start new books; receipts and chain keep what happened"
                 }
             };
             return failed(
                 "journal",
-                Failure::new(Exit::No, "journal", seamline_core::chain(&err)).hint(hint),
+                Failure::new(Exit::No, "journal.damaged", seamline_core::chain(&err)).hint(hint),
             );
         }
     };
     let open = calls.iter().filter(|call| state(call) == "open").count();
-    let mut check = passed("journal", format!("{} calls, {open} open", calls.len()));
+    let mut check = passed(
+        "journal",
+        format!("{}, {open} open", count(calls.len(), "call")),
+    );
     if open > 0 {
         check.hint =
             Some("open calls are settled from the chain at the next `seamline chat`".to_owned());
@@ -124,14 +135,19 @@ fn describe(file: &seamline_verify::TrustFile, path: &Path) -> String {
     let dev = if dev == 0 {
         String::new()
     } else {
-        format!(", {dev} DEV roots (no hardware)")
+        format!(", {} (no hardware)", count(dev, "DEV root"))
     };
     format!(
-        "{}: {} recorders, {} measurements{dev}",
+        "{}: {}, {}{dev}",
         path.display(),
-        file.recorders.len(),
-        file.measurements.len()
+        count(file.recorders.len(), "recorder"),
+        count(file.measurements.len(), "measurement")
     )
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 async fn network(context: &Context) -> Result<Vec<Check>, Failure> {
@@ -154,16 +170,22 @@ async fn look(session: &Session) -> Vec<Check> {
                 .filter(|(_, listing)| listing.is_some())
                 .count();
             let detail = format!(
-                "chain {} at block {}, {answering} of {} nodes answer",
+                "chain {} at block {}, {answering} of {} nodes answer{}",
                 snapshot.chain_id,
                 snapshot.block_number,
-                listings.len()
+                listings.len(),
+                if session.is_dev() {
+                    "; DEV evidence (no hardware)"
+                } else {
+                    ""
+                },
             );
             checks.push(Check {
                 name: "network",
                 ok: answering > 0,
                 detail,
-                hint: None,
+                hint: (answering == 0)
+                    .then(|| "is the network up? `seamline up` runs one".to_owned()),
             });
         }
         Err(err) => checks.push(failed("network", call_failure(&err))),

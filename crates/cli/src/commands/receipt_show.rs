@@ -89,6 +89,9 @@ fn text(bundle: &Bundle) -> String {
         core.call_id,
         core.seq
     )];
+    if core.summary.dev {
+        lines.push("! DEV evidence: software attestation, no hardware behind it".to_owned());
+    }
     for (index, slot) in bundle.slots().iter().enumerate() {
         lines.push(match slot {
             Slot::Shown(recorded) => {

@@ -55,8 +55,8 @@ async fn list(session: &Session, args: Json) -> Result<Exit, Failure> {
         snapshot.registry,
         snapshot.chain_id,
         snapshot.block_number,
-        if session.network.evidence == "dev" {
-            "  DEV network: no hardware"
+        if session.is_dev() {
+            "; DEV evidence (no hardware)"
         } else {
             ""
         },

@@ -12,11 +12,20 @@ use crate::failure::{Exit, Failure};
 use crate::home::write_private;
 use crate::network_file::NetworkFile;
 use crate::output;
-use crate::session::{local_trust, localnet_failure, recorder, start_localnet};
+use crate::session::{local_trust, localnet_failure, recorder, running, start_localnet};
 
 pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
     block_on(async {
         let home = context.home()?.ready()?;
+        // Whoever asks while the network starts waits, then finds it.
+        let lock = home.lock()?;
+        if let Some(network) = running(&home).await {
+            return Err(Failure::usage(
+                "network.running",
+                format!("a network runs in this home already: {}", network.rpc_url),
+            )
+            .hint("use it as it is, stop it first, or name another --home"));
+        }
         let localnet = start_localnet(&home, args.rpc_port).await?;
         let network = NetworkFile::of(&localnet);
         let developer = localnet.developer();
@@ -30,7 +39,9 @@ pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
             .await
             .map_err(|err| localnet_failure(&err))?;
         local_trust(context, &recorder(&home)?, &network, Some(&localnet))?;
+        let stop = Stop::listen()?;
         let announced = Announced::write(home.running(), &network)?;
+        drop(lock);
         let trust = context.trust_path()?;
         if args.output.json {
             output::json(&view(&network, developer, &trust.display().to_string()))?;
@@ -38,7 +49,9 @@ pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
             output::data(&text(&network, developer, &trust.display().to_string()))?;
         }
         output::message("Ctrl-C stops the network; its chain and keys stay in the home");
-        wait_for_stop().await;
+        stop.asked().await;
+        // A call that uses the network ends first, and the next command finds either all of it or none.
+        let _lock = home.lock();
         drop(announced);
         localnet.stop().await;
         Ok(Exit::Ok)
@@ -68,20 +81,55 @@ impl Drop for Announced {
     }
 }
 
-/// Waits for Ctrl-C, or for the signal with which a supervisor stops a process.
-async fn wait_for_stop() {
-    #[cfg(unix)]
-    {
+/// Ctrl-C, or the signal with which a supervisor stops a process. Listened for before the network is
+/// announced: whoever reads the announcement may ask at once.
+#[cfg(unix)]
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+        let listen = |kind| {
+            signal(kind).map_err(|err| {
+                Failure::new(
+                    Exit::Bug,
+                    "signals",
+                    format!("cannot listen for signals: {err}"),
+                )
+            })
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+struct Stop;
+
+#[cfg(not(unix))]
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn asked(self) {
+        // Where Ctrl-C cannot be heard, the process is stopped from outside.
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }
 
 /// The first line of `--json`: everything that a program needs to use the network.
@@ -110,7 +158,7 @@ fn view(network: &NetworkFile, developer: &Wallet, trust: &str) -> Value {
 
 fn text(network: &NetworkFile, developer: &Wallet, trust: &str) -> String {
     let mut lines = vec![
-        "DEV network: evidence is software's, there is no hardware behind it".to_owned(),
+        "DEV network: software attestation, no hardware behind any of this".to_owned(),
         format!(
             "chain        {} (eip155:{})",
             network.chain_id, network.chain_id

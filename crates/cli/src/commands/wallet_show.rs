@@ -43,13 +43,14 @@ async fn show(session: &Session, args: Json) -> Result<Exit, Failure> {
         .client
         .journal()
         .spent(now(), &nobody)
-        .map_err(|err| Failure::new(Exit::Usage, "journal", seamline_core::chain(&err)))?;
+        .map_err(|err| Failure::new(Exit::Usage, "journal.storage", seamline_core::chain(&err)))?;
     let allowance = Amount::try_from(account.permit2_allowance).unwrap_or(Amount::MAX);
     if args.json {
         output::json(&json!({
             "version": 1,
             "address": address,
             "chain_id": network.chain_id,
+            "evidence": session.network.evidence,
             "token": { "asset": network.asset, "symbol": network.symbol, "decimals": network.decimals },
             "balance": account.balance().to_string(),
             "permit2_allowance": allowance.to_string(),
@@ -61,8 +62,14 @@ async fn show(session: &Session, args: Json) -> Result<Exit, Failure> {
     }
     output::line(&format!("address    {address}"))?;
     output::line(&format!(
-        "chain      {} (eip155:{})",
-        network.chain_id, network.chain_id
+        "chain      {} (eip155:{}){}",
+        network.chain_id,
+        network.chain_id,
+        if session.is_dev() {
+            "; DEV network, play money"
+        } else {
+            ""
+        },
     ))?;
     output::line(&format!("balance    {}", session.amount(account.balance())))?;
     output::line(&format!(
