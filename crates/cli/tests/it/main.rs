@@ -1,0 +1,18 @@
+//! The `seamline` command as a person meets it: the built binary, in homes of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics, and says what it skips"
+)]
+
+mod bad_input;
+mod chat;
+mod harness;
+mod network;
+mod privacy;
+mod receipts;
+mod turns;
