@@ -4,7 +4,8 @@ use std::fmt::Display;
 
 use seamline_core::decision::{Catalogue, RoutePolicy};
 use seamline_core::receipt::{
-    Bundle, CatalogueRead, Core, EventBody, EventKind, Opened, Slot, events_of,
+    Bundle, CatalogueRead, Closed, Core, EventBody, EventKind, Opened, Outcome as CallOutcome,
+    Slot, events_of,
 };
 use seamline_core::{B256, SourceClass, Timestamp};
 use seamline_evm::policy::SpendPolicy;
@@ -48,11 +49,26 @@ impl<'a> Case<'a> {
         events_of(&self.slots).collect()
     }
 
-    /// The last shown event of one kind before `index`.
-    pub(crate) fn last_before<T: EventBody + 'a>(&self, index: usize) -> Option<(usize, &'a T)> {
-        let before = self.slots.get(..index)?;
-        let last = events_of(before).next_back();
-        last.map(|(index, _, event)| (index, event))
+    /// The last event of one kind before `index` of which `wanted` is true.
+    pub(crate) fn last_before<T: EventBody + 'a>(
+        &self,
+        index: usize,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Last<&'a T> {
+        let before = self.slots.get(..index).unwrap_or_default();
+        for slot in before.iter().rev().filter(|slot| slot.kind() == T::KIND) {
+            match slot.event().and_then(|event| event.get::<T>()) {
+                Some(event) if wanted(event) => return Last::Shown(event),
+                Some(_) => {}
+                None => return Last::Hidden,
+            }
+        }
+        Last::Never
+    }
+
+    /// Where an event of this kind last happened, shown or hidden.
+    pub(crate) fn last_place(&self, kind: EventKind) -> Option<usize> {
+        self.slots.iter().rposition(|slot| slot.kind() == kind)
     }
 
     /// Whether an event of this kind happened, shown or hidden.
@@ -72,10 +88,26 @@ impl<'a> Case<'a> {
         Some(Timestamp::from_millis(opened.saturating_add(dt_us / 1_000)))
     }
 
-    /// The catalogue that was last read before `index`.
-    pub(crate) fn catalogue_before(&self, index: usize) -> Option<Catalogue> {
-        let (_, read) = self.last_before::<CatalogueRead>(index)?;
-        Catalogue::decode(&read.candidates).ok()
+    /// The catalogue that was last read before `index`; one that cannot be read counts as none.
+    pub(crate) fn catalogue_before(&self, index: usize) -> Last<Catalogue> {
+        match self.last_before::<CatalogueRead>(index, |_| true) {
+            Last::Shown(read) => {
+                Catalogue::decode(&read.candidates).map_or(Last::Never, Last::Shown)
+            }
+            Last::Hidden => Last::Hidden,
+            Last::Never => Last::Never,
+        }
+    }
+
+    /// How the call ended, where that is shown.
+    pub(crate) fn closed(&self) -> Option<&'a Closed> {
+        self.slots.last()?.event()?.get()
+    }
+
+    /// Whether the caller is said to have received an answer.
+    pub(crate) fn answered(&self) -> bool {
+        self.closed()
+            .is_some_and(|closed| closed.outcome == CallOutcome::Answered)
     }
 
     pub(crate) fn blob(&self, hash: &B256) -> Option<&'a [u8]> {
@@ -139,6 +171,14 @@ impl<'a> Case<'a> {
             detail: printable(&detail.to_string()),
         });
     }
+}
+
+/// The last event of a kind, as far as the file shows it. A hidden event in between may be the one
+/// that is looked for: then neither a success nor a failure follows.
+pub(crate) enum Last<T> {
+    Shown(T),
+    Hidden,
+    Never,
 }
 
 /// The event that a finding is about: an index, or `()` for none.

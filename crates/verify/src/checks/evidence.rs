@@ -3,13 +3,14 @@
 use core::time::Duration;
 
 use seamline_attest::{Claims, Measurements, NonceRule, Policy, Verified, verify};
+use std::collections::BTreeSet;
+
 use seamline_core::receipt::{
-    Attested, Closed, EventKind, EvidenceFetched, Outcome as CallOutcome, RequestSent,
-    SignatureChecked, TlsBound,
+    Attested, EventKind, EvidenceFetched, RequestSent, SignatureChecked, TlsBound,
 };
 use seamline_core::{NodeId, SourceClass, binding};
 
-use crate::case::Case;
+use crate::case::{Case, Last};
 use crate::claim::{Claim, Outcome};
 
 /// The claims that one attested node is examined for.
@@ -31,37 +32,37 @@ pub(super) fn check(case: &mut Case<'_>) {
         case.open(Claim::EvidenceVerified, Outcome::Redacted, (), detail);
         return;
     }
-    // An answer without evidence is an answer from anybody.
-    let Some(served) = served(case) else { return };
-    let attested = case.events::<Attested>();
-    if !attested
-        .iter()
-        .any(|(_, _, verdict)| verdict.node == served)
-    {
-        let detail = format!("node {} answered without evidence", served.short());
-        case.open(Claim::EvidenceVerified, Outcome::Absent, (), detail);
+    // Who is asked without evidence may be anybody, and evidence that comes later is too late: the
+    // prompt is out.
+    let (mut attested, mut asked) = (BTreeSet::new(), BTreeSet::new());
+    for (index, slot) in case.slots.clone().iter().enumerate() {
+        let Some(event) = slot.event() else { continue };
+        if let Some(verdict) = event.get::<Attested>() {
+            attested.insert(verdict.node);
+        }
+        if let Some(sent) = event.get::<RequestSent>()
+            && !attested.contains(&sent.node)
+            && asked.insert(sent.node)
+        {
+            let detail = format!("node {} was asked without evidence", sent.node.short());
+            case.open(Claim::EvidenceVerified, Outcome::Absent, index, detail);
+        }
     }
-}
-
-/// The node that gave the answer, where there is one.
-fn served(case: &Case<'_>) -> Option<NodeId> {
-    let (_, _, closed) = case.events::<Closed>().pop()?;
-    let (_, _, sent) = case.events::<RequestSent>().pop()?;
-    (closed.outcome == CallOutcome::Answered).then_some(sent.node)
 }
 
 fn node(case: &mut Case<'_>, index: usize, dt_us: u64, verdict: &Attested) {
     let Some(now) = case.wall(dt_us) else { return };
-    let fetched = case.events::<EvidenceFetched>();
-    let mut before = fetched.into_iter().rev();
-    let fetched = before.find(|(at, _, it)| *at < index && it.node == verdict.node);
-    let Some((_, _, fetched)) = fetched else {
-        if case.hides(EventKind::EvidenceFetched) {
+    let of_node = |it: &EvidenceFetched| it.node == verdict.node;
+    let fetched = match case.last_before(index, of_node) {
+        Last::Shown(fetched) => fetched,
+        Last::Hidden => {
             let detail = "the evidence event is hidden";
             return unchecked(case, index, Outcome::Redacted, detail);
         }
-        let detail = "a verdict without evidence";
-        return case.fail(Claim::EvidenceVerified, index, detail);
+        Last::Never => {
+            let detail = "a verdict without evidence";
+            return case.fail(Claim::EvidenceVerified, index, detail);
+        }
     };
     let Some(document) = case.blob(&fetched.evidence) else {
         return unchecked(case, index, Outcome::Absent, "the evidence is withheld");
@@ -130,26 +131,20 @@ fn measurement(case: &mut Case<'_>, index: usize, claims: &Verified<Claims>) {
 
 fn tls(case: &mut Case<'_>, index: usize, claims: &Verified<Claims>, node: NodeId) {
     let bound = claims.binding.map(|binding| binding.tls_cert_sha256);
-    let connections = case.events::<TlsBound>();
-    let mut connections = connections.iter().filter(|(_, _, it)| it.node == node);
-    let Some(connection) = connections.next() else {
-        if case.hides(EventKind::TlsBound) {
-            let detail = "the connection event is hidden";
-            case.open(Claim::EvidenceTls, Outcome::Redacted, index, detail);
-        } else {
-            let detail = "no connection to the node was bound";
-            case.open(Claim::EvidenceTls, Outcome::Absent, index, detail);
-        }
-        return;
-    };
-    let same = core::iter::once(connection)
-        .chain(connections)
-        .all(|(_, _, it)| Some(it.cert_sha256) == bound);
-    if same {
-        case.pass(Claim::EvidenceTls, claims.source, index);
-    } else {
+    let mut connections = case.events::<TlsBound>();
+    connections.retain(|(_, _, it)| it.node == node);
+    let mut of_node = connections.iter();
+    if of_node.any(|(_, _, it)| Some(it.cert_sha256) != bound) {
         let detail = "the node presented another certificate than the evidence binds";
         case.fail(Claim::EvidenceTls, index, detail);
+    } else if case.hides(EventKind::TlsBound) {
+        let detail = "a connection event is hidden";
+        case.open(Claim::EvidenceTls, Outcome::Redacted, index, detail);
+    } else if connections.is_empty() {
+        let detail = "no connection to the node was bound";
+        case.open(Claim::EvidenceTls, Outcome::Absent, index, detail);
+    } else {
+        case.pass(Claim::EvidenceTls, claims.source, index);
     }
 }
 

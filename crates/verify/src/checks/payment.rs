@@ -6,7 +6,7 @@ use seamline_evm::bindings::UPTO_PROXY;
 use seamline_evm::upto::Permit;
 use seamline_evm::x402::{Offer, OfferTerms, PaymentPayload, PaymentRequired};
 
-use crate::case::Case;
+use crate::case::{Case, Last};
 use crate::claim::{Claim, Outcome};
 
 /// How far the deadline may lie beyond the allowed lifetime: the payer's clock is read before the
@@ -78,8 +78,11 @@ fn offered<'a>(case: &Case<'a>, admitted: &Admitted) -> Result<&'a Offered, Brok
 
 fn pay_to(case: &Case<'_>, index: usize, admitted: &Admitted) -> Result<(), Broken> {
     let offered = offered(case, admitted)?;
-    let catalogue = case.catalogue_before(index);
-    let catalogue = catalogue.ok_or(Broken::Hidden("the candidates are hidden"))?;
+    let catalogue = match case.catalogue_before(index) {
+        Last::Shown(catalogue) => catalogue,
+        Last::Hidden => return Err(Broken::Hidden("the candidates are hidden")),
+        Last::Never => return Err(Broken::Absent("the candidates are missing")),
+    };
     let mut candidates = catalogue.candidates().iter();
     let node = candidates.find(|it| it.node == offered.node);
     let node = node.ok_or_else(|| Broken::Wrong("the node is no candidate".to_owned()))?;
@@ -101,13 +104,16 @@ fn authorization(case: &mut Case<'_>, index: usize, dt_us: u64, event: &Authoriz
         Ok(parsed) => parsed,
         Err(broken) => return report(case, Claim::AuthorizationSigner, index, broken),
     };
-    let Some((_, admitted)) = case.last_before::<Admitted>(index) else {
-        let broken = if case.hides(EventKind::Admitted) {
-            Broken::Hidden("the admission is hidden")
-        } else {
-            Broken::Wrong("no offer was admitted before".to_owned())
-        };
-        return report(case, Claim::AuthorizationTerms, index, broken);
+    let admitted = match case.last_before::<Admitted>(index, |_| true) {
+        Last::Shown(admitted) => admitted,
+        Last::Hidden => {
+            let broken = Broken::Hidden("the admission is hidden");
+            return report(case, Claim::AuthorizationTerms, index, broken);
+        }
+        Last::Never => {
+            let broken = Broken::Wrong("no offer was admitted before".to_owned());
+            return report(case, Claim::AuthorizationTerms, index, broken);
+        }
     };
     match signer(&payload, &permit, event) {
         Ok(()) => case.pass(Claim::AuthorizationSigner, SourceClass::Recomputed, index),

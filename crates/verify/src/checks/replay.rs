@@ -9,7 +9,7 @@ use seamline_core::receipt::{
 };
 use seamline_core::{SourceClass, Timestamp, binding};
 
-use crate::case::Case;
+use crate::case::{Case, Last};
 use crate::claim::{Claim, Outcome};
 
 /// How far a decision's `now` may be from the recorder's clock at its event: what a busy machine
@@ -34,7 +34,8 @@ pub(super) fn check(case: &mut Case<'_>) {
         case.open(Claim::DecisionReplay, Outcome::Redacted, (), detail);
     }
     // 20. What was decided was done.
-    if case.happened(EventKind::RequestSent) || case.happened(EventKind::FellBack) {
+    let routed = [EventKind::RequestSent, EventKind::FellBack];
+    if case.answered() || routed.into_iter().any(|kind| case.happened(kind)) {
         followed(case);
     }
     // 21. What was signed about the events.
@@ -95,12 +96,13 @@ fn decision(case: &mut Case<'_>, index: usize, dt_us: u64, decided: &Decided) {
             "the route policy is missing",
         );
     };
-    let Some(candidates) = case.catalogue_before(index) else {
-        let detail = "the candidates are missing";
-        if case.hides(EventKind::CatalogueRead) {
+    let candidates = match case.catalogue_before(index) {
+        Last::Shown(candidates) => candidates,
+        Last::Hidden => {
+            let detail = "the candidates are hidden";
             return case.open(claim, Outcome::Redacted, index, detail);
         }
-        return case.fail(claim, index, detail);
+        Last::Never => return case.fail(claim, index, "the candidates are missing"),
     };
     let replayed = decision::decide(route, &candidates, now, &decided.draw);
     let wrong = match Decision::decode(&decided.decision) {
@@ -141,6 +143,9 @@ fn followed(case: &mut Case<'_>) {
     ];
     if hidden.into_iter().any(|kind| case.hides(kind)) {
         return case.open(claim, Outcome::Redacted, (), "a routing event is hidden");
+    }
+    if case.answered() && !case.happened(EventKind::RequestSent) {
+        return case.fail(claim, (), "an answer, and nobody was asked");
     }
     match detour(case) {
         None => case.pass(claim, SourceClass::Recomputed, ()),

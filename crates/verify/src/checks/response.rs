@@ -3,11 +3,11 @@
 use seamline_attest::verify_rsa_pss;
 use seamline_core::canonical::{ChatRequest, message_hash, output_hash};
 use seamline_core::receipt::{
-    Closed, EventKind, EvidenceType, Outcome as CallOutcome, ResponseEnded, SignatureChecked,
+    Attested, EventKind, EvidenceType, RequestSent, ResponseEnded, SignatureChecked,
 };
 use seamline_core::{SourceClass, binding};
 
-use crate::case::Case;
+use crate::case::{Case, Last};
 use crate::claim::{Claim, Outcome};
 
 /// How far the enclave's clock may be from the call: beyond it, the answer is a recording.
@@ -21,17 +21,16 @@ pub(super) fn check(case: &mut Case<'_>) {
     if case.hides(EventKind::SignatureChecked) {
         let detail = "the signature event is hidden";
         case.open(Claim::ResponseSignature, Outcome::Redacted, (), detail);
-    } else if answered(case) && !case.happened(EventKind::SignatureChecked) {
-        let detail = "the answer carries no signature";
-        case.open(Claim::ResponseSignature, Outcome::Absent, (), detail);
+    } else if case.answered() {
+        // A signature from before the last request belongs to an earlier answer.
+        let signed = case.last_place(EventKind::SignatureChecked);
+        if signed.is_none() || signed < case.last_place(EventKind::RequestSent) {
+            let detail = "the answer carries no signature";
+            case.open(Claim::ResponseSignature, Outcome::Absent, (), detail);
+        }
     }
     request(case);
     output(case);
-}
-
-fn answered(case: &Case<'_>) -> bool {
-    let closed = case.events::<Closed>().pop();
-    closed.is_some_and(|(_, _, closed)| closed.outcome == CallOutcome::Answered)
 }
 
 fn signature(case: &mut Case<'_>, index: usize, checked: &SignatureChecked) {
@@ -41,10 +40,20 @@ fn signature(case: &mut Case<'_>, index: usize, checked: &SignatureChecked) {
     };
     let message = message_hash(checked.input_hash, checked.output_hash, checked.timestamp_s);
     let verified = verify_rsa_pss(spki, &message, &checked.signature);
+    // The answer stands on the last signature; an earlier one may have been refused.
+    let last = case.last_place(EventKind::SignatureChecked) == Some(index);
     match (verified, checked.ok) {
-        (Ok(()), true) => case.pass(Claim::ResponseSignature, SourceClass::SignedByNode, index),
+        (Ok(()), true) => match signer(case, index, checked) {
+            Signer::Attested => {
+                case.pass(Claim::ResponseSignature, SourceClass::SignedByNode, index);
+            }
+            Signer::Unknown(outcome, detail) => {
+                case.open(Claim::ResponseSignature, outcome, index, detail);
+            }
+            Signer::Other(detail) => case.fail(Claim::ResponseSignature, index, detail),
+        },
         (Err(error), true) => case.fail(Claim::ResponseSignature, index, error),
-        (_, false) if answered(case) => {
+        (_, false) if last && case.answered() => {
             let detail = "the answer was given although the record says that its proof is bad";
             case.fail(Claim::ResponseSignature, index, detail);
         }
@@ -57,6 +66,33 @@ fn signature(case: &mut Case<'_>, index: usize, checked: &SignatureChecked) {
             let detail = "it verifies, but the recorder refused the answer";
             case.open(Claim::ResponseSignature, Outcome::Absent, index, detail);
         }
+    }
+}
+
+/// Whose signature it is.
+enum Signer {
+    /// That of the node that was asked, under the key that its evidence binds.
+    Attested,
+    /// That of a key, and no more is known.
+    Unknown(Outcome, &'static str),
+    /// That of somebody who was not asked.
+    Other(&'static str),
+}
+
+/// Whether the key is that of the node that was asked. Anybody can make a key and sign with it: a
+/// signature proves something only under a key that evidence binds.
+fn signer(case: &Case<'_>, index: usize, checked: &SignatureChecked) -> Signer {
+    match case.last_before::<RequestSent>(index, |_| true) {
+        Last::Shown(sent) if sent.node == checked.node => {}
+        Last::Shown(_) => return Signer::Other("another node was asked"),
+        Last::Hidden => return Signer::Unknown(Outcome::Redacted, "the request event is hidden"),
+        Last::Never => return Signer::Other("nobody was asked"),
+    }
+    match case.last_before::<Attested>(index, |it| it.node == checked.node) {
+        Last::Shown(it) if it.signing_key_sha256 == checked.signing_key => Signer::Attested,
+        Last::Shown(_) => Signer::Other("the evidence binds another key"),
+        Last::Hidden => Signer::Unknown(Outcome::Redacted, "the attestation verdict is hidden"),
+        Last::Never => Signer::Unknown(Outcome::Absent, "no evidence binds the key to the node"),
     }
 }
 

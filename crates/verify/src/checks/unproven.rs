@@ -33,6 +33,12 @@ pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
     if !passed(Claim::RequestContent) {
         say("What was asked: the receipt holds commitments, not content.");
     }
+    if case.happened(EventKind::SignatureChecked) && !passed(Claim::RequestContent) {
+        say(
+            "That the answer is to the committed request: the signature is over another hash of it, \
+             and only the content shows that both are of the same.",
+        );
+    }
     if !passed(Claim::OutputContent) {
         say("What was answered: the receipt holds commitments, not content.");
     }

@@ -11,6 +11,7 @@
 
 mod attestation;
 mod bits;
+mod fabricated;
 mod fixture;
 mod forge;
 mod honest;

@@ -1,0 +1,215 @@
+//! A recorder that makes up more than it lies about: answers of nobody, signatures of its own keys,
+//! settlements that no chain has; and readers who hide what does not suit them.
+
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256, RsaKeyPair};
+use seamline_core::canonical::message_hash;
+use seamline_core::receipt::{EventKind, EvidenceType, SignatureChecked};
+use seamline_core::{B256, Charged, NodeId};
+use seamline_testkit::NOW;
+use seamline_verify::{Claim, Outcome, Status, Verdict};
+
+use crate::fixture::{ANSWER, World, event_mut, sign_response};
+
+#[track_caller]
+fn refuted(verdict: &Verdict, claim: Claim) {
+    let failed = verdict.first_failure().map(|finding| finding.claim);
+    assert_eq!(failed, Some(claim), "{:?}", verdict.first_failure());
+    assert_eq!(verdict.status, Status::Refuted);
+}
+
+#[track_caller]
+fn open(verdict: &Verdict, claim: Claim, outcome: Outcome) {
+    assert_eq!(verdict.first_failure(), None);
+    assert_eq!(verdict.status, Status::Incomplete);
+    let mut found = verdict.about(claim);
+    assert!(found.any(|it| it.outcome == outcome), "{verdict:#?}");
+}
+
+fn place(world: &World, kind: EventKind) -> usize {
+    let mut events = world.events.iter();
+    events.position(|(_, event)| event.kind() == kind).unwrap()
+}
+
+/// Keeps only events of these kinds.
+fn keep(world: &mut World, kinds: &[EventKind]) {
+    world
+        .events
+        .retain(|(_, event)| kinds.contains(&event.kind()));
+}
+
+fn hiding(world: &World, hide: &[usize]) -> Verdict {
+    world.check(&world.seal().redact(hide).unwrap().encode())
+}
+
+/// A signature over the answer by a key that the recorder has just made.
+fn own_signature(world: &mut World, node: Option<NodeId>) -> SignatureChecked {
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let spki: PublicKeyX509Der<'_> = rsa.public_key().as_der().unwrap();
+    let spki = spki.as_ref().to_vec();
+    let honest = sign_response(ANSWER, NOW.as_secs());
+    let message = message_hash(honest.input_hash, honest.output_hash, honest.timestamp_s);
+    let mut signature = vec![0; 256];
+    let rng = SystemRandom::new();
+    rsa.sign(&RSA_PSS_SHA256, &rng, message.as_slice(), &mut signature)
+        .unwrap();
+    SignatureChecked {
+        node: node.unwrap_or_else(|| NodeId::of_signing_key(&spki)),
+        signature,
+        signing_key: world.blob(EvidenceType::SigningKey, spki),
+        ..honest
+    }
+}
+
+// Answers
+
+#[test]
+fn answer_signed_by_a_key_of_the_recorder() {
+    let mut world = World::new();
+    let forged = own_signature(&mut world, None);
+    *event_mut!(world, SignatureChecked) = forged;
+    refuted(&world.verify(), Claim::ResponseSignature);
+}
+
+#[test]
+fn answer_signed_by_another_key_in_the_name_of_the_node() {
+    let mut world = World::new();
+    let node = world.node;
+    let forged = own_signature(&mut world, Some(node));
+    *event_mut!(world, SignatureChecked) = forged;
+    refuted(&world.verify(), Claim::EvidenceSigningKey);
+}
+
+#[test]
+fn answer_that_nobody_was_asked_for() {
+    let mut world = World::new();
+    let forged = own_signature(&mut world, None);
+    *event_mut!(world, SignatureChecked) = forged;
+    event_mut!(world, Closed).charged = Charged::No;
+    keep(
+        &mut world,
+        &[EventKind::SignatureChecked, EventKind::Closed],
+    );
+    refuted(&world.verify(), Claim::ResponseSignature);
+    keep(&mut world, &[EventKind::Closed]);
+    world.blobs.clear();
+    refuted(&world.verify(), Claim::DecisionFollowed);
+}
+
+#[test]
+fn signature_under_a_key_that_no_evidence_binds() {
+    let mut world = World::new();
+    let at = place(&world, EventKind::Attested);
+    world.events.remove(at);
+    event_mut!(world, Admitted).offer_event -= 1;
+    let verdict = world.verify();
+    open(&verdict, Claim::ResponseSignature, Outcome::Absent);
+    open(&verdict, Claim::EvidenceVerified, Outcome::Absent);
+}
+
+#[test]
+fn signature_of_an_earlier_answer() {
+    let mut world = World::new();
+    let mut sent = event_mut!(world, RequestSent).clone();
+    (sent.attempt, sent.paid) = (2, true);
+    let last = world.events.len() - 1;
+    world.events.insert(last, (505_000, sent.into()));
+    open(&world.verify(), Claim::ResponseSignature, Outcome::Absent);
+}
+
+#[test]
+fn refused_signature_before_a_good_one() {
+    let mut world = World::new();
+    let mut bad = event_mut!(world, SignatureChecked).clone();
+    bad.signature[5] ^= 1;
+    bad.ok = false;
+    let at = place(&world, EventKind::SignatureChecked);
+    world.events.insert(at, (405_000, bad.into()));
+    open(&world.verify(), Claim::ResponseSignature, Outcome::Absent);
+    let good = place(&world, EventKind::SignatureChecked);
+    world.events.swap(good, good + 1);
+    world.events[good].0 = 405_000;
+    world.events[good + 1].0 = 410_000;
+    refuted(&world.verify(), Claim::ResponseSignature);
+}
+
+// Evidence
+
+#[test]
+fn evidence_that_comes_after_the_prompt() {
+    let mut world = World::new();
+    let at = place(&world, EventKind::Attested);
+    let (_, verdict) = world.events.remove(at);
+    let sent = place(&world, EventKind::SignatureChecked);
+    world.events.insert(sent, (405_000, verdict));
+    event_mut!(world, Admitted).offer_event -= 1;
+    open(&world.verify(), Claim::EvidenceVerified, Outcome::Absent);
+}
+
+/// A second connection to the node, to another certificate.
+fn connect_elsewhere(world: &mut World) {
+    let mut bound = event_mut!(world, TlsBound).clone();
+    bound.cert_sha256 = B256::repeat_byte(1);
+    let last = world.events.len() - 1;
+    world.events.insert(last, (505_000, bound.into()));
+}
+
+#[test]
+fn hiding_the_wrong_connection_proves_nothing() {
+    let mut world = World::new();
+    connect_elsewhere(&mut world);
+    refuted(&world.verify(), Claim::EvidenceTls);
+    let hidden = world.events.len() - 1;
+    let verdict = hiding(&world, &[hidden]);
+    open(&verdict, Claim::EvidenceTls, Outcome::Redacted);
+}
+
+#[test]
+fn hiding_the_later_evidence_makes_nobody_a_liar() {
+    let mut world = World::new();
+    // An earlier document of the same node, which no verdict is about.
+    let mut earlier = event_mut!(world, EvidenceFetched).clone();
+    earlier.evidence = world.blob(EvidenceType::Attestation, b"another".to_vec());
+    let at = place(&world, EventKind::EvidenceFetched);
+    world.events.insert(at, (49_000, earlier.into()));
+    event_mut!(world, Admitted).offer_event += 1;
+    assert_eq!(world.verify().status, Status::Satisfied);
+    let verdict = hiding(&world, &[at + 2]);
+    open(&verdict, Claim::EvidenceVerified, Outcome::Redacted);
+}
+
+// Routing
+
+#[test]
+fn hiding_the_later_catalogue_makes_nobody_a_liar() {
+    let mut world = World::new();
+    let mut earlier = event_mut!(world, CatalogueRead).clone();
+    let none = seamline_core::decision::Catalogue::new(Vec::new()).unwrap();
+    (earlier.root, earlier.candidates) = (none.root(), none.encode());
+    world.events.insert(0, (4_000, earlier.into()));
+    event_mut!(world, Admitted).offer_event += 1;
+    assert_eq!(world.verify().status, Status::Satisfied);
+    let verdict = hiding(&world, &[2]);
+    open(&verdict, Claim::DecisionReplay, Outcome::Redacted);
+    open(&verdict, Claim::OfferPayTo, Outcome::Redacted);
+}
+
+#[test]
+fn hiding_the_later_admission_makes_nobody_a_liar() {
+    let mut world = World::new();
+    let mut earlier = event_mut!(world, Admitted).clone();
+    earlier.max_timeout_s = 1;
+    let at = place(&world, EventKind::Admitted);
+    world.events.insert(at, (60_500, earlier.into()));
+    refuted(&world.verify(), Claim::OfferTerms);
+    // Without its own fault, the earlier admission is only another one than the one that was paid.
+    let verdict = hiding(&world, &[at + 2]);
+    refuted(&verdict, Claim::OfferTerms);
+    assert!(
+        verdict
+            .about(Claim::AuthorizationTerms)
+            .all(|it| it.outcome == Outcome::Redacted)
+    );
+}
