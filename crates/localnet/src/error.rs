@@ -36,6 +36,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Another network runs in the folder.
+    #[error("another network runs in `{}`", .path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file of the network does not read.
     #[error("`{}` is damaged", .path.display())]
     Damaged {
@@ -75,10 +81,12 @@ pub enum Error {
     /// No random bytes for a key.
     #[error("the operating system gave no random bytes")]
     Entropy,
-    /// The clock is behind the chain: blocks cannot be dated.
-    #[error("the clock says {now:?}, before the chain's own start")]
+    /// The clock is behind what the network has seen: blocks and evidence cannot be dated.
+    #[error("the clock says {} ms since 1970, but this network has seen {} ms", .now.as_millis(), .seen.as_millis())]
     Clock {
         /// What the clock says.
         now: Timestamp,
+        /// The latest time that the network knows of.
+        seen: Timestamp,
     },
 }

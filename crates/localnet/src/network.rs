@@ -1,24 +1,23 @@
 //! The whole network in one process: chain, registry, facilitator and enclaves, on loopback.
 
+mod parts;
+
 use core::fmt;
 use core::time::Duration;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
-use seamline_attest::TrustRoots;
 use seamline_core::{Amount, NodeId, Timestamp};
 use seamline_evm::Wallet;
 use seamline_evm::tx::FeeCeiling;
 use seamline_net::{Clock, FacilitatorApi, HttpFacilitator, Tasks};
-use seamline_services::facilitator::{self, Facilitator, FacilitatorConfig, StoreLocation};
-use tokio::net::TcpListener;
+use seamline_services::facilitator::{self, Facilitator};
 use tokio::sync::watch;
 
-use crate::authority::{DevAuthority, NoHardware};
-use crate::chain::{CHAIN_ID, Chain, ChainConfig, Mining};
-use crate::contracts::{REGISTRY, TOKEN, genesis};
+use crate::authority::DevAuthority;
+use crate::chain::{CHAIN_ID, Chain, Mining};
+use crate::contracts::{REGISTRY, TOKEN};
 use crate::files::Files;
 use crate::node::{Node, Shared};
 use crate::setup::{Operator, TEE_TYPE};
@@ -57,6 +56,8 @@ pub struct Localnet {
     tasks: Tasks,
     stop: watch::Sender<bool>,
     clock: Clock,
+    #[expect(dead_code, reason = "it holds the folder's lock")]
+    files: Files,
 }
 
 /// What a client needs to know about one node, for people and tests.
@@ -117,31 +118,51 @@ impl Localnet {
     /// See [`Error`]. A machine with a hardware attestation device is refused: software evidence must
     /// not stand beside real evidence.
     pub async fn start(config: Config) -> Result<Self, Error> {
-        let now = (config.clock)();
         let files = Files::open(config.home.clone())?;
         let (stop, stopped) = watch::channel(false);
         let tasks = Tasks::new();
+        match Self::assemble(config, files, stop.clone(), &stopped, &tasks).await {
+            Ok(network) => Ok(network),
+            Err(failure) => {
+                // What was started already holds databases and ports: it ends before this returns.
+                let _ = stop.send(true);
+                tasks.drain(DRAIN).await;
+                Err(failure)
+            }
+        }
+    }
 
-        // 1. the root of development evidence, and the accounts
-        let authority = Arc::new(authority(&files, now)?);
+    async fn assemble(
+        config: Config,
+        files: Files,
+        stop: watch::Sender<bool>,
+        stopped: &watch::Receiver<bool>,
+        tasks: &Tasks,
+    ) -> Result<Self, Error> {
+        let now = (config.clock)();
+
+        // 1. the time, the root of development evidence, and the accounts
+        let started = parts::first_start(&files, now)?;
+        let authority = Arc::new(parts::authority(&files, now)?);
         let operator = Arc::new(keys::wallet(&files, "operator.key")?);
         let settler = keys::wallet(&files, "facilitator.key")?;
         let developer = keys::wallet(&files, "developer.key")?;
 
         // 2. the chain and its JSON-RPC server
-        let chain = open_chain(&config, &files, &authority, &operator, &settler, now)?;
-        let rpc_url = serve_chain(&chain, config.rpc_port, &tasks, &stopped).await?;
+        let chain = parts::open_chain(&config, &files, &authority, &operator, &settler, started)?;
+        parts::check_head(&chain, now)?;
+        let rpc_url = parts::serve_chain(&chain, config.rpc_port, tasks, stopped).await?;
 
         // 3. the facilitator
         let facilitator = settler.address();
-        let listener = listen(0).await?;
-        let facilitator_url = url("http", &listener);
+        let listener = parts::listen(0).await?;
+        let facilitator_url = parts::url("http", &listener);
         let http = seamline_net::http_client(seamline_net::ClientOptions::default())
             .map_err(|err| Error::Facilitator(Box::new(err)))?;
         let api: Arc<dyn FacilitatorApi> = Arc::new(HttpFacilitator::new(http, &facilitator_url));
-        let settling = start_facilitator(&files, &chain, settler, &config.clock).await?;
+        let settling = parts::start_facilitator(&files, &chain, settler, &config.clock).await?;
         let router = facilitator::router(settling.clone());
-        let stop_serving = stopping(&stopped);
+        let stop_serving = parts::stopping(stopped);
         tasks.spawn(async move {
             if let Err(error) = seamline_net::serve(listener, router, stop_serving).await {
                 tracing::warn!(%error, "the facilitator stopped serving");
@@ -168,7 +189,7 @@ impl Localnet {
         let mut nodes = Vec::new();
         for spec in &config.nodes {
             let mut node = Node::prepare(&shared, spec).await?;
-            node.serve(&tasks, stopping(&stopped));
+            node.serve(tasks, parts::stopping(stopped));
             nodes.push(node);
         }
         let clock = Arc::clone(&config.clock);
@@ -182,11 +203,12 @@ impl Localnet {
             facilitator_url,
             facilitator,
             settling,
-            tasks,
+            tasks: tasks.clone(),
             stop,
             clock,
+            files,
         };
-        network.keep_alive(stopped);
+        network.keep_alive(stopped.clone());
         Ok(network)
     }
 
@@ -327,135 +349,9 @@ impl Localnet {
             };
             tokio::select! {
                 () = beat => {}
-                () = stopping(&stopped) => {}
+                () = parts::stopping(&stopped) => {}
             }
         });
-    }
-}
-
-/// The kept root, or a new one where there is none or it has expired.
-fn authority(files: &Files, now: Timestamp) -> Result<DevAuthority, Error> {
-    let proof = NoHardware::probe(|path| path.exists()).map_err(Error::Authority)?;
-    let fresh = || {
-        let authority = DevAuthority::generate(&proof, now).map_err(Error::Authority)?;
-        let bytes = authority.to_bytes().map_err(Error::Authority)?.to_vec();
-        Ok((authority, bytes))
-    };
-    const FILE: &str = "authority.key";
-    let kept = files.keep(
-        FILE,
-        |bytes| DevAuthority::from_bytes(&proof, bytes).ok(),
-        fresh,
-    )?;
-    if kept.is_valid_at(now) {
-        return Ok(kept);
-    }
-    let (renewed, bytes) = fresh()?;
-    files.put(FILE, &bytes)?;
-    Ok(renewed)
-}
-
-fn open_chain(
-    config: &Config,
-    files: &Files,
-    authority: &DevAuthority,
-    operator: &Wallet,
-    settler: &Wallet,
-    now: Timestamp,
-) -> Result<Chain, Error> {
-    // The chain checks at each start that it was made from this genesis, so its time is kept.
-    let read = |bytes: &[u8]| {
-        Some(Timestamp::from_secs(
-            core::str::from_utf8(bytes).ok()?.trim().parse().ok()?,
-        ))
-    };
-    let time = files.keep("genesis.time", read, || {
-        let time = Timestamp::from_secs(now.as_secs());
-        Ok((time, time.as_secs().to_string().into_bytes()))
-    })?;
-    if now < time {
-        return Err(Error::Clock { now });
-    }
-    let genesis =
-        genesis(time, operator.address(), &[settler.address()]).map_err(Error::Artifact)?;
-    let roots = TrustRoots::none()
-        .danger_accept_dev(authority.root_der())
-        .map_err(|_| {
-            Error::Authority(crate::authority::Error::Unreadable {
-                reason: "no marked root",
-            })
-        })?;
-    Chain::open(ChainConfig {
-        path: files.path("chain.redb"),
-        chain_id: CHAIN_ID,
-        genesis,
-        mining: config.mining,
-        roots,
-        clock: Arc::clone(&config.clock),
-        dev_methods: config.dev_methods,
-    })
-    .map_err(Error::Chain)
-}
-
-/// Opens the facilitator's store and takes up what an earlier process left open.
-async fn start_facilitator(
-    files: &Files,
-    chain: &Chain,
-    wallet: Wallet,
-    clock: &Clock,
-) -> Result<Facilitator, Error> {
-    Facilitator::start(FacilitatorConfig {
-        wallet,
-        rpc: Arc::new(chain.clone()),
-        chain_id: CHAIN_ID,
-        assets: vec![TOKEN],
-        store: files
-            .path("facilitator.redb")
-            .map_or(StoreLocation::Memory, StoreLocation::File),
-        clock: Arc::clone(clock),
-        fee_ceiling: FEE_CEILING,
-        settle_wait: facilitator::SETTLE_WAIT,
-        poll: CHAIN_POLL,
-    })
-    .await
-    .map_err(|err| Error::Facilitator(Box::new(err)))
-}
-
-async fn serve_chain(
-    chain: &Chain,
-    port: u16,
-    tasks: &Tasks,
-    stopped: &watch::Receiver<bool>,
-) -> Result<String, Error> {
-    let listener = listen(port).await?;
-    let rpc_url = url("http", &listener);
-    let (server, stop) = (chain.clone(), stopping(stopped));
-    tasks.spawn(async move {
-        if let Err(error) = server.serve(listener, stop).await {
-            tracing::warn!(%error, "the chain's server stopped");
-        }
-    });
-    tasks.spawn(chain.clone().run(stopping(stopped)));
-    Ok(rpc_url)
-}
-
-async fn listen(port: u16) -> Result<TcpListener, Error> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .await
-        .map_err(|source| Error::Listen { port, source })
-}
-
-fn url(scheme: &str, listener: &TcpListener) -> String {
-    let port = listener.local_addr().map_or(0, |address| address.port());
-    format!("{scheme}://127.0.0.1:{port}")
-}
-
-/// Resolves when the network is told to stop.
-fn stopping(stopped: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    let mut stopped = stopped.clone();
-    async move {
-        // An error means that the network was dropped, which is a stop too.
-        let _ = stopped.wait_for(|stop| *stop).await;
     }
 }
 

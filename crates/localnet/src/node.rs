@@ -10,6 +10,7 @@ use seamline_core::{NodeId, Timestamp, keccak256};
 use seamline_enclave::{
     Attester as _, Enclave, EnclaveConfig, EnclaveIdentity, GuideUpstream, ModelPrice, Upstream,
 };
+use seamline_evm::bindings::TEEInfo;
 use seamline_net::{Clock, FacilitatorApi, Paywall, Tasks};
 use tokio::net::TcpListener;
 
@@ -51,22 +52,28 @@ impl Node {
     /// A real enclave draws new keys at every start. The local network keeps them, with the port, so that
     /// a second start needs no registration; where the port is taken, the node is a new one.
     pub(crate) async fn prepare(shared: &Shared<'_>, spec: &NodeSpec) -> Result<Self, Error> {
-        let (identity, listener, fresh) = take_place(shared, spec).await?;
-        let port = listener.local_addr().map_or(0, |address| address.port());
-        let endpoint = format!("https://127.0.0.1:{port}");
         let measurement = DevMeasurement::of(describe(spec).as_bytes());
-        let pay_to =
-            Address::from_slice(&keccak256(format!("seamline/localnet/{}", spec.name))[12..]);
+        let pay_to = Address::from_word(keccak256(format!("seamline/localnet/{}", spec.name)));
+        shared.operator.approve(&measurement)?;
+        let Place {
+            identity,
+            listener,
+            endpoint,
+            registered,
+        } = take_place(shared, spec, &measurement, pay_to).await?;
         let attester = Arc::new(self::attester(shared, spec, measurement.clone())?);
         let enclave = enclave(shared, spec, &endpoint, pay_to, identity, attester)?;
-        shared.operator.approve(&measurement)?;
-        if fresh || !shared.operator.is_enabled(enclave.node_id())? {
-            register(shared, spec, &enclave, &measurement, &endpoint, pay_to)?;
-        } else {
-            let heartbeat = enclave
-                .heartbeat(shared.now)
-                .map_err(|source| failed(spec, source))?;
-            enclave.note_heartbeat(Ok(shared.operator.heartbeat(&heartbeat)?));
+        match registered {
+            None => register(shared, spec, &enclave, &measurement, &endpoint, pay_to)?,
+            Some(record) => {
+                if !record.enabled {
+                    shared.operator.enable(enclave.node_id())?;
+                }
+                let heartbeat = enclave
+                    .heartbeat(shared.now)
+                    .map_err(|source| failed(spec, source))?;
+                enclave.note_heartbeat(Ok(shared.operator.heartbeat(&heartbeat)?));
+            }
         }
         let paywall = enclave.paywall(Arc::clone(shared.facilitator));
         let router = delayed(enclave.router(&paywall), spec.delay);
@@ -110,21 +117,24 @@ impl Node {
     }
 }
 
-/// The node's keys and its port: the kept ones if the port is free, otherwise fresh ones.
+/// Where a node serves, and as whom.
+struct Place {
+    identity: Arc<EnclaveIdentity>,
+    listener: TcpListener,
+    endpoint: String,
+    /// What the registry holds of this identity.
+    registered: Option<TEEInfo>,
+}
+
+/// The node's keys and its port: the kept ones if the port is free and the registry says of them what is
+/// true now, otherwise fresh ones.
 async fn take_place(
     shared: &Shared<'_>,
     spec: &NodeSpec,
-) -> Result<(Arc<EnclaveIdentity>, TcpListener, bool), Error> {
+    measurement: &DevMeasurement,
+    pay_to: Address,
+) -> Result<Place, Error> {
     let file = format!("node-{}.key", spec.name);
-    let fresh = || {
-        let identity =
-            EnclaveIdentity::generate(shared.now).map_err(|source| failed(spec, source))?;
-        let bytes = identity
-            .to_bytes()
-            .map_err(|source| failed(spec, source))?
-            .to_vec();
-        Ok((identity, bytes))
-    };
     let port_file = format!("node-{}.port", spec.name);
     let kept = shared
         .files
@@ -137,11 +147,26 @@ async fn take_place(
         let identity = shared.files.keep(
             &file,
             |bytes| EnclaveIdentity::from_bytes(bytes).ok(),
-            fresh,
+            || fresh(shared, spec),
         )?;
-        return Ok((Arc::new(identity), listener, false));
+        let endpoint = endpoint(&listener);
+        let registered = shared.operator.record(identity.node_id())?;
+        let holds = |record: &TEEInfo| {
+            record.pcrHash == measurement.pcr_hash()
+                && record.endpoint == endpoint
+                && record.paymentAddress == pay_to
+        };
+        if registered.as_ref().is_none_or(holds) {
+            return Ok(Place {
+                identity: Arc::new(identity),
+                listener,
+                endpoint,
+                registered,
+            });
+        }
+        // Registered for another build, price or place: what it attests now is another node.
     }
-    let (identity, bytes) = fresh()?;
+    let (identity, bytes) = fresh(shared, spec)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(|source| Error::Listen { port: 0, source })?;
@@ -149,21 +174,37 @@ async fn take_place(
     retire(shared, &file)?;
     shared.files.put(&file, &bytes)?;
     shared.files.put(&port_file, port.to_string().as_bytes())?;
-    Ok((Arc::new(identity), listener, true))
+    Ok(Place {
+        identity: Arc::new(identity),
+        endpoint: endpoint(&listener),
+        listener,
+        registered: None,
+    })
 }
 
-/// Disables the node whose keys are about to be replaced, so that nobody asks at its old address.
+fn endpoint(listener: &TcpListener) -> String {
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    format!("https://127.0.0.1:{port}")
+}
+
+fn fresh(shared: &Shared<'_>, spec: &NodeSpec) -> Result<(EnclaveIdentity, Vec<u8>), Error> {
+    let identity = EnclaveIdentity::generate(shared.now).map_err(|source| failed(spec, source))?;
+    let bytes = identity
+        .to_bytes()
+        .map_err(|source| failed(spec, source))?
+        .to_vec();
+    Ok((identity, bytes))
+}
+
+/// Disables the node whose keys are about to be replaced, so that nobody asks at its old address. Keys
+/// that do not read are not replaced.
 fn retire(shared: &Shared<'_>, file: &str) -> Result<(), Error> {
-    let Some(path) = shared.files.path(file) else {
+    let read = |bytes: &[u8]| EnclaveIdentity::from_bytes(bytes).ok();
+    let Some(old) = shared.files.look(file, read)? else {
         return Ok(());
     };
-    let Some(old) = std::fs::read(path)
-        .ok()
-        .and_then(|bytes| EnclaveIdentity::from_bytes(&bytes).ok())
-    else {
-        return Ok(());
-    };
-    if shared.operator.is_enabled(old.node_id())? {
+    let known = shared.operator.record(old.node_id())?;
+    if known.is_some_and(|record| record.enabled) {
         shared.operator.disable(old.node_id())?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolCall;
 use seamline_core::{Amount, NodeId};
 use seamline_enclave::Heartbeat;
-use seamline_evm::bindings::{IRegistry, IToken, PCRMeasurements, PERMIT2};
+use seamline_evm::bindings::{IRegistry, IToken, PCRMeasurements, PERMIT2, TEEInfo};
 use seamline_evm::{RpcCall, Wallet, chain::Account, rpc::At};
 
 use crate::Error;
@@ -37,26 +37,28 @@ pub(crate) struct Registration<'a> {
 impl Operator<'_> {
     /// The registry knows the type of our nodes, its operator and the root of their evidence.
     pub(crate) fn prepare_registry(&self, authority: &DevAuthority) -> Result<(), Error> {
-        if !self.ask(IRegistry::isValidTEETypeCall { typeId: TEE_TYPE })? {
+        if !self.ask(&IRegistry::isValidTEETypeCall { typeId: TEE_TYPE })? {
             let name = "LLM".to_owned();
             self.registry(
                 "add the node type",
-                IRegistry::addTEETypeCall {
+                &IRegistry::addTEETypeCall {
                     typeId: TEE_TYPE,
                     name,
                 },
             )?;
-            let role = keccak256("TEE_OPERATOR");
-            let account = self.wallet.address();
+        }
+        let role = keccak256("TEE_OPERATOR");
+        let account = self.wallet.address();
+        if !self.ask(&IRegistry::hasRoleCall { role, account })? {
             self.registry(
                 "grant the operator role",
-                IRegistry::grantRoleCall { role, account },
+                &IRegistry::grantRoleCall { role, account },
             )?;
         }
         let root = Bytes::from(authority.root_pem().into_bytes());
-        if self.ask(IRegistry::awsRootCertificateCall {})? != root {
+        if self.ask(&IRegistry::awsRootCertificateCall {})? != root {
             let call = IRegistry::setAWSRootCertificateCall { certificate: root };
-            self.registry("set the root of evidence", call)?;
+            self.registry("set the root of evidence", &call)?;
         }
         Ok(())
     }
@@ -64,7 +66,7 @@ impl Operator<'_> {
     /// The registry accepts this measurement.
     pub(crate) fn approve(&self, measurement: &DevMeasurement) -> Result<(), Error> {
         let hash = measurement.pcr_hash();
-        if self.ask(IRegistry::isPCRApprovedCall {
+        if self.ask(&IRegistry::isPCRApprovedCall {
             teeType: TEE_TYPE,
             pcrHash: hash,
         })? {
@@ -76,13 +78,29 @@ impl Operator<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             teeType: TEE_TYPE,
         };
-        self.registry("approve a measurement", call)
+        self.registry("approve a measurement", &call)
     }
 
-    pub(crate) fn is_enabled(&self, node: NodeId) -> Result<bool, Error> {
-        self.ask(IRegistry::isTEEEnabledCall {
-            teeId: *node.as_b256(),
-        })
+    /// What the registry holds of a node, if it knows it.
+    pub(crate) fn record(&self, node: NodeId) -> Result<Option<TEEInfo>, Error> {
+        let tee_id = *node.as_b256();
+        // `getTEE` reverts for a node that it does not know.
+        let owner = self.wallet.address();
+        let known = self.ask(&IRegistry::getTEEsByOwnerCall { owner })?;
+        if !known.contains(&tee_id) {
+            return Ok(None);
+        }
+        self.ask(&IRegistry::getTEECall { teeId: tee_id }).map(Some)
+    }
+
+    /// Re-admits a disabled node: the registry registers no id twice.
+    pub(crate) fn enable(&self, node: NodeId) -> Result<(), Error> {
+        self.registry(
+            "enable a node",
+            &IRegistry::enableTEECall {
+                teeId: *node.as_b256(),
+            },
+        )
     }
 
     /// Registers a node; the chain itself checks its evidence.
@@ -102,13 +120,13 @@ impl Operator<'_> {
             endpoint,
             teeType: TEE_TYPE,
         };
-        self.registry("register a node", call)
+        self.registry("register a node", &call)
     }
 
     pub(crate) fn disable(&self, node: NodeId) -> Result<(), Error> {
         self.registry(
             "disable a node",
-            IRegistry::disableTEECall {
+            &IRegistry::disableTEECall {
                 teeId: *node.as_b256(),
             },
         )
@@ -171,7 +189,7 @@ impl Operator<'_> {
         Ok(())
     }
 
-    fn registry(&self, what: &'static str, call: impl SolCall) -> Result<(), Error> {
+    fn registry(&self, what: &'static str, call: &impl SolCall) -> Result<(), Error> {
         self.send(what, self.wallet, REGISTRY, U256::ZERO, call.abi_encode())?;
         Ok(())
     }
@@ -192,7 +210,7 @@ impl Operator<'_> {
     }
 
     /// Reads one value of the registry.
-    fn ask<C: SolCall>(&self, call: C) -> Result<C::Return, Error> {
+    fn ask<C: SolCall>(&self, call: &C) -> Result<C::Return, Error> {
         let call = RpcCall::call(REGISTRY, &call.abi_encode(), At::Latest);
         let unreadable = || Error::Read(seamline_evm::Error::Answer("the registry's answer"));
         let value = self

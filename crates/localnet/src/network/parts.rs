@@ -1,0 +1,171 @@
+//! What a network is put together from.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use seamline_attest::TrustRoots;
+use seamline_core::Timestamp;
+use seamline_evm::Wallet;
+use seamline_net::{Clock, Tasks};
+use seamline_services::facilitator::{self, Facilitator, FacilitatorConfig, StoreLocation};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::{CHAIN_POLL, Config, FEE_CEILING, HEARTBEAT};
+use crate::Error;
+use crate::authority::{DevAuthority, NoHardware};
+use crate::chain::{CHAIN_ID, Chain, ChainConfig};
+use crate::contracts::{TOKEN, genesis};
+use crate::files::Files;
+
+/// When the network was started for the first time: its genesis is dated so, and the chain checks at each
+/// start that it was made from this genesis.
+pub(super) fn first_start(files: &Files, now: Timestamp) -> Result<Timestamp, Error> {
+    let read = |bytes: &[u8]| {
+        Some(Timestamp::from_secs(
+            core::str::from_utf8(bytes).ok()?.trim().parse().ok()?,
+        ))
+    };
+    let started = files.keep("genesis.time", read, || {
+        let time = Timestamp::from_secs(now.as_secs());
+        Ok((time, time.as_secs().to_string().into_bytes()))
+    })?;
+    not_behind(now, started).map(|()| started)
+}
+
+/// Nothing that an earlier start made may lie in the future.
+pub(super) fn not_behind(now: Timestamp, seen: Timestamp) -> Result<(), Error> {
+    if now < seen {
+        return Err(Error::Clock { now, seen });
+    }
+    Ok(())
+}
+
+/// A block is dated after its parent, so a clock behind the head makes blocks that no evidence fits.
+/// Instant blocks run ahead of the clock by a second each, hence the patience.
+pub(super) fn check_head(chain: &Chain, now: Timestamp) -> Result<(), Error> {
+    let head = chain.head().map_err(Error::Chain)?;
+    let seen = Timestamp::from_secs(head.timestamp);
+    if now.saturating_add(HEARTBEAT) < seen {
+        return Err(Error::Clock { now, seen });
+    }
+    Ok(())
+}
+
+/// The kept root, or a new one where there is none or it has expired.
+pub(super) fn authority(files: &Files, now: Timestamp) -> Result<DevAuthority, Error> {
+    let proof = NoHardware::probe(|path| path.exists()).map_err(Error::Authority)?;
+    let fresh = || {
+        let authority = DevAuthority::generate(&proof, now).map_err(Error::Authority)?;
+        let bytes = authority.to_bytes().map_err(Error::Authority)?.to_vec();
+        Ok((authority, bytes))
+    };
+    const FILE: &str = "authority.key";
+    let kept = files.keep(
+        FILE,
+        |bytes| DevAuthority::from_bytes(&proof, bytes).ok(),
+        fresh,
+    )?;
+    if kept.is_valid_at(now) {
+        return Ok(kept);
+    }
+    // A root is replaced when it has expired, not when the clock is wrong: receipts depend on it.
+    let made = kept.not_after().saturating_sub(DevAuthority::LIFETIME);
+    not_behind(now, made)?;
+    let (renewed, bytes) = fresh()?;
+    files.put(FILE, &bytes)?;
+    Ok(renewed)
+}
+
+pub(super) fn open_chain(
+    config: &Config,
+    files: &Files,
+    authority: &DevAuthority,
+    operator: &Wallet,
+    settler: &Wallet,
+    time: Timestamp,
+) -> Result<Chain, Error> {
+    let genesis =
+        genesis(time, operator.address(), &[settler.address()]).map_err(Error::Artifact)?;
+    let roots = TrustRoots::none()
+        .danger_accept_dev(authority.root_der())
+        .map_err(|_| {
+            Error::Authority(crate::authority::Error::Unreadable {
+                reason: "no marked root",
+            })
+        })?;
+    Chain::open(ChainConfig {
+        path: files.database("chain.redb")?,
+        chain_id: CHAIN_ID,
+        genesis,
+        mining: config.mining,
+        roots,
+        clock: Arc::clone(&config.clock),
+        dev_methods: config.dev_methods,
+    })
+    .map_err(Error::Chain)
+}
+
+/// Opens the facilitator's store and takes up what an earlier process left open.
+pub(super) async fn start_facilitator(
+    files: &Files,
+    chain: &Chain,
+    wallet: Wallet,
+    clock: &Clock,
+) -> Result<Facilitator, Error> {
+    Facilitator::start(FacilitatorConfig {
+        wallet,
+        rpc: Arc::new(chain.clone()),
+        chain_id: CHAIN_ID,
+        assets: vec![TOKEN],
+        store: files
+            .database("facilitator.redb")?
+            .map_or(StoreLocation::Memory, StoreLocation::File),
+        clock: Arc::clone(clock),
+        fee_ceiling: FEE_CEILING,
+        settle_wait: facilitator::SETTLE_WAIT,
+        poll: CHAIN_POLL,
+    })
+    .await
+    .map_err(|err| Error::Facilitator(Box::new(err)))
+}
+
+pub(super) async fn serve_chain(
+    chain: &Chain,
+    port: u16,
+    tasks: &Tasks,
+    stopped: &watch::Receiver<bool>,
+) -> Result<String, Error> {
+    let listener = listen(port).await?;
+    let rpc_url = url("http", &listener);
+    let (server, stop) = (chain.clone(), stopping(stopped));
+    tasks.spawn(async move {
+        if let Err(error) = server.serve(listener, stop).await {
+            tracing::warn!(%error, "the chain's server stopped");
+        }
+    });
+    tasks.spawn(chain.clone().run(stopping(stopped)));
+    Ok(rpc_url)
+}
+
+pub(super) async fn listen(port: u16) -> Result<TcpListener, Error> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|source| Error::Listen { port, source })
+}
+
+pub(super) fn url(scheme: &str, listener: &TcpListener) -> String {
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    format!("{scheme}://127.0.0.1:{port}")
+}
+
+/// Resolves when the network is told to stop.
+pub(super) fn stopping(
+    stopped: &watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let mut stopped = stopped.clone();
+    async move {
+        // An error means that the network was dropped, which is a stop too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }
+}
