@@ -1,7 +1,18 @@
 //! Tests of the local network through its public interface.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "helpers of tests: a panic is how they fail"
+)]
 
 mod call;
+mod canary;
 mod chain;
 mod contracts;
+mod killed;
 mod liars;
+mod restart;
 mod support;
+mod upstream;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use alloy_primitives::{Address, U256};
 use seamline::{Chat, Client, Config, Env, Home, Network, Options, Step, Watch};
 use seamline_attest::TrustRoots;
+use seamline_core::Amount;
 use seamline_core::receipt::SealingKey;
-use seamline_core::{Amount, B256};
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::{Rpc, Wallet};
 use seamline_localnet::contracts::{DECIMALS, REGISTRY, SYMBOL, TOKEN};
@@ -16,22 +16,22 @@ use seamline_net::HttpRpc;
 use seamline_verify::{Level, Network as TrustedNetwork, Trust};
 
 /// The model of the local network's nodes.
-pub const MODEL: &str = "seamline/guide";
+pub(crate) const MODEL: &str = "seamline/guide";
 /// A question that the handbook answers.
-pub const QUESTION: &str = "How do I cap what a call may cost?";
+pub(crate) const QUESTION: &str = "How do I cap what a call may cost?";
 
 /// What a test may set; everything else is as `seamline chat` has it.
-pub struct World {
-    pub nodes: Vec<NodeSpec>,
-    pub per_call: Amount,
-    pub per_day: Amount,
-    pub options: Options,
-    pub home: tempfile::TempDir,
-    pub payer: [u8; 32],
+pub(crate) struct World {
+    pub(crate) nodes: Vec<NodeSpec>,
+    pub(crate) per_call: Amount,
+    pub(crate) per_day: Amount,
+    pub(crate) options: Options,
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) payer: [u8; 32],
 }
 
 impl World {
-    pub fn new(nodes: Vec<NodeSpec>) -> Self {
+    pub(crate) fn new(nodes: Vec<NodeSpec>) -> Self {
         Self {
             nodes,
             per_call: opg_thousandths(100),
@@ -43,12 +43,12 @@ impl World {
     }
 
     /// Starts the network in memory and opens the client's books in the world's folder.
-    pub async fn start(&self) -> (Localnet, Client) {
+    pub(crate) async fn start(&self) -> (Localnet, Client) {
         self.start_in(None).await
     }
 
     /// Starts the network in `folder`.
-    pub async fn start_in(&self, folder: Option<&Path>) -> (Localnet, Client) {
+    pub(crate) async fn start_in(&self, folder: Option<&Path>) -> (Localnet, Client) {
         let env = Env::system();
         let mut config = LocalnetConfig::in_memory(Arc::new(move || env.now()));
         config.home = folder.map(Path::to_path_buf);
@@ -59,11 +59,11 @@ impl World {
         (net, client)
     }
 
-    pub fn wallet(&self) -> Wallet {
+    pub(crate) fn wallet(&self) -> Wallet {
         Wallet::from_bytes(&self.payer).unwrap()
     }
 
-    pub fn trust(&self, net: &Localnet) -> Trust {
+    pub(crate) fn trust(&self, net: &Localnet) -> Trust {
         Trust {
             recorders: vec![recorder().public_key()],
             roots: TrustRoots::none()
@@ -79,11 +79,11 @@ impl World {
         }
     }
 
-    pub fn client(&self, net: &Localnet) -> Client {
+    pub(crate) fn client(&self, net: &Localnet) -> Client {
         Client::open(self.config(net, self.trust(net), net.rpc_url())).unwrap()
     }
 
-    pub fn config(&self, net: &Localnet, trust: Trust, rpc_url: &str) -> Config {
+    pub(crate) fn config(&self, net: &Localnet, trust: Trust, rpc_url: &str) -> Config {
         let chain_id = net.chain().chain_id();
         let rpc: Arc<dyn Rpc> = Arc::new(HttpRpc::loopback(rpc_url).unwrap());
         Config {
@@ -121,25 +121,25 @@ impl World {
     }
 }
 
-pub fn recorder() -> SealingKey {
+pub(crate) fn recorder() -> SealingKey {
     SealingKey::from_seed(&[0x52; 32])
 }
 
 /// An honest, cheap and quick node.
-pub fn honest(name: &str) -> NodeSpec {
+pub(crate) fn honest(name: &str) -> NodeSpec {
     NodeSpec::new(name, opg_thousandths(2_000), opg_thousandths(8_000))
 }
 
-pub const fn opg_thousandths(thousandths: u128) -> Amount {
+pub(crate) const fn opg_thousandths(thousandths: u128) -> Amount {
     Amount::new(thousandths * 10_u128.pow(15))
 }
 
-pub fn question() -> Chat {
+pub(crate) fn question() -> Chat {
     Chat::model(MODEL).user(QUESTION)
 }
 
 /// Tokens of an account, base units.
-pub async fn tokens(net: &Localnet, account: Address) -> U256 {
+pub(crate) async fn tokens(net: &Localnet, account: Address) -> U256 {
     seamline_evm::chain::account(net.chain(), TOKEN, account)
         .await
         .unwrap()
@@ -147,7 +147,7 @@ pub async fn tokens(net: &Localnet, account: Address) -> U256 {
 }
 
 /// What the payer and every node hold together, and the payer alone: no call may change the first.
-pub async fn books(net: &Localnet, payer: Address) -> (U256, U256) {
+pub(crate) async fn books(net: &Localnet, payer: Address) -> (U256, U256) {
     let mut total = tokens(net, payer).await;
     let alone = total;
     for node in net.nodes() {
@@ -158,10 +158,10 @@ pub async fn books(net: &Localnet, payer: Address) -> (U256, U256) {
 
 /// Collects what a watcher sees.
 #[derive(Default)]
-pub struct Seen {
-    pub steps: Vec<Step>,
-    pub text: String,
-    pub unproven: usize,
+pub(crate) struct Seen {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) text: String,
+    pub(crate) unproven: usize,
 }
 
 impl Watch for Seen {
@@ -176,6 +176,3 @@ impl Watch for Seen {
         }
     }
 }
-
-/// The pcr hash of nothing in particular.
-pub const UNKNOWN_MEASUREMENT: B256 = B256::repeat_byte(0xee);
