@@ -33,7 +33,7 @@ pub(super) struct Turn<'a> {
 pub(super) enum Broadcast {
     /// The endpoint has the transaction, or may have it.
     Sent,
-    /// The endpoint refused it: it is nowhere.
+    /// The endpoint refused it and does not know it: it is nowhere.
     Refused(RpcError),
 }
 
@@ -121,10 +121,19 @@ pub(super) async fn broadcast(rpc: &dyn Rpc, sent: &Sent) -> Broadcast {
     let calls = [RpcCall::send_raw_transaction(&raw)];
     let answer = rpc.batch(&calls).await;
     match answer.as_deref() {
-        Ok([Err(error)]) if !already_known(error) => Broadcast::Refused(error.clone()),
-        // Taken, known already, or no answer: then it may have been taken.
+        Ok([Err(error)]) if !already_known(error) && nowhere(rpc, sent).await => {
+            Broadcast::Refused(error.clone())
+        }
+        // Taken, known already, or no clear answer: then it may have been taken.
         Ok(_) | Err(_) => Broadcast::Sent,
     }
+}
+
+/// Whether the endpoint says that it does not know a transaction. An error of the send alone does not
+/// say it: endpoints fail after they have passed a transaction on, too.
+async fn nowhere(rpc: &dyn Rpc, sent: &Sent) -> bool {
+    let answer = rpc.batch(&[RpcCall::transaction(sent.transaction)]).await;
+    matches!(answer.as_deref(), Ok([Ok(Value::Null)]))
 }
 
 /// Whether a refusal says that another transaction has taken the account nonce.

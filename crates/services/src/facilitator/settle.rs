@@ -145,18 +145,26 @@ impl Facilitator {
             },
             None => None,
         };
+        let mut displaced: Option<Sent> = None;
         loop {
             let sent = match on_its_way.take() {
                 Some(sent) => sent,
-                None => match self.transmit(ticket, subject, request).await? {
-                    Ok(sent) => sent,
-                    Err(response) => return Ok(response),
+                None => match (self.transmit(ticket, subject, request).await?, &displaced) {
+                    (Ok(sent), _) => sent,
+                    // The nonce is spent, perhaps by what only looks displaced: the record stays,
+                    // and the next request looks for that transaction again.
+                    (Err(response), Some(earlier)) if spent(&response) => {
+                        let (payer, amount) = (subject.permit.from, subject.amount);
+                        return Ok(self.pending(earlier.transaction.to_string(), payer, amount));
+                    }
+                    (Err(response), _) => return Ok(response),
                 },
             };
             ticket.report(Progress::Pending(sent.transaction));
             let Some((response, place)) = self.receipt(subject, &sent).await else {
                 // Its account nonce went to another transaction: it can never be in a block.
                 tracing::warn!(transaction = %sent.transaction, "a transaction was displaced");
+                displaced = Some(sent);
                 continue;
             };
             let success = response.success;
@@ -320,4 +328,9 @@ impl Facilitator {
         let written = self.0.store.put(subject.key, record).await;
         written.map_err(Error::Store)
     }
+}
+
+/// Whether a settlement was refused because the authorization's nonce is spent.
+fn spent(response: &SettleResponse) -> bool {
+    response.error_reason == Some(Reason::Permit2InvalidNonce)
 }

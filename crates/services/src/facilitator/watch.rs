@@ -13,6 +13,10 @@ use super::record::{Place, Sent, Subject};
 
 /// How often the bytes of a transaction are sent again while it is not in a block.
 const RESEND: Duration = Duration::from_secs(2);
+/// How long an account nonce must be gone, without a transaction receipt, before its transaction
+/// counts as displaced: signing anew is the one act that could settle a payment twice, were the
+/// nonce of the authorization not spent.
+const DISPLACED: Duration = Duration::from_secs(2);
 /// The longest pause between two looks for a transaction receipt, reached by doubling after
 /// [`PATIENCE`].
 const SLOWEST_POLL: Duration = Duration::from_secs(1);
@@ -32,19 +36,21 @@ impl Facilitator {
         let calls = [RpcCall::transaction_receipt(sent.transaction), count];
         let began = Instant::now();
         let (mut pause, mut last_send) = (self.0.poll, began);
-        let mut displaced = false;
+        let mut displaced: Option<Instant> = None;
         loop {
             let answer = rpc.batch(&calls).await;
             if let Ok([Ok(receipt), count]) = answer.as_deref() {
                 if !receipt.is_null() {
                     return Some(self.judge(subject, sent, receipt));
                 }
-                // Twice in a row, because the two reads are not of one block.
+                // For a while, because endpoints count a transaction before they show its receipt.
                 let passed = account_nonce(count).is_some_and(|next| next > sent.account_nonce);
-                if displaced && passed {
+                let since = displaced.get_or_insert_with(Instant::now).elapsed();
+                if !passed {
+                    displaced = None;
+                } else if since >= DISPLACED {
                     return None;
                 }
-                displaced = passed;
             }
             if last_send.elapsed() >= RESEND {
                 last_send = Instant::now();

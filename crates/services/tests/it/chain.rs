@@ -25,6 +25,10 @@ pub(crate) enum Mood {
     HangsOnSend,
     /// Mines every transaction, each reverted.
     Reverts,
+    /// Mines every transaction, and shows neither receipts nor logs: its indexer is behind.
+    Behind,
+    /// Mines every transaction and answers every send with an internal error.
+    ErrsOnSend,
     /// Does not answer at all.
     Down,
 }
@@ -161,12 +165,17 @@ impl State {
             "eth_sendRawTransaction" => return self.send(&params[0]),
             "eth_getTransactionReceipt" => self.receipt(&params[0]),
             "eth_getTransactionByHash" => {
-                let (tx, _) = self.find(&params[0]).unwrap();
-                json!({
-                    "to": UPTO_PROXY, "hash": tx.hash,
-                    "input": alloy_hex(&tx.input),
-                })
+                let mined = self.mined.iter().map(|(tx, _)| tx);
+                let mut known = mined.chain(self.pool.values());
+                match known.find(|tx| json!(tx.hash) == params[0]) {
+                    Some(tx) => json!({
+                        "to": UPTO_PROXY, "hash": tx.hash,
+                        "input": alloy_hex(&tx.input),
+                    }),
+                    None => Value::Null,
+                }
             }
+            "eth_getLogs" if self.mood == Mood::Behind => json!([]),
             "eth_getLogs" => self.mined.iter().map(|(tx, _)| log(tx, 0)).collect(),
             method => panic!("the facilitator should not call {method}"),
         })
@@ -210,7 +219,11 @@ impl State {
         }
         self.pool.insert(tx.account_nonce, tx);
         match self.mood {
-            Mood::Instant => self.mine(true),
+            Mood::Instant | Mood::Behind => self.mine(true),
+            Mood::ErrsOnSend => {
+                self.mine(true);
+                return Err(refusal("internal error"));
+            }
             Mood::Reverts => self.mine(false),
             Mood::Slow | Mood::LosesReplies | Mood::HangsOnSend | Mood::Down => {}
         }
@@ -230,7 +243,8 @@ impl State {
     }
 
     fn receipt(&self, hash: &Value) -> Value {
-        let Some((tx, success)) = self.find(hash) else {
+        let found = self.find(hash).filter(|_| self.mood != Mood::Behind);
+        let Some((tx, success)) = found else {
             return Value::Null;
         };
         let settled = json!({

@@ -154,8 +154,8 @@ impl Desk {
             let pending = settled.error_reason == Some(Reason::SettlementPending);
             let unsent = settled.transaction.is_empty();
             let slow = match self.chain.mood() {
-                Mood::Down => false,
-                Mood::Instant | Mood::Reverts => pending,
+                Mood::Down | Mood::Behind => false,
+                Mood::Instant | Mood::Reverts | Mood::ErrsOnSend => pending,
                 Mood::Slow | Mood::LosesReplies | Mood::HangsOnSend => pending && unsent,
             };
             if !slow {
