@@ -103,7 +103,7 @@ impl Paywall {
         }
         // 9. The handler, and the settlement at what it metered: both run to their end, or until
         //    the authorization is about to expire.
-        let fallback = upto::is_fallback(&payload);
+        let settle_first = upto::is_fallback(&payload) || !reservation.on_credit();
         let job = self.job(reservation, payload, &permit, &sale, expires)?;
         let mut request = Request::from_parts(head, Body::from(body));
         request.extensions_mut().insert(job.context.clone());
@@ -111,7 +111,7 @@ impl Paywall {
         request.headers_mut().remove(PAYMENT_SIGNATURE);
         self.detach(async move {
             match tokio::time::timeout_at(job.stop, next.run(request)).await {
-                Ok(response) => job.finish(response, fallback).await,
+                Ok(response) => job.finish(response, settle_first).await,
                 Err(_) => job.too_slow(),
             }
         })
@@ -295,6 +295,7 @@ fn present(
     let signed = u64::try_from(permit.authorization.deadline).unwrap_or(u64::MAX);
     Ok(Presentation {
         key: permit.key(chain_id),
+        payer: permit.from,
         authorization: sha256(&[payload.raw().as_bytes()]),
         request: request_hash(head, body),
         deadline: Timestamp::from_secs(signed).min(now.saturating_add(lifetime)),

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use seamline_core::{Amount, B256, Timestamp};
+use seamline_core::{Address, Amount, B256, Timestamp};
 use seamline_evm::x402::SettleResponse;
 use tokio::sync::watch;
 
@@ -21,6 +21,8 @@ pub(super) type Key = B256;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Presentation {
     pub(super) key: Key,
+    /// Who pays, as far as the message says.
+    pub(super) payer: Address,
     /// SHA-256 of the payment message, signature included: who only knows the nonce has another.
     pub(super) authorization: B256,
     /// SHA-256 over method, path and body.
@@ -83,6 +85,7 @@ struct Books {
 }
 
 struct Entry {
+    payer: Address,
     request: B256,
     expires: Timestamp,
     state: State,
@@ -101,6 +104,9 @@ const MAX_ANSWERS: usize = 256;
 const MAX_ANSWER_BYTES: usize = 10 * 1024 * 1024;
 /// Longest single answer that is kept: a quarter, so that one payer does not evict all others.
 pub(super) const LONGEST_ANSWER: usize = MAX_ANSWER_BYTES / 4;
+/// Most unsettled answers of one payer that leave before they are settled: more than a person or an
+/// agent reads at a time, and what one balance can cheat us of.
+const MAX_ON_CREDIT: usize = 32;
 /// How often expired entries are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 /// How long an answer is kept, and an outcome after its authorization expired.
@@ -111,6 +117,7 @@ impl Ledger {
     pub(super) fn begin(&self, presentation: Presentation, now: Timestamp) -> Admission {
         let Presentation {
             key,
+            payer,
             authorization,
             request,
             deadline,
@@ -133,6 +140,7 @@ impl Ledger {
                 return Admission::Full;
             }
             let entry = Entry {
+                payer,
                 request,
                 expires: now.max(deadline).saturating_add(KEEP),
                 state: State::Running(watch::Sender::new(())),
@@ -177,6 +185,30 @@ impl Reservation {
         } = self.presentation;
         let mut books = self.ledger.lock();
         *books.owners.entry(key).or_insert(authorization) == authorization
+    }
+
+    /// Whether answers may leave before they are settled: a verification reserves nothing, so that
+    /// one balance passes it for many authorizations at once. A payer who has many under way, or
+    /// whose settlement was refused, gets answers that are settled first.
+    pub(super) fn on_credit(&self) -> bool {
+        let books = self.ledger.lock();
+        let payer = self.presentation.payer;
+        let mut open = 0_usize;
+        for ((key, authorization), entry) in &books.entries {
+            // Anybody can write a payer into a message: only what was verified counts.
+            if entry.payer != payer || books.owners.get(key) != Some(authorization) {
+                continue;
+            }
+            match &entry.state {
+                State::Running(_) => open = open.saturating_add(1),
+                State::Done(outcome) => match outcome.as_ref() {
+                    Outcome::Unpaid(_) => return false,
+                    Outcome::Unsettled(..) => open = open.saturating_add(1),
+                    Outcome::Answered(..) | Outcome::Spent(_) => {}
+                },
+            }
+        }
+        open <= MAX_ON_CREDIT
     }
 
     /// Writes down what became of the authorization and wakes who waits for it.

@@ -36,8 +36,8 @@ const PIECES: usize = 16;
 
 impl Job {
     /// Settles a handler's response: an event stream while it flows, anything else before it
-    /// leaves. With `settle_first` (another node may hold an authorization of the same nonce) a
-    /// stream is held back too.
+    /// leaves. With `settle_first` (another node may hold an authorization of the same nonce, or the
+    /// payer has no credit) a stream is held back too.
     pub(super) async fn finish(self, response: Response, settle_first: bool) -> Response {
         // The handler refused or failed: nothing is due, the authorization is free again.
         if response.status().as_u16() >= 400 {

@@ -16,7 +16,9 @@ use seamline_net::PaymentContext;
 use seamline_net::sse::{Decoder, Event};
 use serde_json::json;
 
-use crate::shop::{Answer, NOW_S, Script, Settling, Shop, header, message, paid, runs, script};
+use crate::shop::{
+    Answer, NOW_S, Script, Settling, Shop, header, message, paid, pay, runs, script,
+};
 
 const FRAMES: [&str; 4] = [
     "data: {\"t\": \"one\"}\n\n",
@@ -273,4 +275,38 @@ async fn a_fallback_stream_is_settled_before_its_first_byte() {
     let answer = shop.send(paid("hello", &header(&marked))).await;
     assert!(answer.settlement().success);
     assert!(comment_settlement(&events(&answer)[3]).success);
+}
+
+#[tokio::test]
+async fn one_balance_does_not_buy_many_streams_at_once() {
+    let shop = Shop::open(Script::default(), streamer(&FRAMES, 2));
+    let offer = shop.offer("hello").await;
+    let mut streams = Vec::new();
+    for nonce in 0..32 {
+        let response = shop.raw(paid("hello", &pay(&offer, nonce))).await;
+        let mut body = response.into_body().into_data_stream();
+        assert_eq!(body.next().await.unwrap().unwrap(), FRAMES[0]);
+        streams.push(body);
+    }
+    // The next one is settled before its first byte, so that it never comes to an end here.
+    let next = shop.raw(paid("hello", &pay(&offer, 32)));
+    let waited = tokio::time::timeout(Duration::from_millis(50), next).await;
+    assert!(waited.is_err(), "a stream left although 32 are unsettled");
+    drop(streams);
+}
+
+#[tokio::test]
+async fn a_payer_whose_settlement_was_refused_gets_no_credit() {
+    let refuse = || Settling::Refuse(Reason::Permit2InsufficientBalance);
+    let shop = Shop::open(script([refuse(), refuse()]), streamer(&FRAMES, 4));
+    let offer = shop.offer("hello").await;
+    let first = shop.send(paid("hello", &pay(&offer, 1))).await;
+    assert_eq!(first.status, StatusCode::OK, "it was on its way");
+    let second = shop.send(paid("hello", &pay(&offer, 2))).await;
+    assert_eq!(
+        (second.status, second.body.as_ref()),
+        (StatusCode::PAYMENT_REQUIRED, &b"{}"[..])
+    );
+    let third = shop.send(paid("hello", &pay(&offer, 3))).await;
+    assert!(third.settlement().success, "settled first, then answered");
 }

@@ -14,6 +14,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 fn presentation(key: u64, authorization: u8, request: u8) -> Presentation {
     Presentation {
         key: B256::from(U256::from(key)),
+        payer: Address::repeat_byte(0x70),
         authorization: B256::repeat_byte(authorization),
         request: B256::repeat_byte(request),
         deadline: Timestamp::from_secs(1_800_000_300),
