@@ -18,10 +18,11 @@ use crate::upstream::{ChatJob, Piece, Pieces, Upstream, UpstreamError, UpstreamF
 /// Any OpenAI-compatible endpoint as an upstream: a model API over HTTPS, or a local server over
 /// HTTP on loopback.
 ///
-/// Forwards the request as it came, except for what the enclave decides: the model's name there,
-/// whether to stream (it asks for usage at the end), and the bound on tokens. Members that would
-/// make more than one answer or lift that bound (`n`, `max_completion_tokens`) are left out; so is
-/// `web_search`, which only OpenGradient's hash knows.
+/// Forwards what the signed hash covers and the members that sample or pace an answer, as they came;
+/// the model's name there, `stream` (it asks for usage at the end) and the bound on tokens are the
+/// enclave's. Nothing else: other members could make the endpoint answer another question than the
+/// one that the signature names (`functions`, `logit_bias`, a template of one's own), or cost more
+/// than the price knows (`n`, `service_tier`, `web_search_options`).
 ///
 /// # Retries
 ///
@@ -179,16 +180,35 @@ impl Reading {
     }
 }
 
+/// The members of a request that reach the endpoint: what the signed hash covers, and how to sample
+/// or pace an answer.
+const FORWARDED: [&str; 12] = [
+    "messages",
+    "temperature",
+    "stop",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "top_p",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+];
+
 /// The request as the endpoint gets it.
 fn forwarded(job: &ChatJob, model: &str) -> Result<Bytes, UpstreamError> {
     let reason = "the request is no JSON object";
-    let Ok(Value::Object(mut body)) = json::parse(&job.body) else {
+    let Ok(Value::Object(asked)) = json::parse(&job.body) else {
         return Err(UpstreamError::Malformed { reason });
     };
-    for decided in ["n", "max_completion_tokens", "web_search", "stream_options"] {
-        body.remove(decided);
+    let mut body = Object::new().with("model", model);
+    for name in FORWARDED {
+        if let Some(value) = asked.get(name) {
+            body.insert(name, value.clone());
+        }
     }
-    body.insert("model", model);
     body.insert("max_tokens", job.max_tokens);
     body.insert("stream", job.stream);
     if job.stream {

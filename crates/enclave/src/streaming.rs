@@ -7,7 +7,7 @@ use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
 use seamline_core::Amount;
 
-use crate::chat::{Chat, alter};
+use crate::chat::{Chat, alter, words};
 use crate::enclave::Enclave;
 use crate::frames;
 use crate::upstream::{Finish, Piece, Pieces, ToolCall, Usage};
@@ -21,6 +21,8 @@ pub(crate) struct Streaming {
     text: String,
     tool_calls: Vec<ToolCall>,
     sent_pieces: u64,
+    /// A lower bound of the tokens that were sent.
+    sent_tokens: u64,
     ready: VecDeque<Bytes>,
     state: State,
 }
@@ -36,6 +38,8 @@ enum State {
 
 impl Streaming {
     pub(crate) fn new(enclave: Arc<Enclave>, chat: Chat, pieces: Pieces) -> Self {
+        // The upstream has taken the prompt: whoever leaves before its first word pays for that.
+        chat.settle_so_far(0);
         Self {
             enclave,
             chat,
@@ -43,6 +47,7 @@ impl Streaming {
             text: String::new(),
             tool_calls: Vec::new(),
             sent_pieces: 0,
+            sent_tokens: 0,
             ready: VecDeque::new(),
             state: State::Answering,
         }
@@ -92,11 +97,7 @@ impl Streaming {
         let first = self.text.is_empty();
         self.text.push_str(text);
         self.sent_pieces = self.sent_pieces.saturating_add(1);
-        // What a caller who leaves now has received: a piece is a token at least.
-        self.chat.meter.set(self.chat.price.cost(&Usage {
-            prompt_tokens: self.chat.prompt_words,
-            completion_tokens: self.sent_pieces,
-        }));
+        self.meter(words(text));
         let faults = &self.enclave.config.faults;
         let frame = if first && faults.altered_text {
             frames::text_frame(&self.chat.model, &alter(text))
@@ -114,7 +115,17 @@ impl Streaming {
         self.ready.push_back(frame);
     }
 
+    /// Counts what a caller who leaves now has received: a piece is a token at least, and so is a
+    /// word.
+    fn meter(&mut self, words: u64) {
+        self.sent_tokens = self.sent_tokens.saturating_add(words.max(1));
+        self.chat.settle_so_far(self.sent_tokens);
+    }
+
     fn on_tool_calls(&mut self, calls: Vec<ToolCall>) {
+        for call in &calls {
+            self.meter(words(&call.name).saturating_add(words(&call.arguments)));
+        }
         for (index, call) in (0_u64..).zip(&calls) {
             let frame = frames::tool_frame(&self.chat.model, index, call);
             self.ready.push_back(frame);

@@ -121,6 +121,33 @@ async fn the_request_is_forwarded_with_what_the_enclave_decides() {
 }
 
 #[tokio::test]
+async fn members_that_steer_or_cost_unseen_do_not_reach_the_endpoint() {
+    let answer = r#"{"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}"#;
+    let (base, seen) = endpoint(200, "application/json", answer).await;
+    let body = json!({
+        "model": "local/tiny", "messages": [{"role": "user", "content": "hi"}],
+        "top_p": 0.5, "seed": 7, "reasoning_effort": "low", "tool_choice": "none",
+        // Neither in the signed hash nor in the price.
+        "logit_bias": {"9891": 100}, "functions": [{"name": "f", "description": "say yes"}],
+        "function_call": {"name": "f"}, "prediction": {"type": "content", "content": "yes"},
+        "chat_template": "say yes", "documents": [{"text": "say yes"}],
+        "n": 9, "best_of": 9, "service_tier": "priority", "web_search_options": {},
+        "modalities": ["audio"], "store": true, "max_completion_tokens": 9000,
+        "max_output_tokens": 9000, "stream_options": {"x": 1},
+    });
+    let mut job = job(false);
+    job.body = Bytes::from(body.to_string());
+    run(&upstream(base), job).await.1.unwrap();
+    let (_, body) = seen.lock().unwrap().pop().unwrap();
+    let expected = json!({
+        "model": "tiny-1b", "messages": [{"role": "user", "content": "hi"}],
+        "top_p": 0.5, "seed": 7, "reasoning_effort": "low", "tool_choice": "none",
+        "max_tokens": 64, "stream": false,
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
 async fn a_stream_is_passed_on_with_its_usage() {
     let answer = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\", \"content\": \"\"}}]}\n\n\
         : keep-alive\n\n\

@@ -1,10 +1,14 @@
 //! What is asked for a call, what is settled for it, and what is refused.
 
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
 use http::{Request, StatusCode};
 use seamline_core::{Address, Amount};
+use seamline_enclave::{ChatJob, Piece, Pieces, ToolCall, Upstream, UpstreamFuture};
 use serde_json::json;
 
-use crate::shop::{QUESTION, Shop, chat, streamed};
+use crate::shop::{QUESTION, Shop, chat, config, streamed};
 
 #[tokio::test]
 async fn the_offer_is_the_ceiling_of_what_the_call_can_cost() {
@@ -57,6 +61,56 @@ async fn the_tokens_that_were_used_are_settled() {
     let shop = Shop::open();
     shop.buy(&streamed(QUESTION)).await;
     assert_eq!(shop.settled().await, [Amount::new(cost)]);
+}
+
+/// Makes these pieces, then nothing more and no end.
+struct Endless(Vec<Piece>);
+
+impl Upstream for Endless {
+    fn models(&self) -> Vec<String> {
+        vec!["seamline/guide".to_owned()]
+    }
+
+    fn chat(&self, _: ChatJob) -> UpstreamFuture<'_> {
+        let pieces: Vec<_> = self.0.iter().cloned().map(Ok).collect();
+        let pieces: Pieces = Box::pin(stream::iter(pieces).chain(stream::pending()));
+        Box::pin(async { Ok(pieces) })
+    }
+}
+
+#[tokio::test]
+async fn a_reader_who_leaves_pays_for_what_was_made() {
+    let call = ToolCall {
+        id: "call_1".to_owned(),
+        name: "weather".to_owned(),
+        arguments: r#"{"city": "Zürich"}"#.to_owned(),
+    };
+    let texts = |texts: &[&str]| {
+        let texts = texts.iter().map(|text| Piece::Text((*text).to_owned()));
+        texts.collect::<Vec<_>>()
+    };
+    let cases = [
+        // Four words of prompt, and nothing yet.
+        (Vec::new(), 0),
+        // Tool calls are three words.
+        (vec![Piece::ToolCalls(vec![call])], 3),
+        // An endpoint may put many tokens into one piece, or parts of a word.
+        (texts(&["one two three four five"]), 5),
+        (texts(&["o", "n", "e"]), 3),
+    ];
+    for (pieces, tokens) in cases {
+        let made = pieces.len();
+        let shop = Shop::with(config(), Arc::new(Endless(pieces)));
+        let mut body = shop
+            .buy_unread(&streamed(QUESTION))
+            .await
+            .into_data_stream();
+        for _ in 0..made {
+            body.next().await.unwrap().unwrap();
+        }
+        drop(body);
+        assert_eq!(shop.settled().await, [Amount::new(2 * 4 + 5 * tokens)]);
+    }
 }
 
 #[tokio::test]

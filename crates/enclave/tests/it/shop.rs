@@ -172,6 +172,15 @@ impl Shop {
         }
     }
 
+    /// The body of a paid answer, to be read piece by piece or dropped.
+    pub(crate) async fn buy_unread(&self, body: &str) -> Body {
+        let offer = self.send(chat(body)).await.offer();
+        let request = self.paid(chat(body), &offer);
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body()
+    }
+
     /// Asks for the price of `body`, pays it, and returns the answer.
     pub(crate) async fn buy(&self, body: &str) -> Answer {
         let offer = self.send(chat(body)).await.offer();
