@@ -103,7 +103,9 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         // A database repairs as it opens. What cannot be read whole is not opened for writing.
         probe::check(path)?;
-        let db = Database::create(path).map_err(|err| opening(path, err.into()))?;
+        let file = private_file(path).map_err(|err| opening(path, err.into()))?;
+        let db = Database::builder().create_file(file);
+        let db = db.map_err(|err| opening(path, err.into()))?;
         Self::read_through(path, db)
     }
 
@@ -412,6 +414,15 @@ fn damaged_if_storage(err: JournalError) -> JournalError {
 
 fn record_of(seq: u64, bytes: &[u8]) -> Result<CallRecord, Fault> {
     CallRecord::from_bytes(bytes).ok_or(Fault::Record(seq))
+}
+
+/// Opens or makes a file that only its owner can read: records hold signed authorizations.
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 #[cfg(test)]
