@@ -55,7 +55,7 @@ claims! {
     BindingHBind = "binding.h_bind", Some(Level::L2), "the binding value is that of call, request and policy";
     ReceiptChain = "receipt.chain", None, "the receipt continues the one before it";
     EventsHidden = "events.hidden", None, "no event is hidden";
-    EventsDropped = "events.dropped", None, "every event was recorded";
+    EventsDropped = "events.dropped", Some(Level::L3), "every event was recorded";
     OfferTerms = "offer.terms", Some(Level::L3), "the admitted offer is one that the node made";
     OfferPayTo = "offer.pay_to", Some(Level::L3), "the offer pays the address that the node registered";
     AuthorizationNonce = "authorization.nonce", Some(Level::L3), "every authorization carries the call's one nonce";

@@ -1,12 +1,12 @@
 //! Check 13: what became of the money.
 
 use seamline_core::receipt::{
-    Authorized, Closed, EventKind, SettleReplied, SettlementSeen, SettlementState as State,
+    Authorized, EventKind, RequestSent, SettleReplied, SettlementSeen, SettlementState as State,
 };
 use seamline_core::{Amount, B256, Charged, SourceClass};
 use seamline_evm::x402::SettleResponse;
 
-use crate::case::Case;
+use crate::case::{Case, Last};
 use crate::claim::{Claim, Outcome};
 
 pub(super) fn check(case: &mut Case<'_>) {
@@ -28,6 +28,10 @@ pub(super) fn check(case: &mut Case<'_>) {
             }
         }
     }
+    if case.hides(EventKind::SettleReplied) {
+        let detail = "a reply event is hidden";
+        case.open(Claim::SettlementReply, Outcome::Redacted, (), detail);
+    }
     if case.hides(EventKind::SettlementSeen) || case.hides(EventKind::Authorized) {
         let detail = "a settlement event is hidden";
         for claim in [
@@ -40,17 +44,14 @@ pub(super) fn check(case: &mut Case<'_>) {
         return;
     }
     if !case.happened(EventKind::Authorized) && !case.happened(EventKind::SettlementSeen) {
-        return;
+        return unpaid(case);
     }
     case.recomputed(Claim::SettlementStates, (), states(case).err());
     case.recomputed(Claim::SettlementAmount, (), amounts(case).err());
     let last = case.events::<SettlementSeen>().pop();
-    let state = last.map_or(State::Authorized, |(_, _, seen)| seen.state);
-    if state.is_final() {
-        case.pass(Claim::SettlementFinal, SourceClass::Asserted, ());
-    } else {
-        let detail = format!("the settlement is {}", state.as_str());
-        case.open(Claim::SettlementFinal, Outcome::Absent, (), detail);
+    match unsettled(case, last) {
+        None => case.pass(Claim::SettlementFinal, SourceClass::Asserted, ()),
+        Some(detail) => case.open(Claim::SettlementFinal, Outcome::Absent, (), detail),
     }
     if let Some((index, _, seen)) = last
         && seen.state == State::Settled
@@ -67,6 +68,58 @@ pub(super) fn check(case: &mut Case<'_>) {
             detail,
         );
     }
+}
+
+/// A call in which nothing was authorized neither pays nor owes.
+fn unpaid(case: &mut Case<'_>) {
+    let sent = case.events::<RequestSent>();
+    let paid = sent.iter().any(|(_, _, sent)| sent.paid);
+    let charged = case.closed().map(|closed| closed.charged);
+    let detail = "nothing was authorized";
+    // What was not recorded for lack of room may have been the authorization.
+    if (paid || charged == Some(Charged::Yes)) && case.core().dropped == 0 {
+        case.fail(Claim::SettlementStates, (), detail);
+    } else if paid || matches!(charged, Some(Charged::Yes | Charged::Unknown)) {
+        case.open(Claim::SettlementFinal, Outcome::Absent, (), detail);
+    }
+}
+
+/// Why it is not known whether money moved, after the last word about it.
+fn unsettled(case: &Case<'_>, last: Option<(usize, u64, &SettlementSeen)>) -> Option<String> {
+    let open = |state: State| Some(format!("the settlement is {}", state.as_str()));
+    let Some((index, dt_us, seen)) = last else {
+        return open(State::Authorized);
+    };
+    match seen.state {
+        State::Settled => {
+            let in_a_block = seen.block_number.is_some() && seen.block_hash.is_some();
+            let named = seen.transaction.is_some() && in_a_block;
+            (!named).then(|| "it names no transaction in a block".to_owned())
+        }
+        State::NotSettled => usable(case, index, dt_us)
+            .then(|| "the authorization was out, and could still be used".to_owned()),
+        State::None | State::Superseded => None,
+        State::Authorized | State::Submitted | State::Unknown => open(seen.state),
+    }
+}
+
+/// Whether the authorization before event `index` could still be used at its time. Before the
+/// deadline only one that nobody else has cannot be.
+fn usable(case: &Case<'_>, index: usize, dt_us: u64) -> bool {
+    let Last::Shown(authorized) = case.last_before::<Authorized>(index, |_| true) else {
+        return false; // reported with the states
+    };
+    let Some(now) = case.wall(dt_us) else {
+        return false; // reported with the open event
+    };
+    let replies = [
+        EventKind::ResponseFirst,
+        EventKind::SignatureChecked,
+        EventKind::SettleReplied,
+    ];
+    let signed = case.last_place(EventKind::Authorized);
+    let answered = replies.iter().any(|kind| case.last_place(*kind) > signed);
+    answered && now.as_secs() <= authorized.deadline_s
 }
 
 fn same_reply(reply: &SettleResponse, event: &SettleReplied) -> bool {
@@ -107,8 +160,7 @@ fn states(case: &Case<'_>) -> Result<(), String> {
         }
         state = seen.state;
     }
-    let closed = case.events::<Closed>().pop();
-    let charged = closed.map(|(_, _, closed)| closed.charged);
+    let charged = case.closed().map(|closed| closed.charged);
     let legal = match (state, charged) {
         (_, None) => true,
         (State::Settled, Some(charged)) => charged == Charged::Yes,
@@ -125,12 +177,20 @@ fn states(case: &Case<'_>) -> Result<(), String> {
     Err(format!("the state is {state}, charged says {charged}"))
 }
 
-/// What was settled against what was authorized, in sum over the legs.
+/// What was settled against the most that was authorized until then on the same leg: the
+/// authorizations of one leg share a nonce.
 fn amounts(case: &Case<'_>) -> Result<(), String> {
-    let authorized = case.events::<Authorized>();
-    let most = authorized.iter().map(|(_, _, event)| event.amount).max();
-    let most = most.unwrap_or(Amount::ZERO);
-    for (_, _, seen) in case.events::<SettlementSeen>() {
+    let (mut leg, mut most) = (None, Amount::ZERO);
+    for event in case.slots.iter().filter_map(|slot| slot.event()) {
+        if let Some(authorized) = event.get::<Authorized>() {
+            let same = leg.replace(authorized.leg) == Some(authorized.leg);
+            most = authorized
+                .amount
+                .max(if same { most } else { Amount::ZERO });
+        }
+        let Some(seen) = event.get::<SettlementSeen>() else {
+            continue;
+        };
         if seen.state != State::Settled {
             continue;
         }

@@ -6,8 +6,11 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256, RsaKeyPair};
 use seamline_core::canonical::message_hash;
-use seamline_core::receipt::{EventKind, EvidenceType, SignatureChecked};
-use seamline_core::{B256, Charged, NodeId};
+use seamline_core::receipt::{
+    ClockRead, EventKind, EvidenceType, MAX_OF_KIND, SettlementSeen, SettlementState,
+    SignatureChecked,
+};
+use seamline_core::{Amount, B256, Charged, NodeId};
 use seamline_testkit::NOW;
 use seamline_verify::{Claim, Outcome, Status, Verdict};
 
@@ -38,6 +41,11 @@ fn keep(world: &mut World, kinds: &[EventKind]) {
     world
         .events
         .retain(|(_, event)| kinds.contains(&event.kind()));
+}
+
+/// The index of an event in the receipt, where the open event comes first.
+fn index(world: &World, kind: EventKind) -> usize {
+    place(world, kind) + 1
 }
 
 fn hiding(world: &World, hide: &[usize]) -> Verdict {
@@ -212,4 +220,146 @@ fn hiding_the_later_admission_makes_nobody_a_liar() {
             .about(Claim::AuthorizationTerms)
             .all(|it| it.outcome == Outcome::Redacted)
     );
+}
+
+// Money
+
+#[test]
+fn hiding_a_reply_that_was_read_wrongly() {
+    let mut world = World::new();
+    event_mut!(world, SettleReplied).amount = Some(Amount::new(1));
+    refuted(&world.verify(), Claim::SettlementReply);
+    let at = index(&world, EventKind::SettleReplied);
+    open(
+        &hiding(&world, &[at]),
+        Claim::SettlementReply,
+        Outcome::Redacted,
+    );
+}
+
+/// Removes everything about money.
+fn without_payment(world: &mut World) {
+    let money = [
+        EventKind::Offered,
+        EventKind::Admitted,
+        EventKind::Authorized,
+        EventKind::SettleReplied,
+        EventKind::SettlementSeen,
+    ];
+    world
+        .events
+        .retain(|(_, event)| !money.contains(&event.kind()));
+}
+
+#[test]
+fn charged_for_nothing() {
+    let mut world = World::new();
+    without_payment(&mut world);
+    refuted(&world.verify(), Claim::SettlementStates);
+    // No charge, but a request that is said to have been paid.
+    event_mut!(world, Closed).charged = Charged::No;
+    refuted(&world.verify(), Claim::SettlementStates);
+    let paid = place(&world, EventKind::ResponseFirst) - 1;
+    world.events.remove(paid);
+    assert_eq!(world.verify().status, Status::Satisfied);
+    event_mut!(world, Closed).charged = Charged::Unknown;
+    open(&world.verify(), Claim::SettlementFinal, Outcome::Absent);
+}
+
+#[test]
+fn settled_nowhere() {
+    let changes: [fn(&mut SettlementSeen); 3] = [
+        |seen| seen.transaction = None,
+        |seen| seen.block_number = None,
+        |seen| seen.block_hash = None,
+    ];
+    for change in changes {
+        let mut world = World::new();
+        change(event_mut!(world, SettlementSeen));
+        open(&world.verify(), Claim::SettlementFinal, Outcome::Absent);
+    }
+}
+
+#[test]
+fn not_settled_before_the_deadline() {
+    let mut world = World::new();
+    let seen = event_mut!(world, SettlementSeen);
+    (seen.state, seen.amount) = (SettlementState::NotSettled, None);
+    event_mut!(world, Closed).charged = Charged::No;
+    open(&world.verify(), Claim::SettlementFinal, Outcome::Absent);
+    // After it, the nonce is dead.
+    let after = 400_000_000;
+    let last = world.events.len() - 1;
+    world.events[last - 1].0 = after;
+    world.events[last].0 = after;
+    assert_eq!(world.verify().status, Status::Satisfied);
+}
+
+#[test]
+fn more_settled_on_one_leg_than_was_authorized_on_it() {
+    let mut world = World::new();
+    // A further leg of the largest amount, after the first one was settled: what it allows is not
+    // what the first one allowed.
+    let mut first = event_mut!(world, Authorized).clone();
+    let at = place(&world, EventKind::Authorized);
+    (first.leg, first.amount) = (1, Amount::new(100));
+    world.events.insert(at + 1, (62_500, first.into()));
+    let verdict = world.verify();
+    let amount = verdict.about(Claim::SettlementAmount).next().unwrap();
+    assert_eq!(amount.outcome, Outcome::Fail, "{}", amount.detail);
+}
+
+// Room
+
+#[test]
+fn events_that_were_not_recorded_corroborate_nothing() {
+    let mut world = World::new();
+    let clock = ClockRead {
+        source: "block".into(),
+        skew_ms: 0,
+    };
+    for _ in 0..=MAX_OF_KIND {
+        let last = world.events.len() - 1;
+        world.events.insert(last, (505_000, clock.clone().into()));
+    }
+    assert_eq!(world.seal().core().dropped, 1);
+    open(&world.verify(), Claim::EventsDropped, Outcome::Absent);
+}
+
+/// Whatever a reader hides, a receipt that is refuted never becomes one that satisfies, and an
+/// honest one never becomes one that is refuted.
+#[test]
+fn hiding_turns_nothing_into_its_opposite() {
+    let lies: [fn(&mut World); 5] = [
+        |_| {},
+        connect_elsewhere,
+        |world| event_mut!(world, SettleReplied).success = false,
+        |world| event_mut!(world, RequestSent).node = NodeId::new(B256::repeat_byte(0xb0)),
+        |world| event_mut!(world, Attested).leaf_not_after_ms += 1,
+    ];
+    for (which, lie) in lies.into_iter().enumerate() {
+        let mut world = World::new();
+        lie(&mut world);
+        let honest = which == 0;
+        let bundle = world.seal();
+        let last = bundle.leaves().len() - 1;
+        let status = |verdict: &Verdict| verdict.status;
+        let whole = if honest {
+            Status::Satisfied
+        } else {
+            Status::Refuted
+        };
+        assert_eq!(status(&world.verify()), whole, "{which}");
+        for first in 1..last {
+            for second in first..last {
+                let verdict = world.check(&bundle.redact(&[first, second]).unwrap().encode());
+                let hidden = [first, second];
+                if honest {
+                    assert_eq!(verdict.first_failure(), None, "{hidden:?}");
+                } else {
+                    assert_ne!(status(&verdict), Status::Satisfied, "{which}: {hidden:?}");
+                }
+            }
+        }
+    }
 }
