@@ -1,14 +1,17 @@
 //! What can go wrong in a call, and the four answers that every error gives.
 
+mod refusal;
+
 use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 
 use seamline_core::decision::Rejection;
 use seamline_core::{Charged, Fault, NodeId, Retry};
-use seamline_evm::policy::{NotAdmitted, Refusal};
+use seamline_evm::policy::NotAdmitted;
 use seamline_evm::x402::Reason;
 
+use self::refusal::{refusal_code, refusal_fault, refusal_text, rejected_text};
 use crate::journal::JournalError;
 use crate::step::Step;
 
@@ -394,59 +397,5 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.kind.source()
-    }
-}
-
-fn rejected_text(rejected: &[(NodeId, Rejection)]) -> String {
-    let parts: Vec<_> = rejected
-        .iter()
-        .map(|(node, why)| format!("{} {}", node.short(), why.name()))
-        .collect();
-    parts.join(", ")
-}
-
-fn refusal_text(refused: &NotAdmitted) -> String {
-    nearest(refused).map_or_else(|| "it makes none".to_owned(), ToString::to_string)
-}
-
-/// The code of the refusal nearest to being admitted: the budget's if a cap was all that stood in
-/// the way, otherwise the first.
-fn refusal_code(refused: &NotAdmitted) -> &'static str {
-    match nearest(refused) {
-        None => "offer.none",
-        Some(Refusal::Amount { .. }) => "offer.amount",
-        Some(Refusal::Asset { .. }) => "offer.asset",
-        Some(Refusal::Facilitator { .. } | Refusal::FacilitatorMissing) => "offer.facilitator",
-        Some(Refusal::Flow { .. }) => "offer.flow",
-        Some(Refusal::Lifetime { .. }) => "offer.lifetime",
-        Some(Refusal::Method { .. }) => "offer.method",
-        Some(Refusal::Network { .. }) => "offer.network",
-        Some(Refusal::PayTo { .. }) => "offer.pay_to",
-        Some(Refusal::PerCall { .. }) => "offer.per_call",
-        Some(Refusal::PerDay { .. }) => "offer.per_day",
-        Some(Refusal::PerNodeDay { .. }) => "offer.per_node_day",
-        Some(Refusal::Scheme { .. }) => "offer.scheme",
-        Some(_) => "offer.refused",
-    }
-}
-
-/// A cap is the caller's own choice; every other refusal is about what the node asked for.
-const fn is_cap(refusal: &Refusal) -> bool {
-    matches!(
-        refusal,
-        Refusal::PerCall { .. } | Refusal::PerDay { .. } | Refusal::PerNodeDay { .. }
-    )
-}
-
-fn nearest(refused: &NotAdmitted) -> Option<&Refusal> {
-    let cap = refused.refusals.iter().find(|refusal| is_cap(refusal));
-    cap.or_else(|| refused.refusals.first())
-}
-
-fn refusal_fault(refused: &NotAdmitted) -> Fault {
-    if nearest(refused).is_some_and(is_cap) {
-        Fault::Caller
-    } else {
-        Fault::Node
     }
 }

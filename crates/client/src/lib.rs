@@ -10,10 +10,99 @@
 //! | [`journal`] | the local books: calls, authorizations, the hash-chained log |
 //!
 //! A client needs a [`Config`]: signer, trust and budget have no defaults.
+//!
+//! # Example
+//!
+//! One call, on a network that lives in this process. On a real network, [`Network`] and the trust
+//! settings come from configuration.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! use std::sync::Arc;
+//!
+//! use seamline::{Chat, Client, Config, Env, Home, Network, Options};
+//! use seamline_attest::TrustRoots;
+//! use seamline_core::receipt::SealingKey;
+//! use seamline_core::{Amount, Charged};
+//! use seamline_evm::{Wallet, policy::SpendPolicy};
+//! use seamline_localnet::{Localnet, NodeSpec, contracts};
+//! use seamline_verify::{Level, Status, Trust};
+//!
+//! # let env = Env::system();
+//! # let mut settings = seamline_localnet::Config::in_memory(Arc::new(move || env.now()));
+//! # let price = Amount::new(10_u128.pow(18));
+//! # settings.nodes = vec![NodeSpec::new("amber", price, price)];
+//! # let home = tempfile::tempdir()?;
+//! let net = Localnet::start(settings).await?;
+//! let signer = Wallet::from_bytes(&[0x51; 32])?;
+//! net.fund(&signer).await?;
+//! let chain_id = net.chain().chain_id();
+//! let recorder = SealingKey::from_seed(&[0x52; 32]);
+//!
+//! let client = Client::open(Config {
+//!     trust: Trust {
+//!         recorders: vec![recorder.public_key()],
+//!         roots: TrustRoots::none().danger_accept_dev(net.dev_root())?,
+//!         measurements: net.nodes().iter().map(|node| node.measurement).collect(),
+//!         network: Some(seamline_verify::Network {
+//!             chain_id,
+//!             registry: contracts::REGISTRY,
+//!         }),
+//!         facilitators: Vec::new(),
+//!         required: Level::L3,
+//!     },
+//!     budget: SpendPolicy {
+//!         per_call: Amount::from_decimal("0.01", 18)?,
+//!         per_day: Amount::from_decimal("0.1", 18)?,
+//!         per_node_day: None,
+//!         networks: vec![format!("eip155:{chain_id}")],
+//!         assets: vec![contracts::TOKEN],
+//!         facilitators: None,
+//!         max_lifetime_s: 300,
+//!     },
+//!     network: Network {
+//!         rpc: Arc::new(seamline_net::HttpRpc::loopback(net.rpc_url())?),
+//!         chain_id,
+//!         registry: contracts::REGISTRY,
+//!         asset: contracts::TOKEN,
+//!         decimals: contracts::DECIMALS,
+//!         symbol: contracts::SYMBOL.to_owned(),
+//!     },
+//!     home: Home {
+//!         journal: home.path().join("journal.redb"),
+//!         receipts: home.path().to_owned(),
+//!     },
+//!     signer,
+//!     recorder,
+//!     env: Env::system(),
+//!     options: Options::default(),
+//! })?;
+//!
+//! let question = Chat::model("seamline/guide").user("How do I cap what a call may cost?");
+//! let reply = client.chat(&question).await?;
+//! assert_eq!(reply.charged, Charged::Yes);
+//! assert_eq!(reply.verdict.status, Status::Satisfied);
+//! println!("{}\n{}", reply.text, reply.receipt_path.display());
+//! # net.stop().await;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! # Errors
+//!
+//! [`Error`] answers four questions: what failed, whose fault, may I retry and where, was I charged.
+//!
+//! # What a crash leaves
+//!
+//! A call whose process died stays open in the [`Journal`], with its amount reserved.
+//! [`Client::recover`] asks the chain what became of it; nothing is ever signed or sent again.
 
 mod call;
 mod chat;
 mod client;
+mod config;
 mod env;
 mod error;
 #[cfg(test)]
@@ -24,7 +113,8 @@ mod recover;
 mod step;
 
 pub use chat::Chat;
-pub use client::{Client, Config, Home, Network, Options, Reply};
+pub use client::{Client, Reply};
+pub use config::{Config, Home, Network, Options};
 pub use env::{EntropyError, Env};
 pub use error::{Error, ErrorKind, SignatureFault};
 pub use journal::{Journal, JournalError};

@@ -282,6 +282,13 @@ fn lost_reply(record: &NodeRecord, source: NetError) -> Presented {
 fn refusal(record: &NodeRecord, headers: &HeaderMap, paid: &Authorization) -> (ErrorKind, Reason) {
     let node = record.node;
     let refused = |reason: Reason| {
+        // The node has read the prompt by now: text of its own choice stays out of errors and logs.
+        let known = !matches!(reason, Reason::Other(_));
+        let reason = if known {
+            reason
+        } else {
+            Reason::from("unknown_reason")
+        };
         let kind = ErrorKind::PaymentRefused {
             node,
             reason: reason.clone(),
@@ -292,11 +299,11 @@ fn refusal(record: &NodeRecord, headers: &HeaderMap, paid: &Authorization) -> (E
         let reason = settle_reply(headers)
             .and_then(|json| seamline_evm::x402::SettleResponse::parse(&json).ok())
             .and_then(|reply| reply.error_reason)
-            .unwrap_or_else(|| Reason::from("no reason given"));
+            .unwrap_or_else(|| Reason::from("unknown_reason"));
         return refused(reason);
     };
     let accepted = paid.payload.accepted();
-    let reason = Reason::from(required.error.as_deref().unwrap_or("no reason given"));
+    let reason = Reason::from(required.error.as_deref().unwrap_or("unknown_reason"));
     let mut offers = required.offers.iter();
     if offers.any(|offer| offer.terms().mismatch(accepted.terms()).is_none()) {
         refused(reason)
@@ -307,7 +314,11 @@ fn refusal(record: &NodeRecord, headers: &HeaderMap, paid: &Authorization) -> (E
 
 /// The raw JSON of the one `PAYMENT-RESPONSE` header.
 fn settle_reply(headers: &HeaderMap) -> Option<Bytes> {
-    let value = headers.get(PAYMENT_RESPONSE)?;
+    let mut values = headers.get_all(PAYMENT_RESPONSE).iter();
+    let (value, second) = (values.next()?, values.next());
+    if second.is_some() {
+        return None;
+    }
     decode_header(value.as_bytes()).ok().map(Bytes::from)
 }
 
@@ -320,3 +331,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .ok()?;
     Some(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests;

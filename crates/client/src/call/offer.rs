@@ -95,3 +95,6 @@ pub(super) fn offers(
         Bytes::copy_from_slice(first.as_bytes()).as_ref(),
     ))
 }
+
+#[cfg(test)]
+mod tests;

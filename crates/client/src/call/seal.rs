@@ -113,5 +113,11 @@ fn write_whole(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = options.open(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(partial, path)
+    std::fs::rename(partial, path)?;
+    // The name as well must be on disk before the log says that the call is closed.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -13,7 +13,8 @@ use std::sync::Mutex;
 
 use redb::{Database, StorageBackend};
 
-use super::{Journal, JournalError, opening};
+use super::error::opening;
+use super::{Journal, JournalError};
 use crate::client::lock;
 
 /// Writes are kept in pieces of this size: the page size of the database, so that few are split.

@@ -6,7 +6,8 @@ use seamline_core::receipt::SealingKey;
 use seamline_verify::Trust;
 
 use super::*;
-use crate::client::{Config, Home, Network, Options, Running};
+use crate::client::Running;
+use crate::config::{Config, Home, Network, Options};
 use crate::env::Env;
 use crate::fixtures::{NOW, Script, TOKEN, authorization, open, payment, policy, wallet};
 

@@ -175,3 +175,6 @@ fn refuse_tools(finish: Option<&str>) -> Result<(), &'static str> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

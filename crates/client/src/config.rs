@@ -1,0 +1,131 @@
+use core::fmt;
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use seamline_core::receipt::SealingKey;
+use seamline_core::{Address, NodeId};
+use seamline_evm::policy::SpendPolicy;
+use seamline_evm::{Rpc, Wallet};
+use seamline_verify::Trust;
+
+use crate::env::Env;
+
+/// Everything that a client must be told. Nothing here has a default: a signer, roots of trust and a
+/// budget are decisions.
+pub struct Config {
+    /// The key that pays.
+    pub signer: Wallet,
+    /// The key that signs receipts.
+    pub recorder: SealingKey,
+    /// Roots, measurements and chain to accept.
+    pub trust: Trust,
+    /// What may be spent.
+    pub budget: SpendPolicy,
+    /// The network to call.
+    pub network: Network,
+    /// Where the books and receipts are kept.
+    pub home: Home,
+    /// Clock and entropy.
+    pub env: Env,
+    /// Everything that has a documented default.
+    pub options: Options,
+}
+
+/// The network that a client calls.
+#[derive(Clone)]
+pub struct Network {
+    /// The chain's endpoint.
+    pub rpc: Arc<dyn Rpc>,
+    /// EIP-155 id of the chain; another chain is refused.
+    pub chain_id: u64,
+    /// The registry of nodes.
+    pub registry: Address,
+    /// The token that calls are paid with.
+    pub asset: Address,
+    /// Decimals of the token, for printing.
+    pub decimals: u8,
+    /// Symbol of the token, for printing.
+    pub symbol: String,
+}
+
+/// Files of one installation.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The journal's file.
+    pub journal: PathBuf,
+    /// The folder that receipts are written to.
+    pub receipts: PathBuf,
+}
+
+/// Settings with defaults.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Registry type of the nodes to use; 0, language models, by default.
+    pub tee_type: u8,
+    /// How long a read of the registry is used, 30 seconds by default.
+    pub registry_ttl: Duration,
+    /// How long a node's price list is used, 30 seconds by default.
+    pub listing_ttl: Duration,
+    /// How long verified evidence of an enclave instance is used, ten minutes by default.
+    pub evidence_ttl: Duration,
+    /// Longest silence of a node, 30 seconds by default.
+    pub node_timeout: Duration,
+    /// Longest wait for a settlement to show on chain after the answer, five seconds by default.
+    pub settle_wait: Duration,
+    /// How long a node that failed is left alone, 60 seconds by default.
+    pub cooling: Duration,
+    /// Weight of price in the score; 60 by default.
+    pub weight_price: u32,
+    /// Weight of latency in the score; 30 by default.
+    pub weight_latency: u32,
+    /// Weight of health in the score; 10 by default.
+    pub weight_health: u32,
+    /// Latency that scores zero, two seconds by default.
+    pub latency_bound: Duration,
+    /// Share of calls that try another usable node, in parts per million; none by default.
+    pub explore_ppm: u32,
+    /// Oldest heartbeat of a usable node, 30 minutes by default (the registry's own limit).
+    pub max_heartbeat_age: Duration,
+    /// Nodes never to use.
+    pub avoid: Vec<NodeId>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tee_type: 0,
+            registry_ttl: Duration::from_secs(30),
+            listing_ttl: Duration::from_secs(30),
+            evidence_ttl: Duration::from_secs(600),
+            node_timeout: Duration::from_secs(30),
+            settle_wait: Duration::from_secs(5),
+            cooling: Duration::from_secs(60),
+            weight_price: 60,
+            weight_latency: 30,
+            weight_health: 10,
+            latency_bound: Duration::from_secs(2),
+            explore_ppm: 0,
+            max_heartbeat_age: Duration::from_secs(30 * 60),
+            avoid: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("chain_id", &self.chain_id)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! Tests of the SDK through its public interface, on a network of its own.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test stand outside of its function"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use seamline::{Chat, Client, Config, Env, Home, Network, Options};
+use seamline_attest::TrustRoots;
+use seamline_core::receipt::{Bundle, Event, EvidenceFetched, EvidenceType, SealingKey};
+use seamline_core::{Amount, Charged};
+use seamline_evm::policy::SpendPolicy;
+use seamline_evm::{Rpc, Wallet};
+use seamline_localnet::contracts::{DECIMALS, REGISTRY, SYMBOL, TOKEN};
+use seamline_localnet::{Localnet, NodeSpec};
+use seamline_net::HttpRpc;
+use seamline_verify::{Claim, Level, Outcome, Status, Trust};
+
+const PRICE: Amount = Amount::new(2_000_000_000_000_000_000);
+const PAYER: [u8; 32] = [0x51; 32];
+const RECORDER: [u8; 32] = [0x52; 32];
+
+async fn network(nodes: Vec<NodeSpec>) -> Localnet {
+    let env = Env::system();
+    let mut config = seamline_localnet::Config::in_memory(Arc::new(move || env.now()));
+    config.nodes = nodes;
+    let net = Localnet::start(config).await.unwrap();
+    net.fund(&Wallet::from_bytes(&PAYER).unwrap())
+        .await
+        .unwrap();
+    net
+}
+
+fn trust(net: &Localnet) -> Trust {
+    Trust {
+        recorders: vec![SealingKey::from_seed(&RECORDER).public_key()],
+        roots: TrustRoots::none()
+            .danger_accept_dev(net.dev_root())
+            .unwrap(),
+        measurements: net.nodes().iter().map(|node| node.measurement).collect(),
+        network: None,
+        facilitators: Vec::new(),
+        required: Level::L3,
+    }
+}
+
+fn client(net: &Localnet, home: &Path) -> Client {
+    let chain_id = net.chain().chain_id();
+    let rpc: Arc<dyn Rpc> = Arc::new(HttpRpc::loopback(net.rpc_url()).unwrap());
+    let config = Config {
+        signer: Wallet::from_bytes(&PAYER).unwrap(),
+        recorder: SealingKey::from_seed(&RECORDER),
+        trust: trust(net),
+        budget: SpendPolicy {
+            per_call: PRICE,
+            per_day: PRICE,
+            per_node_day: None,
+            networks: vec![format!("eip155:{chain_id}")],
+            assets: vec![TOKEN],
+            facilitators: Some(vec![net.facilitator()]),
+            max_lifetime_s: 300,
+        },
+        network: Network {
+            rpc,
+            chain_id,
+            registry: REGISTRY,
+            asset: TOKEN,
+            decimals: DECIMALS,
+            symbol: SYMBOL.to_owned(),
+        },
+        home: Home {
+            journal: home.join("journal.redb"),
+            receipts: home.to_owned(),
+        },
+        env: Env::system(),
+        options: Options::default(),
+    };
+    Client::open(config).unwrap()
+}
+
+fn question() -> Chat {
+    Chat::model("seamline/guide").user("How do I cap what a call may cost?")
+}
+
+fn events(bundle: &Bundle) -> Vec<Event> {
+    let slots = bundle.slots();
+    slots
+        .iter()
+        .filter_map(|slot| slot.event().cloned())
+        .collect()
+}
+
+/// The receipt of a call that failed on evidence holds the document, and nothing in it or in its
+/// verdict says that the document passed.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_evidence_is_in_the_receipt_and_never_passes() {
+    let mut liar = NodeSpec::new("liar", PRICE, PRICE);
+    liar.faults.stale_nonce = true;
+    let net = network(vec![liar]).await;
+    let home = tempfile::tempdir().unwrap();
+    let client = client(&net, home.path());
+    let error = client.chat(&question()).await.unwrap_err();
+    assert!(error.code().starts_with("evidence.nonce"), "{error:?}");
+    assert_eq!(error.charged(), Charged::No);
+
+    let file = std::fs::read(error.receipt().unwrap()).unwrap();
+    let bundle = Bundle::decode(&file).unwrap();
+    let events = events(&bundle);
+    let fetched = events.iter().find_map(Event::get::<EvidenceFetched>);
+    let fetched = fetched.expect("the evidence is recorded");
+    let document = bundle.evidence(&fetched.evidence).unwrap();
+    // Whoever has the file can find out that the node lied: the nonce asked for is not in it.
+    let asked = fetched.evidence_nonce.as_slice();
+    let carries = document.windows(asked.len()).any(|part| part == asked);
+    assert!(!carries, "the nonce was stale");
+    let kinds: Vec<_> = bundle
+        .core()
+        .evidence
+        .iter()
+        .map(|entry| entry.kind)
+        .collect();
+    for kind in [
+        EvidenceType::Attestation,
+        EvidenceType::TlsCertificate,
+        EvidenceType::SigningKey,
+    ] {
+        assert!(kinds.contains(&kind), "{kind:?}");
+    }
+    assert!(
+        !events
+            .iter()
+            .any(|event| matches!(event, Event::Attested(_)))
+    );
+
+    let verdict = seamline_verify::verify(&file, &trust(&net), Env::system().now());
+    assert_ne!(verdict.status, Status::Refuted, "{verdict:?}");
+    let passed = verdict.findings.iter().any(|finding| {
+        finding.outcome == Outcome::Pass
+            && matches!(
+                finding.claim,
+                Claim::EvidenceVerified | Claim::EvidenceNonce | Claim::EvidenceMeasurement
+            )
+    });
+    assert!(!passed, "{:?}", verdict.findings);
+    net.stop().await;
+}
+
+/// A broken stream is presented again with the same bytes; the money is counted once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_stream_is_presented_again_and_paid_once() {
+    let mut breaks = NodeSpec::new("breaks", PRICE, PRICE);
+    breaks.faults.close_mid_stream = true;
+    let net = network(vec![breaks]).await;
+    let home = tempfile::tempdir().unwrap();
+    let client = client(&net, home.path());
+    let error = client.chat(&question().stream(true)).await.unwrap_err();
+    let bundle = Bundle::decode(&std::fs::read(error.receipt().unwrap()).unwrap()).unwrap();
+    let events = events(&bundle);
+    let paid = |event: &&Event| matches!(event, Event::RequestSent(sent) if sent.paid);
+    let presented = events.iter().filter(paid).count();
+    assert!((2..=3).contains(&presented), "{presented}");
+    let signed = |event: &&Event| matches!(event, Event::Authorized(_));
+    assert_eq!(events.iter().filter(signed).count(), 1);
+    let charged = bundle.core().summary.charged;
+    assert_eq!(charged, error.charged(), "receipt and error agree");
+    net.stop().await;
+}
+
+/// Recovery beside calls that run: none is closed twice, and the books open again.
+#[tokio::test(flavor = "multi_thread")]
+async fn recovery_leaves_running_calls_alone() {
+    let net = network(vec![NodeSpec::new("amber", PRICE, PRICE)]).await;
+    let home = tempfile::tempdir().unwrap();
+    let client = client(&net, home.path());
+    let question = question();
+    let recoveries = async {
+        for _ in 0..50 {
+            client.recover().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let (reply, ()) = futures_util::future::join(client.chat(&question), recoveries).await;
+    assert_eq!(reply.unwrap().charged, Charged::Yes);
+    drop(client);
+    let journal = seamline::Journal::open(&home.path().join("journal.redb")).unwrap();
+    assert_eq!(journal.log().unwrap().len(), 2);
+    net.stop().await;
+}
