@@ -123,7 +123,9 @@ impl Home {
                 }
                 Err(fs::TryLockError::WouldBlock) => {
                     if !told {
-                        crate::output::progress("~ waiting for another `seamline` in this home");
+                        crate::output::progress(
+                            "~ home      waiting for another `seamline` in this home",
+                        );
                         told = true;
                     }
                     std::thread::sleep(TURN);

@@ -71,7 +71,7 @@ another says so and ends with code 3.\n\n## Exit codes\n\n\
 | code | meaning |\n|---|---|\n\
 | 0 | done; for `receipt verify`: satisfied |\n\
 | 1 | the answer is no: the receipt is refuted, the call failed, `doctor` found something |\n\
-| 2 | usage: the command line, a file or the home makes no sense; nothing was done |\n\
+| 2 | usage: the command line, a file or the home makes no sense; nothing was paid |\n\
 | 3 | it could not be found out: the receipt is incomplete or unsupported, the network does not answer, the home is in use |\n\
 | 4 | an authorization is out, and the chain does not say yet whether it was settled |\n\
 | 70 | a bug in Seamline |\n\n\

@@ -1,9 +1,11 @@
 //! `seamline chat`: one paid, verified call.
 
 use std::io::{self, IsTerminal as _, Read as _};
+use std::path::Path;
 
 use seamline::{Chat, Reply, Step, Watch};
-use seamline_core::receipt::Bundle;
+use seamline_core::decision::{Decision, Rejection, Verdict};
+use seamline_core::receipt::{Bundle, Event, Slot};
 use seamline_core::{Amount, Charged};
 use serde_json::{Value, json};
 
@@ -24,7 +26,7 @@ pub(crate) fn run(context: &Context, args: &args::Chat) -> Result<Exit, Failure>
         .max_tokens(args.max_tokens)
         .stream(args.stream);
     block_on(async {
-        output::progress("~ network  starting, or joining the one that runs");
+        output::progress("~ network   starting, or joining the one that runs");
         let session = Session::open(context, args.max_price.as_deref()).await?;
         let outcome = call(&session, &chat, args).await;
         session.close().await;
@@ -42,7 +44,7 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
     if watch.printed {
         output::line("")?;
     }
-    let reply = reply.map_err(|err| call_failure(&err))?;
+    let reply = reply.map_err(|err| refused(session, &err))?;
     if let Some(copy) = &args.receipt {
         std::fs::write(copy, &reply.receipt).map_err(|err| {
             let message = format!(
@@ -68,6 +70,49 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
         Charged::Unknown => Exit::PaymentUnknown,
         Charged::No | Charged::Yes => Exit::Ok,
     })
+}
+
+/// The failure, with the amount that would have been enough where the cap was all that was in the way.
+fn refused(session: &Session, err: &seamline::Error) -> Failure {
+    let failure = call_failure(err);
+    let Some(enough) = err.receipt().and_then(least_over_cap) else {
+        return failure;
+    };
+    let decimals = session.network.token_decimals;
+    failure.hint(format!(
+        "the cheapest node asks for at most {}: allow it with --max-price {}",
+        session.amount(enough),
+        enough.to_decimal(decimals)
+    ))
+}
+
+/// The smallest cost that the decision of a call rejected for its cap.
+fn least_over_cap(receipt: &Path) -> Option<Amount> {
+    let bundle = Bundle::decode(&super::receipt_verify::read(receipt).ok()?).ok()?;
+    let slots = bundle.slots();
+    let mut decisions = slots.iter().filter_map(|slot| {
+        if let Slot::Shown(recorded) = slot
+            && let Event::Decided(decided) = &recorded.event
+        {
+            return Decision::decode(&decided.decision).ok();
+        }
+        None
+    });
+    let decision = decisions
+        .next_back()
+        .filter(|decision| decision.chosen.is_none())?;
+    let over = decision
+        .candidates
+        .iter()
+        .filter_map(|candidate| match candidate.verdict {
+            Verdict::Rejected {
+                reason: Rejection::OverCap,
+                observed,
+                ..
+            } => Some(Amount::new(observed)),
+            Verdict::Rejected { .. } | Verdict::Usable { .. } => None,
+        });
+    over.min()
 }
 
 /// Calls whose process died are settled from the chain before a new one is made.
@@ -139,7 +184,8 @@ struct Progress {
 impl Watch for Progress {
     fn step(&mut self, step: Step, detail: &str) {
         if !self.printed {
-            output::progress(&format!("~ {:<9}{detail}", step.as_str()));
+            let line = format!("~ {:<10}{detail}", step.as_str());
+            output::progress(line.trim_end());
         }
     }
 

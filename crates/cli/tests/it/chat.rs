@@ -1,10 +1,10 @@
 use std::fs;
 use std::io::Read as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Home, in_time, text};
+use crate::harness::{BINARY, Home, finish, in_time, text, works};
 
 const QUESTION: &str = "How do I cap what a call may cost?";
 
@@ -142,7 +142,18 @@ fn a_cap_below_every_price_is_refused_before_anything_is_signed() {
     ran.fails(2, "route.none")
         .says("over_cap")
         .says("charged: no")
-        .says("--max-price");
+        .says("hint: the cheapest node asks for at most 0.00");
+    // What the hint names is enough.
+    let enough = ran
+        .stderr
+        .split("--max-price ")
+        .last()
+        .unwrap()
+        .trim()
+        .to_owned();
+    let other = Home::new();
+    let ran = other.run(&["chat", QUESTION, "--max-price", &enough]);
+    assert_eq!(ran.code, 0, "{ran:?}");
     // The failure has a receipt too, which verifies and names the rule.
     let receipt = home.receipt();
     let explained = home.run(&["receipt", "explain", text(&receipt)]);
@@ -192,5 +203,30 @@ fn a_reader_that_leaves_early_is_no_failure() {
         });
         assert_eq!(status.code(), Some(0), "{stderr}");
         assert!(stderr.contains("ok: node "), "{stderr}");
+    }
+}
+
+#[test]
+fn progress_goes_to_a_terminal_only() {
+    if !works("script", &["-qec", "true", "/dev/null"]) {
+        println!("skipped: no `script` that makes a terminal");
+        return;
+    }
+    let home = Home::new();
+    let inner = home.command(&[]);
+    let mut command = Command::new("script");
+    let asked = format!("'{BINARY}' chat 'What is a receipt?'");
+    command.args(["-qec", &asked, "/dev/null"]);
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command.stdin(Stdio::null());
+    let ran = finish(command);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for step in ["open", "attest", "authorize", "settle", "seal"] {
+        assert!(
+            ran.stdout.contains(&format!("~ {step}")),
+            "{step} is not in {ran:?}"
+        );
     }
 }
