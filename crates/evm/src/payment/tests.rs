@@ -1,7 +1,9 @@
 use alloy_primitives::{Address, B256};
 
+use core::time::Duration;
+
 use super::*;
-use crate::chain::{Block, SettlementFacts};
+use crate::chain::{Block, ChainFacts, SettlementFacts};
 
 const NONCE: B256 = B256::repeat_byte(1);
 const NOW: Timestamp = Timestamp::from_secs(1_000);
