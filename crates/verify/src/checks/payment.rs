@@ -1,5 +1,7 @@
 //! Checks 11 and 12: offer and authorization.
 
+use std::collections::BTreeMap;
+
 use seamline_core::receipt::{Admitted, Authorized, EventKind, Offered};
 use seamline_core::{Amount, SourceClass, binding};
 use seamline_evm::bindings::UPTO_PROXY;
@@ -121,7 +123,7 @@ fn authorization(case: &mut Case<'_>, index: usize, dt_us: u64, event: &Authoriz
     }
     let wrong = terms(case, &payload, &permit, event, admitted).err();
     case.recomputed(Claim::AuthorizationTerms, index, wrong);
-    let wrong = caps(case, &payload, &permit, event, admitted).err();
+    let wrong = caps(case, index, &payload, &permit, admitted).err();
     case.recomputed(Claim::AuthorizationCap, index, wrong);
     let wrong = lifetime(case, dt_us, &permit, event, admitted).err();
     case.recomputed(Claim::AuthorizationLifetime, index, wrong);
@@ -192,12 +194,12 @@ fn terms(
 /// Check 20 for money: what the policies allow.
 fn caps(
     case: &Case<'_>,
+    index: usize,
     payload: &PaymentPayload,
     permit: &Permit,
-    event: &Authorized,
     admitted: &Admitted,
 ) -> Result<(), String> {
-    let amount = event.amount;
+    let amount = Amount::try_from(permit.authorization.amount).unwrap_or(Amount::MAX);
     if let Some(route) = &case.route {
         let cap = route.cap;
         if amount > cap {
@@ -207,9 +209,9 @@ fn caps(
     let Some(spend) = &case.spend else {
         return Ok(()); // reported with the policy hash
     };
-    if amount > spend.per_call {
-        let cap = spend.per_call;
-        return Err(format!("{amount} is above the cap per call of {cap}"));
+    let (all, cap) = (authorized_until(case, index), spend.per_call);
+    if all > cap {
+        return Err(format!("{all} is above the cap per call of {cap}"));
     }
     let network = admitted.network.as_str();
     if !spend.networks.iter().any(|allowed| allowed == network) {
@@ -233,6 +235,21 @@ fn caps(
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// The most that the authorizations up to event `index` allow together: per leg the largest, since
+/// those of one leg share a nonce.
+fn authorized_until(case: &Case<'_>, index: usize) -> Amount {
+    let mut legs: BTreeMap<u32, Amount> = BTreeMap::new();
+    for (at, _, authorized) in case.events::<Authorized>() {
+        if at <= index {
+            let leg = legs.entry(authorized.leg).or_default();
+            *leg = authorized.amount.max(*leg);
+        }
+    }
+    let mut all = legs.into_values();
+    let sum = all.try_fold(Amount::ZERO, Amount::checked_add);
+    sum.unwrap_or(Amount::MAX)
 }
 
 fn lifetime(

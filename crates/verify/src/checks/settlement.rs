@@ -1,5 +1,7 @@
 //! Check 13: what became of the money.
 
+use std::collections::BTreeSet;
+
 use seamline_core::receipt::{
     Authorized, EventKind, RequestSent, SettleReplied, SettlementSeen, SettlementState as State,
 };
@@ -87,7 +89,9 @@ fn unpaid(case: &mut Case<'_>) {
 /// Why it is not known whether money moved, after the last word about it.
 fn unsettled(case: &Case<'_>, last: Option<(usize, u64, &SettlementSeen)>) -> Option<String> {
     let open = |state: State| Some(format!("the settlement is {}", state.as_str()));
-    let Some((index, dt_us, seen)) = last else {
+    // What was authorized after the last word is not what that word is about.
+    let signed = case.last_place(EventKind::Authorized);
+    let Some((index, dt_us, seen)) = last.filter(|(index, ..)| Some(*index) > signed) else {
         return open(State::Authorized);
     };
     match seen.state {
@@ -132,10 +136,15 @@ fn same_reply(reply: &SettleResponse, event: &SettleReplied) -> bool {
 fn states(case: &Case<'_>) -> Result<(), String> {
     let mut state = State::None;
     let mut transaction: Option<B256> = None;
+    let (mut leg, mut settled) = (0, BTreeSet::new());
     for (index, slot) in case.slots.iter().enumerate() {
         let Some(event) = slot.event() else { continue };
-        // After a final state only a further leg authorizes again.
-        if event.get::<Authorized>().is_some() {
+        // After money moved only a further leg authorizes again.
+        if let Some(authorized) = event.get::<Authorized>() {
+            leg = authorized.leg;
+            if settled.contains(&leg) {
+                return Err(format!("event {index} authorizes again what was settled"));
+            }
             state = State::Authorized;
             transaction = None;
         }
@@ -157,12 +166,15 @@ fn states(case: &Case<'_>) -> Result<(), String> {
                 return Err(format!("event {index} names another transaction"));
             }
             transaction = seen.transaction;
+            settled.insert(leg);
         }
         state = seen.state;
     }
     let charged = case.closed().map(|closed| closed.charged);
     let legal = match (state, charged) {
         (_, None) => true,
+        // Whatever became of a further leg, this one was paid.
+        (_, Some(charged)) if !settled.is_empty() => charged == Charged::Yes,
         (State::Settled, Some(charged)) => charged == Charged::Yes,
         (State::None | State::NotSettled, Some(charged)) => charged == Charged::No,
         // The nonce went to another node of the same call.

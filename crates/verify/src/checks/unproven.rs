@@ -33,6 +33,12 @@ pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
     if !passed(Claim::RequestContent) {
         say("What was asked: the receipt holds commitments, not content.");
     }
+    if case.happened(EventKind::SignatureChecked) {
+        say(
+            "Anything of the request outside its canonical form: tool choice, seed and the bytes of \
+             attachments are not in the signed hash.",
+        );
+    }
     if case.happened(EventKind::SignatureChecked) && !passed(Claim::RequestContent) {
         say(
             "That the answer is to the committed request: the signature is over another hash of it, \

@@ -11,10 +11,13 @@ use seamline_core::receipt::{
     SignatureChecked,
 };
 use seamline_core::{Amount, B256, Charged, NodeId};
+use seamline_evm::policy::Spent;
+use seamline_evm::upto::{self, Marks};
+use seamline_evm::x402::{Offer, PaymentRequired};
 use seamline_testkit::NOW;
 use seamline_verify::{Claim, Outcome, Status, Verdict};
 
-use crate::fixture::{ANSWER, World, event_mut, sign_response};
+use crate::fixture::{ANSWER, World, event_mut, offer_terms, sign_response, spend_policy};
 
 #[track_caller]
 fn refuted(verdict: &Verdict, claim: Claim) {
@@ -307,6 +310,54 @@ fn more_settled_on_one_leg_than_was_authorized_on_it() {
     let verdict = world.verify();
     let amount = verdict.about(Claim::SettlementAmount).next().unwrap();
     assert_eq!(amount.outcome, Outcome::Fail, "{}", amount.detail);
+}
+
+/// Signs another authorization of the same amount, for a leg of its own.
+fn authorize_again(world: &mut World, leg: u32, at_us: u64) {
+    let mut authorized = event_mut!(world, Authorized).clone();
+    let admitted = event_mut!(world, Admitted);
+    let pay_to = admitted.pay_to;
+    let required = PaymentRequired::new(None, None, &[Offer::new(offer_terms())]);
+    let admitted = spend_policy().admit(&required, pay_to, &Spent::default());
+    let nonce = seamline_core::binding::leg_nonce(&world.h_bind, leg);
+    let now = NOW.saturating_add(core::time::Duration::from_micros(at_us));
+    let marks = Marks::default();
+    let signed = upto::sign(&admitted.unwrap(), nonce, marks, &world.wallet, now).unwrap();
+    let payload = signed.payload_json().as_bytes().to_vec();
+    authorized.authorization = world.blob(EvidenceType::Authorization, payload);
+    authorized.leg = leg;
+    authorized.auth_nonce = signed.auth_nonce;
+    authorized.digest = signed.digest;
+    authorized.deadline_s = signed.deadline_s;
+    let last = world.events.len() - 1;
+    world.events.insert(last, (at_us, authorized.into()));
+}
+
+#[test]
+fn legs_share_the_cap_of_the_call() {
+    let mut world = World::new();
+    // Two legs of 500 are within a cap of 1,000, and nobody knows about the second; a third is not.
+    authorize_again(&mut world, 1, 505_000);
+    open(&world.verify(), Claim::SettlementFinal, Outcome::Absent);
+    authorize_again(&mut world, 2, 506_000);
+    refuted(&world.verify(), Claim::AuthorizationCap);
+}
+
+#[test]
+fn settled_and_then_forgotten() {
+    let mut world = World::new();
+    authorize_again(&mut world, 0, 505_000);
+    refuted(&world.verify(), Claim::SettlementStates);
+    // A further leg that was not settled does not undo the first.
+    let mut world = World::new();
+    let mut seen = event_mut!(world, SettlementSeen).clone();
+    (seen.state, seen.amount) = (SettlementState::NotSettled, None);
+    authorize_again(&mut world, 1, 505_000);
+    let last = world.events.len() - 1;
+    world.events.insert(last, (506_000, seen.into()));
+    assert_eq!(world.verify().first_failure(), None);
+    event_mut!(world, Closed).charged = Charged::No;
+    refuted(&world.verify(), Claim::SettlementStates);
 }
 
 // Room
