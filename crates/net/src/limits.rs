@@ -48,6 +48,9 @@ pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a client may take to send a request head, and to complete a TLS handshake.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a client may take to send the body of a request: a megabyte over a slow mobile line.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long requests in flight may take to finish once a shutdown began.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

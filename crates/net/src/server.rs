@@ -8,15 +8,20 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::Request;
+use axum::middleware::map_request;
+use futures_util::{StreamExt as _, stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{CONNECTIONS, DRAIN_TIMEOUT, HEADER_TIMEOUT};
+use crate::limits::{BODY_TIMEOUT, CONNECTIONS, DRAIN_TIMEOUT, HEADER_TIMEOUT};
 use crate::tasks::Tasks;
 
 /// How a listener serves.
@@ -26,6 +31,8 @@ pub struct ServeOptions {
     pub max_connections: usize,
     /// Limit on a TLS handshake and on each request head; [`HEADER_TIMEOUT`].
     pub header_timeout: Duration,
+    /// Limit on the body of each request; [`BODY_TIMEOUT`].
+    pub body_timeout: Duration,
     /// How long requests in flight may take to finish once `shutdown` resolved; [`DRAIN_TIMEOUT`].
     pub drain_timeout: Duration,
 }
@@ -35,6 +42,7 @@ impl Default for ServeOptions {
         Self {
             max_connections: CONNECTIONS,
             header_timeout: HEADER_TIMEOUT,
+            body_timeout: BODY_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -95,6 +103,10 @@ pub async fn serve_with(
     options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    let body_timeout = options.body_timeout;
+    let router = router.layer(map_request(move |request: Request| async move {
+        request.map(|body| bounded(body, body_timeout))
+    }));
     let connections = Tasks::new();
     let stop = CancellationToken::new();
     let _stop_on_drop = stop.clone().drop_guard();
@@ -140,6 +152,27 @@ pub async fn serve_with(
         let text = format!("{left} connections did not finish before the shutdown deadline");
         Err(io::Error::new(io::ErrorKind::TimedOut, text))
     }
+}
+
+/// A body that fails where it is not complete `limit` after its head: a peer that sends a byte now
+/// and then would otherwise hold a connection for ever.
+fn bounded(body: Body, limit: Duration) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let began = Instant::now();
+    let ends = began.checked_add(limit).unwrap_or(began);
+    let pieces = stream::unfold(Some(body.into_data_stream()), move |pieces| async move {
+        let mut pieces = pieces?;
+        match timeout_at(ends, pieces.next()).await {
+            Ok(piece) => piece.map(|piece| (piece, Some(pieces))),
+            Err(_) => {
+                let late = axum::Error::new(io::Error::from(io::ErrorKind::TimedOut));
+                Some((Err(late), None))
+            }
+        }
+    });
+    Body::from_stream(pieces)
 }
 
 /// How long to wait after a failed `accept`, so that exhaustion does not spin.

@@ -14,7 +14,8 @@ use futures_util::stream;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use seamline_net::client::{Error, UrlRefusal};
 use seamline_net::{ClientOptions, ServeOptions, TlsIdentity, http_client, serve_tls, serve_with};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -227,6 +228,26 @@ async fn a_silent_peer_times_out_and_may_have_been_told() {
     assert!(matches!(error, Error::Timeout), "{error:?}");
     assert!(error.may_have_been_sent());
     drop(server);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_frees_its_connection() {
+    let options = ServeOptions {
+        body_timeout: Duration::from_millis(30),
+        max_connections: 1,
+        ..ServeOptions::default()
+    };
+    let server = Server::start(hello(), None, options).await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let head = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nab";
+    slow.write_all(head).await.unwrap();
+    let mut answer = String::new();
+    let read = slow.read_to_string(&mut answer);
+    let read = tokio::time::timeout(Duration::from_secs(5), read).await;
+    read.expect("the connection is closed").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]
