@@ -23,7 +23,7 @@ pub(super) enum Progress {
 pub(super) struct Flights(Arc<Mutex<HashMap<B256, Flight>>>);
 
 struct Flight {
-    fingerprint: B256,
+    claim: B256,
     progress: watch::Receiver<Progress>,
 }
 
@@ -40,23 +40,24 @@ pub(super) enum Boarding {
     First(Ticket, watch::Receiver<Progress>),
     /// The same request is under way.
     Joined(watch::Receiver<Progress>),
-    /// Another request for the same payment is under way.
-    Conflict,
+    /// Another request for the same payment is under way. It may have no right to it: as long as it
+    /// is only prepared, wait for its end.
+    Conflict(watch::Receiver<Progress>),
 }
 
 impl Flights {
-    pub(super) fn board(&self, key: B256, fingerprint: B256) -> Boarding {
+    pub(super) fn board(&self, key: B256, claim: B256) -> Boarding {
         let mut flights = self.lock();
         match flights.get(&key) {
-            Some(flight) if flight.fingerprint == fingerprint => {
+            Some(flight) if flight.claim == claim => {
                 return Boarding::Joined(flight.progress.clone());
             }
-            Some(_) => return Boarding::Conflict,
+            Some(flight) => return Boarding::Conflict(flight.progress.clone()),
             None => {}
         }
         let (sender, receiver) = watch::channel(Progress::Preparing);
         let flight = Flight {
-            fingerprint,
+            claim,
             progress: receiver.clone(),
         };
         flights.insert(key, flight);

@@ -64,6 +64,8 @@ pub(super) struct Subject {
     pub(super) key: B256,
     /// What makes two requests for it the same.
     pub(super) fingerprint: B256,
+    /// The fingerprint with the signature: before it is verified, a request may be anybody's.
+    pub(super) claim: B256,
     /// What the payer promised.
     pub(super) permit: Permit,
     /// What is to be settled.
@@ -78,9 +80,11 @@ impl Subject {
         let permit = Permit::of(&request.payment_payload)
             .map_err(|_| Reason::InvalidPermit2PayloadFormat)?;
         let amount = request.payment_requirements.terms().amount();
+        let fingerprint = fingerprint(request, &permit, chain_id);
         Ok(Self {
             key: permit.key(chain_id),
-            fingerprint: fingerprint(request, &permit, chain_id),
+            fingerprint,
+            claim: seamline_core::sha256(&[fingerprint.as_slice(), &permit.signature]),
             amount: amount.ok_or(Reason::InvalidPaymentRequirements)?,
             deadline_s: u64::try_from(permit.authorization.deadline).unwrap_or(u64::MAX),
             permit,

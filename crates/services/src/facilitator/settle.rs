@@ -42,15 +42,24 @@ impl Facilitator {
             Err(reason) => return Ok(self.refused(reason, None, Amount::ZERO)),
         };
         let (payer, amount) = (subject.permit.from, subject.amount);
-        let progress = match self.0.flights.board(subject.key, subject.fingerprint) {
-            Boarding::Conflict => return Ok(self.conflict(&subject)),
-            Boarding::Joined(progress) => progress,
-            Boarding::First(ticket, progress) => {
-                let (facilitator, request) = (self.clone(), request.clone());
-                self.0.tasks.spawn(async move {
-                    facilitator.carry(ticket, subject, &request).await;
-                });
-                progress
+        let progress = loop {
+            let mut other = match self.0.flights.board(subject.key, subject.claim) {
+                Boarding::Conflict(other) => other,
+                Boarding::Joined(progress) => break progress,
+                Boarding::First(ticket, progress) => {
+                    let (facilitator, request) = (self.clone(), request.clone());
+                    self.0.tasks.spawn(async move {
+                        facilitator.carry(ticket, subject, &request).await;
+                    });
+                    break progress;
+                }
+            };
+            // Only what is verified has a transaction; the sender is gone where it came to nothing.
+            let sent = |progress: &Progress| matches!(progress, Progress::Pending(_));
+            match timeout(self.0.settle_wait, other.wait_for(sent)).await {
+                Ok(Ok(_)) => return Ok(self.conflict(&subject)),
+                Ok(Err(_)) => {}
+                Err(_) => return Ok(self.pending(String::new(), payer, amount)),
             }
         };
         self.outcome(progress, payer, amount).await
@@ -82,9 +91,7 @@ impl Facilitator {
                     tracing::info!(%error, "a remembered transaction was not taken again");
                 }
             }
-            if let Boarding::First(ticket, _) =
-                self.0.flights.board(subject.key, subject.fingerprint)
-            {
+            if let Boarding::First(ticket, _) = self.0.flights.board(subject.key, subject.claim) {
                 ticket.report(Progress::Pending(sent.transaction));
                 let facilitator = self.clone();
                 self.0.tasks.spawn(async move {

@@ -29,6 +29,8 @@ pub(crate) enum Mood {
     Behind,
     /// Mines every transaction and answers every send with an internal error.
     ErrsOnSend,
+    /// Holds calls back until the mood changes.
+    Holds,
     /// Does not answer at all.
     Down,
 }
@@ -116,6 +118,10 @@ impl Chain {
 impl Rpc for Chain {
     fn batch<'a>(&'a self, calls: &'a [RpcCall]) -> BatchFuture<'a> {
         Box::pin(async move {
+            let calls_contract = calls.iter().any(|call| call.method == "eth_call");
+            while calls_contract && self.mood() == Mood::Holds {
+                tokio::task::yield_now().await;
+            }
             let mood = self.state().mood;
             if mood == Mood::Down {
                 return Err(unreachable());
@@ -225,7 +231,7 @@ impl State {
                 return Err(refusal("internal error"));
             }
             Mood::Reverts => self.mine(false),
-            Mood::Slow | Mood::LosesReplies | Mood::HangsOnSend | Mood::Down => {}
+            Mood::Slow | Mood::LosesReplies | Mood::HangsOnSend | Mood::Holds | Mood::Down => {}
         }
         Ok(hash)
     }

@@ -307,42 +307,6 @@ async fn a_displaced_transaction_is_signed_anew() {
 }
 
 #[tokio::test]
-async fn a_receipt_that_comes_late_is_not_a_displaced_transaction() {
-    let desk = Desk::open().await;
-    desk.chain.set(Mood::Behind);
-    // The account nonce is taken at once; nothing says by what.
-    let mut pending = desk.settle(&request(1, 42)).await;
-    for _ in 0..30 {
-        let early = pending.transaction.is_empty();
-        assert_eq!(pending.error_reason, Some(Reason::SettlementPending));
-        if !early {
-            break;
-        }
-        pending = desk.settle(&request(1, 42)).await;
-    }
-    // Longer than it takes to count as displaced: the nonce is spent, so nothing is signed anew.
-    for _ in 0..3 {
-        let still = desk.settle(&request(1, 42)).await;
-        assert_eq!(still, pending);
-    }
-    desk.chain.set(Mood::Instant);
-    let settled = desk.settle(&request(1, 42)).await;
-    assert!(settled.success, "{settled:?}");
-    assert_eq!(settled.transaction, pending.transaction);
-    assert_eq!(desk.chain.distinct(), 1);
-}
-
-#[tokio::test]
-async fn an_error_after_the_send_does_not_forget_the_transaction() {
-    let desk = Desk::open().await;
-    desk.chain.set(Mood::ErrsOnSend);
-    let settled = desk.settle(&request(1, 42)).await;
-    assert!(settled.success, "{settled:?}");
-    assert_eq!(desk.settle(&request(1, 42)).await, settled);
-    assert_eq!(desk.chain.mined_nonces(), [0]);
-}
-
-#[tokio::test]
 async fn a_reverted_settlement_is_final() {
     let desk = Desk::open().await;
     desk.chain.set(Mood::Reverts);

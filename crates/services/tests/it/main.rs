@@ -12,5 +12,6 @@ mod canary;
 mod chain;
 mod crash;
 mod facilitator;
+mod hostile;
 mod payments;
 mod sale;

@@ -154,7 +154,7 @@ impl Desk {
             let pending = settled.error_reason == Some(Reason::SettlementPending);
             let unsent = settled.transaction.is_empty();
             let slow = match self.chain.mood() {
-                Mood::Down | Mood::Behind => false,
+                Mood::Down | Mood::Behind | Mood::Holds => false,
                 Mood::Instant | Mood::Reverts | Mood::ErrsOnSend => pending,
                 Mood::Slow | Mood::LosesReplies | Mood::HangsOnSend => pending && unsent,
             };
