@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use seamline_verify::{Trust, TrustFile};
+use seamline_verify::{Token, Trust, TrustFile};
 
 use crate::failure::{Exit, Failure};
 use crate::home::{Home, write_private};
@@ -50,6 +50,15 @@ impl Context {
                 .hint("name the file that `seamline up` or `seamline chat` wrote with --trust, or verify in the home that made the receipt")
         })?;
         to_trust(&file, &path)
+    }
+
+    /// The names of tokens that the trust file knows; none where there is no readable file.
+    pub(crate) fn tokens(&self) -> Vec<Token> {
+        let file = self.trust_path().and_then(|path| read_trust(&path));
+        file.ok()
+            .flatten()
+            .map(|file| file.tokens)
+            .unwrap_or_default()
     }
 }
 
@@ -104,6 +113,11 @@ pub(crate) fn extend_trust(path: &Path, additions: &TrustFile) -> Result<TrustFi
         &mut file.danger_accept_dev_roots,
         &additions.danger_accept_dev_roots,
     );
+    for token in &additions.tokens {
+        if !file.tokens.iter().any(|known| known.asset == token.asset) {
+            file.tokens.push(token.clone());
+        }
+    }
     if file.chain_id.is_none() {
         file.chain_id = additions.chain_id;
         file.registry.clone_from(&additions.registry);

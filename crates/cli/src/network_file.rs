@@ -99,6 +99,15 @@ impl NetworkFile {
             .filter(|file: &Self| file.version == VERSION)
     }
 
+    /// The token that calls are paid with, as people call it.
+    pub(crate) fn named_token(&self) -> seamline_verify::Token {
+        seamline_verify::Token {
+            asset: self.token,
+            symbol: self.token_symbol.clone(),
+            decimals: self.token_decimals,
+        }
+    }
+
     pub(crate) fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self).unwrap_or_default()
     }

@@ -195,6 +195,7 @@ pub(crate) fn local_trust(
             .iter()
             .map(|node| node.measurement.to_string())
             .collect(),
+        tokens: vec![network.named_token()],
         chain_id: Some(network.chain_id),
         registry: Some(network.registry.to_string()),
         facilitators: vec![network.facilitator.to_string()],

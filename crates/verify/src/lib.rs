@@ -26,6 +26,7 @@ mod checks;
 mod claim;
 mod story;
 mod text;
+mod token;
 mod trust;
 mod verdict;
 pub mod view;
@@ -34,6 +35,7 @@ pub use claim::{Claim, Finding, Outcome};
 pub use seamline_core::receipt::Bundle;
 pub use story::story;
 pub use text::findings_text;
+pub use token::Token;
 pub use trust::{Network, Trust, TrustError, TrustFile};
 pub use verdict::{Ceiling, Level, Status, Verdict};
 

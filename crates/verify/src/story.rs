@@ -2,7 +2,10 @@
 
 use core::fmt::Write as _;
 
-use seamline_core::decision::{Considered, DecidingKey, Decision, RoutePolicy, Verdict as Fate};
+use seamline_core::Amount;
+use seamline_core::decision::{
+    Considered, DecidingKey, Decision, Lever, Rejection, RoutePolicy, Verdict as Fate,
+};
 use seamline_core::hesitation::{Hesitation, Severity, Unit};
 use seamline_core::receipt::{
     Admitted, Attested, Authorized, Bundle, Decided, EventBody, EvidenceFetched, Opened,
@@ -11,6 +14,7 @@ use seamline_core::receipt::{
 
 use crate::case::printable;
 use crate::text::{DEV, verdict_line};
+use crate::token::{self, Token};
 use crate::verdict::Verdict;
 
 /// The widest line.
@@ -30,10 +34,11 @@ const MAX_HESITATIONS: usize = 5;
 ///
 /// Lines begin with a sign: `?` decided, `>` sent, `<` received, `=` proven, `!` wrong or of no
 /// weight, `~` hesitated, `-` not proven.
-pub fn story(verdict: &Verdict, bundle: &Bundle) -> String {
+pub fn story(verdict: &Verdict, bundle: &Bundle, tokens: &[Token]) -> String {
     let teller = Teller {
         verdict,
         bundle,
+        tokens,
         lines: Vec::new(),
     };
     teller.tell()
@@ -42,6 +47,7 @@ pub fn story(verdict: &Verdict, bundle: &Bundle) -> String {
 struct Teller<'a> {
     verdict: &'a Verdict,
     bundle: &'a Bundle,
+    tokens: &'a [Token],
     lines: Vec<String>,
 }
 
@@ -127,7 +133,13 @@ impl<'a> Teller<'a> {
             let mut line = format!("next {}, {margin} behind", other.short());
             let flips = decision.flips.iter().filter(|flip| flip.node == other);
             let flips: Vec<String> = flips
-                .map(|flip| format!("{} {} instead of {}", flip.what.name(), flip.to, flip.from))
+                .map(|flip| {
+                    let (to, from) = (
+                        self.flipped(flip.what, flip.to),
+                        self.flipped(flip.what, flip.from),
+                    );
+                    format!("{} {to} instead of {from}", flip.what.name())
+                })
                 .collect();
             if !flips.is_empty() {
                 let _ = write!(line, "; would have won with {}", flips.join(" or "));
@@ -148,9 +160,16 @@ impl<'a> Teller<'a> {
         };
         let rejected: Vec<_> = decision.candidates.iter().filter_map(reason).collect();
         for (node, reason, observed, bound) in rejected.iter().take(MAX_REJECTED) {
-            let (node, reason) = (node.short(), reason.name());
+            let numbers = match reason {
+                Rejection::OverCap => {
+                    format!("{} against {}", self.amount(*observed), self.amount(*bound))
+                }
+                _ => format!("{observed} against {bound}"),
+            };
             self.more(&format!(
-                "not {node}: {reason} ({observed} against {bound})"
+                "not {}: {} ({numbers})",
+                node.short(),
+                reason.name()
             ));
         }
         let left = rejected.len().saturating_sub(MAX_REJECTED);
@@ -165,11 +184,13 @@ impl<'a> Teller<'a> {
         };
         let (amount, scheme) = (admitted.amount, &admitted.scheme);
         let asset = short(&admitted.asset.to_string());
-        let mut line = format!("scheme {scheme}, {amount} base units of {asset}");
+        let amount = token::write(amount, Some(admitted.asset), self.tokens);
+        let mut line = format!("scheme {scheme}, {amount} of {asset}");
         if let Some(policy) = self.policy() {
             let cap = policy.cap;
-            let left = cap.get().saturating_sub(amount.get());
+            let left = cap.get().saturating_sub(admitted.amount.get());
             let left = percent(ratio_ppm(left, cap.get()));
+            let cap = token::write(cap, Some(admitted.asset), self.tokens);
             let _ = write!(line, ", cap {cap} ({left} left)");
         }
         self.say('>', "offer", &line);
@@ -183,6 +204,21 @@ impl<'a> Teller<'a> {
             "a further leg's nonce"
         };
         self.more(&format!("authorized to {} with {nonce}", admitted.pay_to));
+    }
+
+    /// An amount of the token that the call was to be paid with.
+    fn amount(&self, amount: u128) -> String {
+        let asset = self.policy().map(|policy| policy.asset);
+        token::write(Amount::new(amount), asset, self.tokens)
+    }
+
+    /// The value of a flip, in the unit of its lever.
+    fn flipped(&self, what: Lever, value: u128) -> String {
+        match what {
+            Lever::Price | Lever::Cap => self.amount(value),
+            Lever::Latency => format!("{value} us"),
+            Lever::Health => format!("{value} ppm"),
+        }
     }
 
     fn evidence(&mut self) {
@@ -227,7 +263,7 @@ impl<'a> Teller<'a> {
         };
         let mut line = seen.state.as_str().to_owned();
         if let Some(amount) = seen.amount {
-            let _ = write!(line, " {amount} base units");
+            let _ = write!(line, " {}", self.amount(amount.get()));
         }
         if let Some(transaction) = seen.transaction {
             let transaction = short(&transaction.to_string());

@@ -5,6 +5,7 @@ use seamline_core::receipt::PublicKey;
 use seamline_core::{Address, B256};
 use serde::{Deserialize, Serialize};
 
+use crate::token::Token;
 use crate::verdict::Level;
 
 /// What the reader of a receipt trusts.
@@ -80,6 +81,9 @@ pub struct TrustFile {
     /// evidence that says anything; there is no hardware behind it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub danger_accept_dev_roots: Vec<String>,
+    /// Names of tokens, for printing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<Token>,
 }
 
 /// Why a trust file is not one.
@@ -124,6 +128,8 @@ impl TryFrom<&TrustFile> for Trust {
             facilitators,
             require,
             danger_accept_dev_roots,
+            // Names decide nothing.
+            tokens: _,
         } = file;
         if *version != 1 {
             return Err(TrustError::Version { found: *version });

@@ -64,7 +64,7 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
     }
     output::message(&summary(session, &reply));
     if args.explain {
-        explain(&reply);
+        explain(session, &reply);
     }
     Ok(match reply.charged {
         Charged::Unknown => Exit::PaymentUnknown,
@@ -241,10 +241,14 @@ fn percent(ppm: u32) -> String {
     format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
-fn explain(reply: &Reply) {
+fn explain(session: &Session, reply: &Reply) {
     if let Ok(bundle) = Bundle::decode(&reply.receipt) {
         output::message("");
-        output::message(&seamline_verify::story(&reply.verdict, &bundle));
+        output::message(&seamline_verify::story(
+            &reply.verdict,
+            &bundle,
+            &[session.network.named_token()],
+        ));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{output, session};
 pub(crate) fn run(context: &Context, args: &ReceiptShow) -> Result<Exit, Failure> {
     let (bytes, bundle) = open(context, &args.receipt)?;
     let verdict = seamline_verify::verify(&bytes, &context.trust()?, session::now());
-    let story = seamline_verify::story(&verdict, &bundle);
+    let story = seamline_verify::story(&verdict, &bundle, &context.tokens());
     if args.output.json {
         let verdict = seamline_verify::view::verdict_json(&verdict);
         let receipt = seamline_verify::view::receipt_json(&bundle);

@@ -94,13 +94,16 @@ fn lower(word: &str) -> bool {
 
 #[test]
 fn every_code_of_a_call_is_listed() {
-    let source = fs::read_to_string(repository().join("crates/client/src/error.rs")).unwrap();
-    let from = source.find("impl SignatureFault").unwrap();
-    let made = &source[from..];
-    let to = made.find("fn is_cap").unwrap();
-    // Between the two are the three functions that make codes, and messages, which hold blanks.
-    let made: BTreeSet<_> = quoted(&made[..to], |word| lower(word) && word.contains('.'))
-        .into_iter()
+    let folder = repository().join("crates/client/src");
+    let mut files = sources(&folder.join("error"));
+    let main = folder.join("error.rs");
+    files.push((main.clone(), fs::read_to_string(main).unwrap()));
+    // What has a dot and no blank is a code; messages are sentences.
+    let made: BTreeSet<_> = files
+        .iter()
+        .filter(|(path, _)| !path.ends_with("tests.rs"))
+        .flat_map(|(_, source)| source.lines())
+        .flat_map(|line| quoted(line, |word| lower(word) && word.contains('.')))
         .chain(["entropy"])
         .collect();
     let listed = codes::<4>(CALL);

@@ -19,7 +19,7 @@ fn fits(text: &str) {
 fn the_story_fits_a_screen_and_says_what_matters() {
     let world = World::new();
     let bundle = world.seal();
-    let text = story(&world.verify(), &bundle);
+    let text = story(&world.verify(), &bundle, &[]);
     fits(&text);
     let node = world.node.short();
     for part in [
@@ -29,9 +29,9 @@ fn the_story_fits_a_screen_and_says_what_matters() {
         node.as_str(),
         "b0b0b0b0",
         "behind",
-        "not d0d0d0d0: over_cap (5000 against 1000)",
+        "not d0d0d0d0: over_cap (5000 base units against 1000 base units)",
         "not c0c0c0c0: cooling",
-        "cap 1000 (50% left)",
+        "cap 1000 base units (50% left)",
         "software-dev (dev)",
         "signature ok, 0 bytes used",
         "settled 300",
@@ -51,7 +51,7 @@ fn a_redacted_story_says_what_is_hidden() {
     let bundle = world.seal();
     let last = bundle.leaves().len() - 1;
     let redacted = bundle.redact(&(1..last).collect::<Vec<_>>()).unwrap();
-    let text = story(&world.check(&redacted.encode()), &redacted);
+    let text = story(&world.check(&redacted.encode()), &redacted, &[]);
     fits(&text);
     let hidden = format!("{} of {} events are hidden", last - 1, last + 1);
     assert!(text.contains(&hidden), "{text}");
@@ -71,7 +71,7 @@ fn hostile_text_is_shown_as_text() {
     let bundle = world.seal();
     let verdict = world.verify();
     assert_eq!(verdict.status, Status::Refuted);
-    let text = story(&verdict, &bundle);
+    let text = story(&verdict, &bundle, &[]);
     fits(&text);
     assert!(!text.contains("\n! verdict"), "{text}");
     for line in findings_text(&verdict).lines() {
@@ -101,7 +101,7 @@ fn a_call_without_a_usable_node_has_a_story() {
     assert_eq!(verdict.first_failure(), None);
     assert_eq!(verdict.status, Status::Satisfied, "{verdict:#?}");
     assert_eq!(verdict.level, seamline_verify::Level::L2);
-    let text = story(&verdict, &world.seal());
+    let text = story(&verdict, &world.seal(), &[]);
     fits(&text);
     assert!(text.contains("nobody: 4 known, none usable"), "{text}");
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -15,6 +15,7 @@ fn file() -> TrustFile {
         facilitators: vec!["33".repeat(20)],
         require: Some("L2".into()),
         danger_accept_dev_roots: vec![hex::encode(&keys().attester.root)],
+        tokens: Vec::new(),
     }
 }
 
