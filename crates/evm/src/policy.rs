@@ -107,9 +107,11 @@ impl SpendPolicy {
             });
         }
         // 2. Authorize first, settle later.
-        if let Some(flow) = said("paymentFlow").filter(|flow| *flow != "authorization") {
+        let flow = terms.extra.get("paymentFlow").filter(|it| !it.is_null());
+        if let Some(flow) = flow.filter(|flow| flow.as_str() != Some("authorization")) {
+            let text = flow.as_str().map(str::to_owned);
             return Err(Refusal::Flow {
-                observed: flow.to_owned(),
+                observed: text.unwrap_or_else(|| flow.to_string()),
             });
         }
         // 3. The token is moved by Permit2.

@@ -55,6 +55,13 @@ fn each_rule_refuses_with_what_it_saw() {
             observed: observed("upfront")
         }
     );
+    // A flow that is no string is no flow that we know.
+    assert_eq!(
+        altered_extra("paymentFlow", json!({"name": "authorization"})),
+        Refusal::Flow {
+            observed: observed(r#"{"name":"authorization"}"#)
+        }
+    );
     assert_eq!(
         altered_extra("assetTransferMethod", json!("erc7710")),
         Refusal::Method {
