@@ -164,7 +164,14 @@ impl<'a> Teller<'a> {
                 Rejection::OverCap => {
                     format!("{} against {}", self.amount(*observed), self.amount(*bound))
                 }
-                _ => format!("{observed} against {bound}"),
+                Rejection::Disabled
+                | Rejection::Avoided
+                | Rejection::ModelNotOffered
+                | Rejection::NetworkNotAllowed
+                | Rejection::AssetNotAllowed
+                | Rejection::MeasurementNotAllowed
+                | Rejection::HeartbeatStale
+                | Rejection::Cooling => format!("{observed} against {bound}"),
             };
             self.more(&format!(
                 "not {}: {} ({numbers})",
