@@ -5,6 +5,10 @@ const ASSET: Address = Address::repeat_byte(0x5e);
 const NETWORK: &str = "eip155:31610";
 
 /// A catalogue of `size` usable candidates that differ in price and latency.
+///
+/// # Panics
+///
+/// Never: the candidates are distinct.
 pub fn catalogue(size: u64) -> Catalogue {
     let candidates = (0..size).map(candidate).collect();
     #[expect(clippy::expect_used, reason = "the ids are hashes of distinct numbers")]
