@@ -108,12 +108,7 @@ impl Files {
 /// Takes the folder for this network; the system gives it back when the process ends, however it ends.
 fn lock(root: &Path) -> Result<fs::File, Error> {
     let path = root.join(LOCK);
-    let opened = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path);
-    let file = match opened {
+    let file = match private_options().open(&path) {
         Ok(file) => file,
         Err(source) => return Err(Error::File { path, source }),
     };
@@ -132,18 +127,25 @@ fn make_database(path: &Path) -> io::Result<()> {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         Ok(()) | Err(_) => {}
     }
-    drop(redb::Database::create(&partial).map_err(io::Error::other)?);
+    let file = private_options().read(true).open(&partial)?;
+    let database = redb::Database::builder().create_file(file);
+    drop(database.map_err(io::Error::other)?);
     fs::rename(partial, path)
+}
+
+/// Options that make a file for its owner only.
+fn private_options() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("partial");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&partial)?;
+    let mut file = private_options().truncate(true).open(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(partial, path)
