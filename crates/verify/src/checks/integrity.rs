@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use seamline_core::SourceClass;
-use seamline_core::receipt::Error;
+use seamline_core::receipt::{Error, Slot};
 
 use crate::case::Case;
 use crate::claim::{Claim, Outcome};
@@ -39,10 +39,15 @@ pub(super) fn check(case: &mut Case<'_>) {
         let detail = format!("{dropped} events were not recorded because there were too many");
         case.open(Claim::EventsDropped, Outcome::Absent, (), detail);
     }
-    if let Some(opened) = case.opened {
-        let ahead = opened.wall_ms.saturating_sub(case.now.as_millis());
-        let future = u128::from(ahead) > MAX_AHEAD.as_millis();
-        let wrong = future.then(|| format!("it was opened {ahead} ms after now"));
+    // Times never fall, so the last event that is shown is the latest.
+    let mut shown = case.slots.iter().rev().filter_map(Slot::recorded);
+    let latest = shown.next().map_or(0, |recorded| recorded.dt_us);
+    if let Some(latest) = case.wall(latest) {
+        let ahead = latest.saturating_since(case.now);
+        let wrong = (ahead > MAX_AHEAD).then(|| {
+            let ahead = ahead.as_millis();
+            format!("its last event is {ahead} ms after now")
+        });
         case.recomputed(Claim::ReceiptTime, (), wrong);
     }
 }

@@ -296,6 +296,10 @@ fn not_settled_before_the_deadline() {
     world.events[last - 1].0 = after;
     world.events[last].0 = after;
     assert_eq!(world.verify().status, Status::Satisfied);
+    // But not for a reader whose clock has not come that far.
+    let file = world.seal().encode();
+    let verdict = seamline_verify::verify(&file, &world.trust, NOW);
+    refuted(&verdict, Claim::ReceiptTime);
 }
 
 #[test]
