@@ -30,7 +30,12 @@ pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
              upstream is not.",
         );
     }
-    if !passed(Claim::RequestContent) {
+    let mut about = case.findings.iter();
+    let asked = about.any(|it| {
+        let shown = matches!(it.outcome, Outcome::Pass | Outcome::Redacted);
+        it.claim == Claim::RequestContent && shown
+    });
+    if !asked {
         say("What was asked: the receipt holds commitments, not content.");
     }
     if case.happened(EventKind::SignatureChecked) {

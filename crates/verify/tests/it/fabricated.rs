@@ -146,6 +146,15 @@ fn refused_signature_before_a_good_one() {
     refuted(&world.verify(), Claim::ResponseSignature);
 }
 
+#[test]
+fn content_under_a_hidden_signature_is_committed_and_no_more() {
+    let world = World::new();
+    let at = index(&world, EventKind::SignatureChecked);
+    let verdict = hiding(&world, &[at]);
+    open(&verdict, Claim::RequestContent, Outcome::Redacted);
+    open(&verdict, Claim::OutputContent, Outcome::Redacted);
+}
+
 // Evidence
 
 #[test]
