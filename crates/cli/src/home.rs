@@ -61,7 +61,8 @@ impl Home {
         for folder in [self.root.clone(), self.receipts(), self.localnet()] {
             private_folder(&folder).map_err(|err| self.unusable(&err))?;
         }
-        let probe = self.root.join(".writable");
+        // Named after the process: two commands may start in one home at the same moment.
+        let probe = self.root.join(format!(".writable-{}", std::process::id()));
         fs::write(&probe, b"")
             .and_then(|()| fs::remove_file(&probe))
             .map_err(|err| self.unusable(&err))?;

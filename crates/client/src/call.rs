@@ -140,7 +140,7 @@ impl<'a> Call<'a> {
         // 6. offer
         let (required, offer_event) = self.offer(record, &enclave).await?;
         // 7. admit
-        let admitted = self.admit(record, &required, offer_event)?;
+        let admitted = self.admit(record, &required, offer_event).await?;
         // 8. authorize
         let authorization = self.authorize(record, &admitted).await?;
         // 9. execute

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use seamline_core::decision::Rejection;
-use seamline_core::{Charged, Fault, NodeId, Retry};
+use seamline_core::{Amount, Charged, Fault, NodeId, Retry};
 use seamline_evm::policy::NotAdmitted;
 use seamline_evm::x402::Reason;
 
@@ -154,6 +154,18 @@ pub enum ErrorKind {
     /// money.
     #[error("the payment does not allow this step")]
     Payment(#[source] seamline_evm::payment::Misuse),
+    /// The payer holds less of the token than the offer asks. Nothing was signed.
+    #[error("the wallet holds less than the {needed} base units that the offer asks")]
+    Funds {
+        /// The offer's amount.
+        needed: Amount,
+    },
+    /// Permit2 may move less of the payer's tokens than the offer asks. Nothing was signed.
+    #[error("Permit2 may not move the {needed} base units that the offer asks")]
+    Allowance {
+        /// The offer's amount.
+        needed: Amount,
+    },
     /// The node or its facilitator refused the payment.
     #[error("node {} refuses the payment: {reason}", .node.short())]
     PaymentRefused {
@@ -273,6 +285,8 @@ impl ErrorKind {
             Self::OverDaily => "offer.per_day",
             Self::Sign(_) => "authorization.sign",
             Self::Payment(_) => "payment.misuse",
+            Self::Funds { .. } => "payment.funds",
+            Self::Allowance { .. } => "payment.allowance",
             Self::PaymentRefused { .. } => "payment.refused",
             Self::OfferChanged { .. } => "offer.changed",
             Self::Interrupted { .. } => "node.interrupted",
@@ -300,7 +314,9 @@ impl ErrorKind {
             | Self::Payment(_) => Fault::Us,
             Self::Chain(_) | Self::NoNodes => Fault::Chain,
             Self::Refused { source, .. } => refusal_fault(source),
-            Self::PaymentRefused { .. } => Fault::Payment,
+            Self::Funds { .. } | Self::Allowance { .. } | Self::PaymentRefused { .. } => {
+                Fault::Payment
+            }
             Self::Listing { .. }
             | Self::Unreachable { .. }
             | Self::Status { .. }

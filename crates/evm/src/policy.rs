@@ -60,8 +60,9 @@ pub struct Admitted {
     lifetime_s: u64,
 }
 
-/// Least lifetime of an authorization in seconds: facilitators refuse one that expires within six.
-pub const MIN_LIFETIME_S: u64 = 7;
+/// Least lifetime of an authorization in seconds: facilitators refuse one that expires within six,
+/// and paywalls keep ten of it for their settlement; the rest is for the answer itself.
+pub const MIN_LIFETIME_S: u64 = 20;
 
 impl SpendPolicy {
     /// Chooses among all offers of `required` the cheapest one that every rule admits, the earlier

@@ -4,6 +4,8 @@
 use core::time::Duration;
 
 use seamline_core::receipt::{self as event, EvidenceType};
+use seamline_core::{Amount, U256};
+use seamline_evm::chain;
 use seamline_evm::payment::{Event, Misuse};
 use seamline_evm::policy::Admitted;
 use seamline_evm::registry::NodeRecord;
@@ -18,7 +20,7 @@ use crate::journal::{PaymentRecord, PaymentState};
 use crate::step::Step;
 
 impl Call<'_> {
-    pub(super) fn admit(
+    pub(super) async fn admit(
         &mut self,
         record: &NodeRecord,
         required: &PaymentRequired,
@@ -32,6 +34,7 @@ impl Call<'_> {
             .budget
             .admit(required, record.pay_to, &spent)
             .map_err(|source| ErrorKind::Refused { node, source })?;
+        self.check_funds(admitted.amount()).await?;
         let terms = admitted.offer().terms();
         let (network, scheme) = (word(&terms.network), word(&terms.scheme));
         let max_timeout_s = terms.max_timeout_seconds;
@@ -46,6 +49,24 @@ impl Call<'_> {
         });
         self.done();
         Ok(admitted)
+    }
+
+    /// Looks whether the payer could be charged at all: an authorization that nobody can settle would
+    /// leave the call unknown until its deadline.
+    async fn check_funds(&self, amount: Amount) -> Result<(), ErrorKind> {
+        let network = &self.client.config.network;
+        let payer = self.client.config.signer.address();
+        let account = chain::account(&*network.rpc, network.asset, payer)
+            .await
+            .map_err(ErrorKind::Chain)?;
+        let needed = U256::from(amount.get());
+        if account.tokens < needed {
+            return Err(ErrorKind::Funds { needed: amount });
+        }
+        if account.permit2_allowance < needed {
+            return Err(ErrorKind::Allowance { needed: amount });
+        }
+        Ok(())
     }
 
     /// Signs the one authorization of this call and stores it, with its reservation, before it can

@@ -103,7 +103,7 @@ fn each_rule_refuses_with_what_it_saw() {
             Refusal::FacilitatorMissing
         );
     }
-    for lifetime in [0, 6] {
+    for lifetime in [0, MIN_LIFETIME_S - 1] {
         assert_eq!(
             altered("maxTimeoutSeconds", json!(lifetime)),
             Refusal::Lifetime {
@@ -252,9 +252,9 @@ fn an_authorization_never_outlives_the_policy() {
     let admitted = policy.admit(&required(&[long]), SELLER, &Spent::default());
     assert_eq!(admitted.map(|it| it.lifetime_s()), Ok(60));
     let mut short = offer();
-    short["maxTimeoutSeconds"] = json!(7);
+    short["maxTimeoutSeconds"] = json!(MIN_LIFETIME_S);
     let admitted = policy.admit(&required(&[short]), SELLER, &Spent::default());
-    assert_eq!(admitted.map(|it| it.lifetime_s()), Ok(7));
+    assert_eq!(admitted.map(|it| it.lifetime_s()), Ok(MIN_LIFETIME_S));
 }
 
 #[test]

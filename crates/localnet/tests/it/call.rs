@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use alloy_sol_types::SolCall as _;
 use seamline::{Chat, Step};
 use seamline_core::receipt::{Bundle, Event};
 use seamline_core::{Charged, Fault, U256};
+use seamline_evm::bindings::IToken;
+use seamline_localnet::contracts::TOKEN;
 use seamline_localnet::three_nodes;
 use seamline_verify::{Level, Status};
 
@@ -205,5 +208,44 @@ async fn bad_requests_say_what_to_do_and_cost_nothing() {
         .await
         .unwrap_err();
     assert_eq!(zero.code(), "budget.zero");
+    net.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_that_cannot_be_charged_signs_nothing() {
+    let rich = World::new(vec![honest("amber")]);
+    let (net, _client) = rich.start().await;
+    let mut poor = World::new(Vec::new());
+    poor.payer = [0x77; 32];
+    let client = poor.client(&net);
+    let error = client.chat(&question()).await.unwrap_err();
+    assert_eq!(error.code(), "payment.funds");
+    assert_eq!(
+        (error.fault(), error.charged()),
+        (Fault::Payment, Charged::No)
+    );
+    assert_eq!(error.step(), Step::Admit);
+
+    // Tokens, but no word to Permit2.
+    net.fund(net.developer()).await.unwrap();
+    let value = U256::from(opg_thousandths(1_000).get());
+    let transfer = IToken::transferCall {
+        to: poor.wallet().address(),
+        value,
+    };
+    let input = transfer.abi_encode().into();
+    net.chain()
+        .transact(net.developer(), Some(TOKEN), U256::ZERO, input)
+        .unwrap();
+    let error = client.chat(&question()).await.unwrap_err();
+    assert_eq!(error.code(), "payment.allowance");
+    assert_eq!(error.charged(), Charged::No);
+    let signed = client
+        .journal()
+        .calls()
+        .unwrap()
+        .iter()
+        .any(|call| call.payment.is_some());
+    assert!(!signed, "something was signed");
     net.stop().await;
 }
