@@ -1,17 +1,13 @@
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use seamline::{Chat, Client, Config, Env, Home, Network, Options};
-use seamline_attest::TrustRoots;
+use seamline::{Chat, Client, Config, Env, Home, Options};
 use seamline_core::Amount;
 use seamline_core::receipt::SealingKey;
-use seamline_evm::policy::SpendPolicy;
-use seamline_evm::{Rpc, Wallet};
-use seamline_localnet::contracts::{DECIMALS, REGISTRY, SYMBOL, TOKEN};
+use seamline_evm::Wallet;
 use seamline_localnet::{Config as LocalnetConfig, Localnet, NodeSpec};
-use seamline_net::HttpRpc;
-use seamline_verify::{Level, Network as TrustedNetwork, Trust};
+use seamline_verify::Trust;
 
 /// A local network with one client on it, kept in a folder.
 #[derive(Debug)]
@@ -45,7 +41,7 @@ impl World {
     ///
     /// Never for a network that runs.
     pub fn trust(&self) -> Result<Trust, Box<dyn Error>> {
-        trust(&self.net)
+        Ok(self.net.danger_trust(recorder().public_key())?)
     }
 
     /// The question that every call asks.
@@ -62,47 +58,16 @@ fn recorder() -> SealingKey {
     SealingKey::from_seed(&[0x52; 32])
 }
 
-fn trust(net: &Localnet) -> Result<Trust, Box<dyn Error>> {
-    Ok(Trust {
-        recorders: vec![recorder().public_key()],
-        roots: TrustRoots::none().danger_accept_dev(net.dev_root())?,
-        measurements: net.nodes().iter().map(|node| node.measurement).collect(),
-        network: Some(TrustedNetwork {
-            chain_id: net.chain().chain_id(),
-            registry: REGISTRY,
-        }),
-        facilitators: vec![net.facilitator()],
-        required: Level::L3,
-    })
-}
-
 fn client(net: &Localnet, folder: &Path) -> Result<Client, Box<dyn Error>> {
-    let chain_id = net.chain().chain_id();
-    let rpc: Arc<dyn Rpc> = Arc::new(HttpRpc::loopback(net.rpc_url())?);
-    let receipts: PathBuf = folder.join("receipts");
+    let receipts = folder.join("receipts");
     std::fs::create_dir_all(&receipts)?;
-    let plenty = Amount::new(10_u128.pow(21));
+    let (per_call, plenty) = (Amount::new(10_u128.pow(17)), Amount::new(10_u128.pow(21)));
     Ok(Client::open(Config {
         signer: wallet()?,
         recorder: recorder(),
-        trust: trust(net)?,
-        budget: SpendPolicy {
-            per_call: Amount::new(10_u128.pow(17)),
-            per_day: plenty,
-            per_node_day: None,
-            networks: vec![format!("eip155:{chain_id}")],
-            assets: vec![TOKEN],
-            facilitators: Some(vec![net.facilitator()]),
-            max_lifetime_s: 300,
-        },
-        network: Network {
-            rpc,
-            chain_id,
-            registry: REGISTRY,
-            asset: TOKEN,
-            decimals: DECIMALS,
-            symbol: SYMBOL.to_owned(),
-        },
+        trust: net.danger_trust(recorder().public_key())?,
+        budget: net.budget(per_call, plenty),
+        network: net.network()?,
         home: Home {
             journal: folder.join("journal.redb"),
             receipts,

@@ -342,6 +342,10 @@ fn hint(kind: &seamline::ErrorKind, charged: seamline_core::Charged) -> Option<S
             "raise --max-price if nodes are over the cap; `seamline registry list` shows them all"
         }
         ErrorKind::Refused { .. } => "raise --max-price, or wait for the day's budget",
+        ErrorKind::Funds { .. } => "give the wallet tokens: `seamline wallet show` has its address",
+        ErrorKind::Allowance { .. } => {
+            "let Permit2 move a bounded amount: `seamline wallet show` has the allowance"
+        }
         ErrorKind::Evidence { .. } => {
             "the node does not prove what it claims: nothing was sent to it"
         }

@@ -13,21 +13,20 @@
 //!
 //! # Example
 //!
-//! One call, on a network that lives in this process. On a real network, [`Network`] and the trust
-//! settings come from configuration.
+//! One call, on a network that lives in this process. On a real network, trust, budget and
+//! [`Network`] come from configuration.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # tokio::runtime::Runtime::new()?.block_on(async {
 //! use std::sync::Arc;
 //!
-//! use seamline::{Chat, Client, Config, Env, Home, Network, Options};
-//! use seamline_attest::TrustRoots;
+//! use seamline::{Chat, Client, Config, Env, Home, Options};
 //! use seamline_core::receipt::SealingKey;
 //! use seamline_core::{Amount, Charged};
-//! use seamline_evm::{Wallet, policy::SpendPolicy};
-//! use seamline_localnet::{Localnet, NodeSpec, contracts};
-//! use seamline_verify::{Level, Status, Trust};
+//! use seamline_evm::Wallet;
+//! use seamline_localnet::{Localnet, NodeSpec};
+//! use seamline_verify::Status;
 //!
 //! # let env = Env::system();
 //! # let mut settings = seamline_localnet::Config::in_memory(Arc::new(move || env.now()));
@@ -37,38 +36,12 @@
 //! let net = Localnet::start(settings).await?;
 //! let signer = Wallet::from_bytes(&[0x51; 32])?;
 //! net.fund(&signer).await?;
-//! let chain_id = net.chain().chain_id();
 //! let recorder = SealingKey::from_seed(&[0x52; 32]);
 //!
 //! let client = Client::open(Config {
-//!     trust: Trust {
-//!         recorders: vec![recorder.public_key()],
-//!         roots: TrustRoots::none().danger_accept_dev(net.dev_root())?,
-//!         measurements: net.nodes().iter().map(|node| node.measurement).collect(),
-//!         network: Some(seamline_verify::Network {
-//!             chain_id,
-//!             registry: contracts::REGISTRY,
-//!         }),
-//!         facilitators: Vec::new(),
-//!         required: Level::L3,
-//!     },
-//!     budget: SpendPolicy {
-//!         per_call: Amount::from_decimal("0.01", 18)?,
-//!         per_day: Amount::from_decimal("0.1", 18)?,
-//!         per_node_day: None,
-//!         networks: vec![format!("eip155:{chain_id}")],
-//!         assets: vec![contracts::TOKEN],
-//!         facilitators: None,
-//!         max_lifetime_s: 300,
-//!     },
-//!     network: Network {
-//!         rpc: Arc::new(seamline_net::HttpRpc::loopback(net.rpc_url())?),
-//!         chain_id,
-//!         registry: contracts::REGISTRY,
-//!         asset: contracts::TOKEN,
-//!         decimals: contracts::DECIMALS,
-//!         symbol: contracts::SYMBOL.to_owned(),
-//!     },
+//!     trust: net.danger_trust(recorder.public_key())?,
+//!     budget: net.budget(Amount::from_decimal("0.01", 18)?, Amount::from_decimal("0.1", 18)?),
+//!     network: net.network()?,
 //!     home: Home {
 //!         journal: home.path().join("journal.redb"),
 //!         receipts: home.path().to_owned(),

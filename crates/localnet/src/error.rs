@@ -69,6 +69,9 @@ pub enum Error {
     /// The facilitator did not start.
     #[error("the facilitator does not start")]
     Facilitator(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No HTTP client could be made for a caller.
+    #[error("cannot make a client for this network")]
+    Client(#[source] seamline_net::client::Error),
     /// No port on loopback.
     #[error("cannot listen on 127.0.0.1:{port}")]
     Listen {

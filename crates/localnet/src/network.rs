@@ -1,5 +1,6 @@
 //! The whole network in one process: chain, registry, facilitator and enclaves, on loopback.
 
+mod caller;
 mod parts;
 
 use core::fmt;

@@ -7,16 +7,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use seamline::{Chat, Client, Config, Env, Home, Network, Options};
-use seamline_attest::TrustRoots;
+use seamline::{Chat, Client, Config, Env, Home, Options};
 use seamline_core::receipt::{Bundle, Event, EvidenceFetched, EvidenceType, SealingKey};
 use seamline_core::{Amount, Charged};
-use seamline_evm::policy::SpendPolicy;
-use seamline_evm::{Rpc, Wallet};
-use seamline_localnet::contracts::{DECIMALS, REGISTRY, SYMBOL, TOKEN};
+use seamline_evm::Wallet;
 use seamline_localnet::{Localnet, NodeSpec};
-use seamline_net::HttpRpc;
-use seamline_verify::{Claim, Level, Outcome, Status, Trust};
+use seamline_verify::{Claim, Outcome, Status, Trust};
 
 const PRICE: Amount = Amount::new(2_000_000_000_000_000_000);
 const PAYER: [u8; 32] = [0x51; 32];
@@ -34,42 +30,17 @@ async fn network(nodes: Vec<NodeSpec>) -> Localnet {
 }
 
 fn trust(net: &Localnet) -> Trust {
-    Trust {
-        recorders: vec![SealingKey::from_seed(&RECORDER).public_key()],
-        roots: TrustRoots::none()
-            .danger_accept_dev(net.dev_root())
-            .unwrap(),
-        measurements: net.nodes().iter().map(|node| node.measurement).collect(),
-        network: None,
-        facilitators: Vec::new(),
-        required: Level::L3,
-    }
+    let recorder = SealingKey::from_seed(&RECORDER).public_key();
+    net.danger_trust(recorder).unwrap()
 }
 
 fn client(net: &Localnet, home: &Path) -> Client {
-    let chain_id = net.chain().chain_id();
-    let rpc: Arc<dyn Rpc> = Arc::new(HttpRpc::loopback(net.rpc_url()).unwrap());
     let config = Config {
         signer: Wallet::from_bytes(&PAYER).unwrap(),
         recorder: SealingKey::from_seed(&RECORDER),
         trust: trust(net),
-        budget: SpendPolicy {
-            per_call: PRICE,
-            per_day: PRICE,
-            per_node_day: None,
-            networks: vec![format!("eip155:{chain_id}")],
-            assets: vec![TOKEN],
-            facilitators: Some(vec![net.facilitator()]),
-            max_lifetime_s: 300,
-        },
-        network: Network {
-            rpc,
-            chain_id,
-            registry: REGISTRY,
-            asset: TOKEN,
-            decimals: DECIMALS,
-            symbol: SYMBOL.to_owned(),
-        },
+        budget: net.budget(PRICE, PRICE),
+        network: net.network().unwrap(),
         home: Home {
             journal: home.join("journal.redb"),
             receipts: home.to_owned(),

@@ -89,11 +89,7 @@ pub(super) fn open_chain(
         genesis(time, operator.address(), &[settler.address()]).map_err(Error::Artifact)?;
     let roots = TrustRoots::none()
         .danger_accept_dev(authority.root_der())
-        .map_err(|_| {
-            Error::Authority(crate::authority::Error::Unreadable {
-                reason: "no marked root",
-            })
-        })?;
+        .map_err(|_| unmarked_root())?;
     Chain::open(ChainConfig {
         path: files.database("chain.redb")?,
         chain_id: CHAIN_ID,
@@ -168,4 +164,11 @@ pub(super) fn stopping(
         // An error means that the network was dropped, which is a stop too.
         let _ = stopped.wait_for(|stop| *stop).await;
     }
+}
+
+/// The authority's certificate is not a development root: only a damaged file can be the cause.
+pub(super) const fn unmarked_root() -> Error {
+    Error::Authority(crate::authority::Error::Unreadable {
+        reason: "no marked root",
+    })
 }

@@ -4,16 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, U256};
-use seamline::{Chat, Client, Config, Env, Home, Network, Options, Step, Watch};
-use seamline_attest::TrustRoots;
+use seamline::{Chat, Client, Config, Env, Home, Options, Step, Watch};
 use seamline_core::Amount;
 use seamline_core::receipt::SealingKey;
-use seamline_evm::policy::SpendPolicy;
-use seamline_evm::{Rpc, Wallet};
-use seamline_localnet::contracts::{DECIMALS, REGISTRY, SYMBOL, TOKEN};
+use seamline_evm::Wallet;
+use seamline_localnet::contracts::TOKEN;
 use seamline_localnet::{Config as LocalnetConfig, Localnet, NodeSpec};
 use seamline_net::HttpRpc;
-use seamline_verify::{Level, Network as TrustedNetwork, Trust};
+use seamline_verify::Trust;
 
 /// The model of the local network's nodes.
 pub(crate) const MODEL: &str = "seamline/guide";
@@ -64,19 +62,7 @@ impl World {
     }
 
     pub(crate) fn trust(&self, net: &Localnet) -> Trust {
-        Trust {
-            recorders: vec![recorder().public_key()],
-            roots: TrustRoots::none()
-                .danger_accept_dev(net.dev_root())
-                .unwrap(),
-            measurements: net.nodes().iter().map(|node| node.measurement).collect(),
-            network: Some(TrustedNetwork {
-                chain_id: net.chain().chain_id(),
-                registry: REGISTRY,
-            }),
-            facilitators: vec![net.facilitator()],
-            required: Level::L3,
-        }
+        net.danger_trust(recorder().public_key()).unwrap()
     }
 
     pub(crate) fn client(&self, net: &Localnet) -> Client {
@@ -84,29 +70,14 @@ impl World {
     }
 
     pub(crate) fn config(&self, net: &Localnet, trust: Trust, rpc_url: &str) -> Config {
-        let chain_id = net.chain().chain_id();
-        let rpc: Arc<dyn Rpc> = Arc::new(HttpRpc::loopback(rpc_url).unwrap());
+        let mut network = net.network().unwrap();
+        network.rpc = Arc::new(HttpRpc::loopback(rpc_url).unwrap());
         Config {
             signer: self.wallet(),
             recorder: recorder(),
             trust,
-            budget: SpendPolicy {
-                per_call: self.per_call,
-                per_day: self.per_day,
-                per_node_day: None,
-                networks: vec![format!("eip155:{chain_id}")],
-                assets: vec![TOKEN],
-                facilitators: Some(vec![net.facilitator()]),
-                max_lifetime_s: 300,
-            },
-            network: Network {
-                rpc,
-                chain_id,
-                registry: REGISTRY,
-                asset: TOKEN,
-                decimals: DECIMALS,
-                symbol: SYMBOL.to_owned(),
-            },
+            budget: net.budget(self.per_call, self.per_day),
+            network,
             home: Home {
                 journal: self.home.path().join("journal.redb"),
                 receipts: {
