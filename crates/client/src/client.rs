@@ -33,6 +33,9 @@ pub struct Client {
     running: Mutex<BTreeSet<u64>>,
     /// One recovery at a time: two would close the same call twice.
     pub(crate) recovering: tokio::sync::Mutex<()>,
+    /// Held from reading the last receipt's hash until the next receipt is in the log, so that
+    /// parallel calls make one chain of receipts and not a fork.
+    pub(crate) sealing: Mutex<()>,
 }
 
 /// Marks a call as under way, until it is dropped.
@@ -99,6 +102,7 @@ impl Client {
             nodes: Mutex::new(HashMap::new()),
             running: Mutex::default(),
             recovering: tokio::sync::Mutex::default(),
+            sealing: Mutex::default(),
         })
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Response {
     pub(super) proof: Option<Proof>,
     /// Bytes of the answer that the caller had before the signature could be checked.
     pub(super) used_bytes: u64,
+    /// Pieces in which the answer arrived; one where it came whole.
+    pub(super) chunks: u64,
 }
 
 /// How one presentation ended.
@@ -217,7 +219,9 @@ impl Call<'_> {
         if !answer.is_complete() {
             return Err(interrupted(None));
         }
-        answer.finish(delivered.len()).map_err(malformed)
+        answer
+            .finish(delivered.len(), pace.chunks())
+            .map_err(malformed)
     }
 
     /// Hands on what the caller has not seen yet. A stream that is read again must begin with what
@@ -240,7 +244,7 @@ impl Call<'_> {
             binding::output_commitment(&self.output_salt, response.text.as_bytes());
         self.event(event::ResponseEnded {
             bytes,
-            chunks: 1,
+            chunks: response.chunks,
             output_commitment,
         });
     }

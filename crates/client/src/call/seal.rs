@@ -6,7 +6,7 @@ use bytes::Bytes;
 use seamline_core::receipt::{self as event, Outcome, Sealed};
 
 use super::{Answer, Call, word};
-use crate::client::Reply;
+use crate::client::{Reply, lock};
 use crate::error::{Error, ErrorKind};
 use crate::journal::CallState;
 use crate::step::Step;
@@ -47,6 +47,7 @@ impl Call<'_> {
     /// an open call and a receipt that nobody claims, never a closed call without its receipt.
     fn write(&mut self, outcome: Outcome) -> Result<(Sealed, PathBuf), ErrorKind> {
         let client = self.client;
+        let _in_turn = lock(&client.sealing);
         let recorder = self
             .recorder
             .take()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy_sol_types::SolCall as _;
 use seamline::{Chat, Step};
-use seamline_core::receipt::{Bundle, Event};
+use seamline_core::receipt::{Bundle, Event, ResponseEnded};
 use seamline_core::{Charged, Fault, U256};
 use seamline_evm::bindings::IToken;
 use seamline_localnet::contracts::TOKEN;
@@ -86,6 +86,10 @@ async fn a_streamed_answer_is_marked_as_used_before_proven() {
         .unwrap();
     assert_eq!(seen.text, reply.text);
     assert_eq!(seen.unproven, reply.text.len());
+    let pieces = events(&reply.receipt)
+        .iter()
+        .find_map(|event| event.get::<ResponseEnded>().map(|ended| ended.chunks));
+    assert!(pieces.unwrap() > 1, "a stream has more than one piece");
     assert_eq!(reply.charged, Charged::Yes);
     assert_eq!(reply.verdict.level, Level::L3);
     assert!(
@@ -152,6 +156,22 @@ async fn parallel_calls_share_one_daily_budget() {
     let questions: Vec<_> = (0..8).map(|_| question()).collect();
     let calls = questions.iter().map(|question| client.chat(question));
     let outcomes = futures_util::future::join_all(calls).await;
+    let mut previous: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Ok(reply) => reply.receipt_path.clone(),
+            Err(error) => error.receipt().unwrap().to_path_buf(),
+        })
+        .map(|path| {
+            Bundle::decode(&std::fs::read(path).unwrap())
+                .unwrap()
+                .core()
+                .prev
+        })
+        .collect();
+    previous.sort();
+    previous.dedup();
+    assert_eq!(previous.len(), 8, "two receipts follow the same one");
     let answered = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert!((3..8).contains(&answered), "{answered} calls were answered");
     for refused in outcomes.into_iter().filter_map(Result::err) {

@@ -94,6 +94,7 @@ pub(super) fn parse_whole(body: &[u8]) -> Result<Response, &'static str> {
         text: choice.message.content.unwrap_or_default(),
         proof: whole.proof.read(),
         used_bytes: 0,
+        chunks: 1,
     })
 }
 
@@ -157,12 +158,14 @@ impl Stream {
         self.complete
     }
 
-    /// Ends the answer, of which the caller has used `used` bytes already.
-    pub(super) fn finish(self, used: usize) -> Result<Response, &'static str> {
+    /// Ends the answer, of which the caller has used `used` bytes already and which came in
+    /// `chunks` pieces.
+    pub(super) fn finish(self, used: usize, chunks: u64) -> Result<Response, &'static str> {
         Ok(Response {
             text: self.text,
             proof: self.proof,
             used_bytes: u64::try_from(used).map_err(|_| "it is too long")?,
+            chunks,
         })
     }
 }

@@ -33,6 +33,11 @@ impl Pace {
         }
     }
 
+    /// Pieces so far.
+    pub(super) const fn chunks(&self) -> u64 {
+        self.chunks
+    }
+
     /// Notes that a piece arrived; returns the stall that it ended, if it was one.
     pub(super) fn arrived(&mut self) -> Option<Stalled> {
         let now = Instant::now();

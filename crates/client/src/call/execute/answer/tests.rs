@@ -90,7 +90,7 @@ fn a_stream_ends_at_its_end() {
     ] {
         assert!(stream.take(more).is_err(), "it went on after its end");
     }
-    let read = stream.finish(1).unwrap();
+    let read = stream.finish(1, 1).unwrap();
     assert_eq!((read.text.as_str(), read.used_bytes), ("ab", 1));
     assert!(read.proof.is_some());
 }
