@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = view::verdict_json(&verdict);
     if let Ok(bundle) = Bundle::decode(data) {
         assert_eq!(bundle.encode(), data);
-        let text = story(&verdict, &bundle);
+        let text = story(&verdict, &bundle, &[]);
         assert!(text.lines().count() <= 24);
         let _ = view::receipt_json(&bundle);
     }
