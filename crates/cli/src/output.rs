@@ -20,6 +20,26 @@ pub(crate) fn data(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Prints text that a model wrote: byte for byte into pipes and files, without control characters to
+/// a terminal, which they could steer.
+pub(crate) fn answer(text: &str) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        data(&harmless(text))
+    } else {
+        data(text)
+    }
+}
+
+/// Replaces control characters but line ends and tabs.
+fn harmless(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        _ if c.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => c,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Prints one line of data.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     data(&format!("{text}\n"))
@@ -63,4 +83,18 @@ pub(crate) fn failure(failure: &Failure, as_json: bool) {
         let _ = json(&json!({ "error": error }));
     }
     message(&failure.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn an_answer_cannot_steer_a_terminal() {
+        assert_eq!(harmless("a\tb\nc \u{e9}"), "a\tb\nc \u{e9}");
+        assert_eq!(
+            harmless("\u{1b}[2J\r\u{9b}x\u{7f}"),
+            "\u{fffd}[2J\u{fffd}\u{fffd}x\u{fffd}"
+        );
+    }
 }

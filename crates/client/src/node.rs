@@ -205,11 +205,22 @@ async fn fetch(
     })
 }
 
-/// Reads an OpenAI model list; models without a price of ours are left out.
+/// Longest id of a model and name of a network that are read: what a decision can record.
+const MAX_ID: usize = 128;
+const MAX_NETWORK: usize = 64;
+/// Models of one node that are read.
+const MAX_MODELS: usize = 1_024;
+
+/// Reads an OpenAI model list; models without a price of ours are left out, and so are names that are
+/// no plain words: a node nobody has attested yet must neither steer a terminal nor spoil the
+/// catalogue for the others.
 fn parse(body: &[u8]) -> Option<Vec<ListedModel>> {
     let list: WireList = serde_json::from_slice(body).ok()?;
     let priced = |model: WireModel| {
         let price = model.seamline?;
+        if !is_plain(&model.id, MAX_ID) || !is_plain(&price.network, MAX_NETWORK) {
+            return None;
+        }
         Some(ListedModel {
             id: model.id,
             price_input: Amount::parse(&price.price_input).ok()?,
@@ -218,5 +229,64 @@ fn parse(body: &[u8]) -> Option<Vec<ListedModel>> {
             network: price.network,
         })
     };
-    Some(list.data.into_iter().filter_map(priced).collect())
+    Some(
+        list.data
+            .into_iter()
+            .filter_map(priced)
+            .take(MAX_MODELS)
+            .collect(),
+    )
+}
+
+/// Whether a name is short, printable ASCII without blanks.
+fn is_plain(name: &str, longest: usize) -> bool {
+    (1..=longest).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(id: &str, network: &str) -> Option<Vec<ListedModel>> {
+        let price = serde_json::json!({
+            "price_input": "1", "price_output": "2", "network": network,
+            "asset": "0x5ea1000000000000000000000000000000000002",
+        });
+        let model = serde_json::json!({ "id": id, "seamline": price });
+        parse(
+            serde_json::json!({ "data": [model] })
+                .to_string()
+                .as_bytes(),
+        )
+    }
+
+    #[test]
+    fn a_listing_is_read() {
+        let read = list("seamline/guide", "eip155:31610").unwrap();
+        assert_eq!(read[0].id, "seamline/guide");
+        assert_eq!(read[0].price_output, Amount::new(2));
+    }
+
+    #[test]
+    fn names_that_are_no_plain_words_are_left_out() {
+        let long = "x".repeat(MAX_NETWORK + 1);
+        for (id, network) in [
+            ("", "eip155:1"),
+            ("a\u{1b}]0;owned\u{7}", "eip155:1"),
+            ("two words", "eip155:1"),
+            ("\u{202e}rtl", "eip155:1"),
+            ("guide", ""),
+            ("guide", "eip155:1\n"),
+            ("guide", long.as_str()),
+        ] {
+            assert_eq!(list(id, network), Some(Vec::new()), "{id:?} {network:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_listing_is_refused() {
+        for body in [&b""[..], b"[]", b"{}", b"{\"data\": 1}", b"\xff"] {
+            assert_eq!(parse(body), None);
+        }
+    }
 }

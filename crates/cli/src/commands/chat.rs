@@ -60,7 +60,8 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
     if args.output.json {
         output::json(&view(session, &reply))?;
     } else if !watch.printed {
-        output::line(&reply.text)?;
+        output::answer(&reply.text)?;
+        output::line("")?;
     }
     output::message(&summary(session, &reply));
     if args.explain {
@@ -190,7 +191,7 @@ impl Watch for Progress {
     }
 
     fn text(&mut self, piece: &str, _proven: bool) {
-        if self.print_text && output::data(piece).is_ok() {
+        if self.print_text && output::answer(piece).is_ok() {
             self.printed = true;
         }
     }
