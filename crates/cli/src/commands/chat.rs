@@ -7,6 +7,7 @@ use seamline::{Chat, Reply, Step, Watch};
 use seamline_core::decision::{Decision, Rejection, Verdict};
 use seamline_core::receipt::{Bundle, Event, Slot};
 use seamline_core::{Amount, Charged};
+use seamline_verify::Status;
 use serde_json::{Value, json};
 
 use crate::args;
@@ -67,10 +68,17 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
     if args.explain {
         explain(session, &reply);
     }
-    Ok(match reply.charged {
-        Charged::Unknown => Exit::PaymentUnknown,
-        Charged::No | Charged::Yes => Exit::Ok,
-    })
+    Ok(ended(reply.charged, reply.verdict.status))
+}
+
+/// How a call with an answer ends: what its own receipt does not bear out is no success.
+const fn ended(charged: Charged, status: Status) -> Exit {
+    match (status, charged) {
+        (Status::Refuted, _) => Exit::No,
+        (Status::Satisfied | Status::Incomplete, Charged::Unknown) => Exit::PaymentUnknown,
+        (Status::Incomplete, Charged::No | Charged::Yes) => Exit::Unknown,
+        (Status::Satisfied, Charged::No | Charged::Yes) => Exit::Ok,
+    }
 }
 
 /// The failure, with the amount that would have been enough where the cap was all that was in the way.
@@ -218,7 +226,12 @@ fn summary(session: &Session, reply: &Reply) -> String {
         .map(|stem| stem.to_string_lossy().chars().take(8).collect())
         .unwrap_or_default();
     format!(
-        "ok: node {}{choice}, {} of at most {}, {}; {}level {}; receipt {id}",
+        "{}: node {}{choice}, {} of at most {}, {}; {}level {}; receipt {id}",
+        match reply.verdict.status {
+            Status::Satisfied => "ok",
+            Status::Refuted => "refuted",
+            Status::Incomplete => "incomplete",
+        },
         reply.node.short(),
         cost.to_decimal(session.network.token_decimals),
         session.amount(reply.authorized),
@@ -279,4 +292,23 @@ fn view(session: &Session, reply: &Reply) -> Value {
         "hesitations": hesitations,
         "dev_evidence": is_dev(reply),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_satisfied_receipt_of_a_known_payment_is_a_success() {
+        for charged in [Charged::No, Charged::Yes, Charged::Unknown] {
+            assert_eq!(ended(charged, Status::Refuted), Exit::No);
+        }
+        for status in [Status::Satisfied, Status::Incomplete] {
+            assert_eq!(ended(Charged::Unknown, status), Exit::PaymentUnknown);
+        }
+        for charged in [Charged::No, Charged::Yes] {
+            assert_eq!(ended(charged, Status::Incomplete), Exit::Unknown);
+            assert_eq!(ended(charged, Status::Satisfied), Exit::Ok);
+        }
+    }
 }
