@@ -1,4 +1,5 @@
 use crate::rpc::{RpcError, TransportError};
+use crate::signer::SignError;
 
 /// Why something of this crate failed.
 ///
@@ -44,6 +45,9 @@ pub enum Error {
     /// A payment message that is not what x402 says.
     #[error("malformed x402 message: {0}")]
     Malformed(Malformed),
+    /// Nothing was signed.
+    #[error("nothing was signed")]
+    Sign(#[from] SignError),
     /// A signature that does not parse or recovers to no key.
     #[error("malformed signature")]
     Signature,

@@ -71,6 +71,8 @@ pub mod payment;
 pub mod policy;
 pub mod registry;
 pub mod rpc;
+pub mod scheme;
+pub mod signer;
 pub mod tx;
 pub mod typed;
 pub mod upto;
@@ -79,4 +81,5 @@ pub mod x402;
 
 pub use error::{Error, Malformed};
 pub use rpc::{Rpc, RpcCall, RpcError, TransportError};
+pub use signer::{SignError, Signer};
 pub use wallet::{Signature, Wallet};
