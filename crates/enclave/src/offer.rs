@@ -18,7 +18,7 @@ use seamline_core::canonical::ChatRequest;
 pub(crate) struct ChatPricer(pub(crate) Arc<Enclave>);
 
 impl Pricer for ChatPricer {
-    fn offer(&self, _head: &Parts, body: &Bytes) -> Result<OfferTerms, Problem> {
+    fn offers(&self, _head: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
         let enclave = &self.0;
         let request = ChatRequest::parse(body).ok();
         let priced = request.as_ref().and_then(|request| {
@@ -28,7 +28,7 @@ impl Pricer for ChatPricer {
         let (price, max_tokens) =
             priced.unwrap_or_else(|| (enclave.highest_price(), enclave.config.max_tokens));
         let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        Ok(terms(enclave, price.ceiling(bytes, max_tokens)))
+        Ok(vec![terms(enclave, price.ceiling(bytes, max_tokens))])
     }
 }
 

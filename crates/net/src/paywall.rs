@@ -10,6 +10,7 @@ mod answer;
 mod flow;
 mod holdback;
 mod ledger;
+mod local;
 mod meter;
 mod settle;
 mod stream;
@@ -25,6 +26,7 @@ use http::request::Parts;
 use seamline_evm::x402::OfferTerms;
 
 use self::ledger::Ledger;
+pub use self::local::{Held, LocalFuture, LocalPromise, LocalScheme, Verdict};
 pub use self::meter::{Meter, PaymentContext};
 use self::supported::SupportedCache;
 use crate::clock::Clock;
@@ -38,22 +40,24 @@ use crate::tasks::Tasks;
 /// The same request must get the same terms for as long as an offer should stay acceptable: no
 /// offer is stored, the terms are computed again when the payment comes.
 pub trait Pricer: Send + Sync {
-    /// Returns the terms for a request with the whole of its body.
+    /// Returns the terms for a request with the whole of its body, in the order of preference: one
+    /// per way to pay, at least one.
     ///
-    /// For the scheme `upto`, the paywall adds `extra.facilitatorAddress` where it is absent.
+    /// For the scheme `upto`, the paywall adds `extra.facilitatorAddress` where it is absent. An
+    /// offer of `exact` with `extra.paymentFlow` `upfront` is settled before the handler runs.
     ///
     /// # Errors
     ///
     /// A [`Problem`] for a request that is not for sale, such as one for an unknown model; the
     /// peer gets it instead of an offer.
-    fn offer(&self, head: &Parts, body: &Bytes) -> Result<OfferTerms, Problem>;
+    fn offers(&self, head: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem>;
 }
 
 impl<F> Pricer for F
 where
-    F: Fn(&Parts, &Bytes) -> Result<OfferTerms, Problem> + Send + Sync,
+    F: Fn(&Parts, &Bytes) -> Result<Vec<OfferTerms>, Problem> + Send + Sync,
 {
-    fn offer(&self, head: &Parts, body: &Bytes) -> Result<OfferTerms, Problem> {
+    fn offers(&self, head: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
         self(head, body)
     }
 }
@@ -76,6 +80,8 @@ pub struct PaywallConfig {
     pub settle_wait: Duration,
     /// How long a second presentation waits for the first one's answer; 30 s.
     pub join_wait: Duration,
+    /// Schemes that are judged and settled here instead of by the facilitator; none.
+    pub local: Vec<Arc<dyn LocalScheme>>,
 }
 
 impl PaywallConfig {
@@ -89,6 +95,7 @@ impl PaywallConfig {
             max_body_bytes: REQUEST_BODY_BYTES,
             settle_wait: Duration::from_secs(15),
             join_wait: Duration::from_secs(30),
+            local: Vec::new(),
         }
     }
 }

@@ -216,8 +216,9 @@ enum Reserved {
 
 impl Inner {
     async fn sale(&self, head: &Parts, body: &Bytes, now: Timestamp) -> Result<Sale, Refusal> {
-        let terms = self.pricer.offer(head, body);
-        let mut terms = terms.map_err(Refusal::Problem)?;
+        let terms = self.pricer.offers(head, body);
+        let terms = terms.map_err(Refusal::Problem)?.into_iter().next();
+        let mut terms = terms.ok_or_else(|| Refusal::Problem(unsupported()))?;
         if terms.scheme == upto::SCHEME && !terms.extra.contains_key(FACILITATOR) {
             let api = self.facilitator.as_ref();
             let asked = self

@@ -117,14 +117,14 @@ fn settled(amount: Amount, error_reason: Option<Reason>) -> SettleResponse {
 }
 
 /// Terms that depend on the body's length, as an enclave's depend on `max_tokens`.
-fn price(_: &Parts, body: &Bytes) -> Result<OfferTerms, Problem> {
+fn price(_: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
     if body.as_ref() == b"unknown model" {
         let status = StatusCode::BAD_REQUEST;
         return Err(Problem::new(status, "unknown_model", "no such model"));
     }
     let amount = MAX + u128::try_from(body.len()).unwrap();
     let extra = json!({"name": "OpenGradient", "version": "1", "assetTransferMethod": "permit2"});
-    Ok(OfferTerms {
+    Ok(vec![OfferTerms {
         scheme: "upto".to_owned(),
         network: NETWORK.to_owned(),
         asset: Address::repeat_byte(0x11).to_string(),
@@ -132,7 +132,7 @@ fn price(_: &Parts, body: &Bytes) -> Result<OfferTerms, Problem> {
         pay_to: Address::repeat_byte(0x22).to_string(),
         max_timeout_seconds: 300,
         extra: extra.as_object().unwrap().clone(),
-    })
+    }])
 }
 
 /// A router with one paid route, `/v1/chat/completions`.

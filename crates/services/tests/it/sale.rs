@@ -21,10 +21,10 @@ use tower::ServiceExt as _;
 use crate::chain::Mood;
 use crate::payments::{Desk, MAX, NOW, offer, request, request_for, requirement, signer};
 
-fn price(_: &Parts, _: &Bytes) -> Result<OfferTerms, Problem> {
+fn price(_: &Parts, _: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
     let mut terms = requirement().terms().clone();
     terms.extra.remove("facilitatorAddress");
-    Ok(terms)
+    Ok(vec![terms])
 }
 
 async fn handler(Extension(payment): Extension<PaymentContext>) -> &'static str {
