@@ -1,8 +1,9 @@
-//! The HTTP client: pinned TLS or loopback, nothing else.
+//! The HTTP client: pinned TLS, loopback, or, where a caller says so, the web's authorities.
 //!
-//! A connection is trusted because its certificate is the one that evidence names, never because
-//! an authority vouches for a name. There are no redirects (the next server would have other
-//! evidence), no proxies from the environment and no cookies.
+//! A connection to a node is trusted because its certificate is the one that evidence names, never
+//! because an authority vouches for a name. Servers without evidence are a choice of their own
+//! ([`TlsTrust::WebRoots`]). There are no redirects (the next server would have other evidence, and
+//! would get the authorization), no proxies from the environment and no cookies.
 
 mod body;
 mod tls;
@@ -19,9 +20,8 @@ use crate::limits::{CONNECT_TIMEOUT, IDLE_TIMEOUT, RESPONSE_BODY_BYTES, TOTAL_TI
 /// How a client connects and how much it accepts.
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// DER of the one certificate that the peer must present. With a pin, only `https` URLs are
-    /// accepted; without, only `http` URLs of loopback hosts.
-    pub pin: Option<Vec<u8>>,
+    /// Whom the client believes, and with it which URLs it accepts; this machine alone by default.
+    pub tls: TlsTrust,
     /// Limit on TCP connect and TLS handshake together; [`CONNECT_TIMEOUT`].
     pub connect_timeout: Duration,
     /// Limit on the peer's silence, before its response head and between pieces of its body;
@@ -33,10 +33,48 @@ pub struct ClientOptions {
     pub max_response_bytes: u64,
 }
 
+/// Whom a client believes to be the peer of a URL.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum TlsTrust {
+    /// Nobody: `http` URLs of loopback hosts only.
+    #[default]
+    Loopback,
+    /// The holder of this certificate (DER), whatever its name and dates: `https` URLs only.
+    Pinned(Vec<u8>),
+    /// Whoever an authority vouches for by name, as browsers do: `https` URLs of any host, and
+    /// `http` URLs of loopback hosts. For servers that have no evidence to offer; what such a server
+    /// says is asserted, not proven.
+    ///
+    /// The authorities are Mozilla's, compiled in: nothing is read from the machine or its
+    /// environment, so that the same program trusts the same authorities everywhere.
+    WebRoots {
+        /// Further authorities, each a self-signed certificate in DER; for private networks.
+        more: Vec<Vec<u8>>,
+    },
+}
+
+impl TlsTrust {
+    /// The web's authorities and no others.
+    pub const fn web() -> Self {
+        Self::WebRoots { more: Vec::new() }
+    }
+}
+
+impl fmt::Debug for TlsTrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Loopback => "Loopback",
+            Self::Pinned(_) => "Pinned(..)",
+            Self::WebRoots { .. } => "WebRoots { .. }",
+        })
+    }
+}
+
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
-            pin: None,
+            tls: TlsTrust::Loopback,
             connect_timeout: CONNECT_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
@@ -49,7 +87,7 @@ impl ClientOptions {
     /// The defaults, for a peer that must present the certificate `cert_der`.
     pub fn pinned(cert_der: impl Into<Vec<u8>>) -> Self {
         Self {
-            pin: Some(cert_der.into()),
+            tls: TlsTrust::Pinned(cert_der.into()),
             ..Self::default()
         }
     }
@@ -58,7 +96,7 @@ impl ClientOptions {
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientOptions")
-            .field("pinned", &self.pin.is_some())
+            .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("total_timeout", &self.total_timeout)
@@ -90,6 +128,10 @@ pub enum Error {
     /// sent.
     #[error("the peer does not present the certificate that its evidence names")]
     PinMismatch,
+    /// No authority that the client knows vouches for the peer under this name, now. Nothing was
+    /// sent.
+    #[error("no known authority vouches for the peer under this name")]
+    Untrusted,
     /// The peer was silent, or the exchange took, for longer than the options allow. The request
     /// may have been sent.
     #[error("the peer took too long")]
@@ -115,7 +157,7 @@ pub enum UrlRefusal {
     /// `http` although a certificate is pinned.
     #[error("a certificate is pinned, and plain http presents none")]
     PlainHttpWithPin,
-    /// `https` without a pinned certificate: name-based trust is not supported.
+    /// `https` by a client that knows neither a certificate nor authorities.
     #[error("https without a pinned certificate is unsupported")]
     Unpinned,
 }
@@ -128,26 +170,38 @@ impl Error {
     /// request has not left this machine.
     pub const fn may_have_been_sent(&self) -> bool {
         match self {
-            Self::Build(_) | Self::Connect(_) | Self::PinMismatch | Self::Url(_) => false,
+            Self::Build(_)
+            | Self::Connect(_)
+            | Self::PinMismatch
+            | Self::Untrusted
+            | Self::Url(_) => false,
             Self::BodyTooLong { .. } | Self::Exchange(_) | Self::Timeout => true,
         }
     }
 }
 
-/// A client for one peer (pinned) or for this machine (loopback).
+/// A client for one peer (pinned), for this machine (loopback) or for the web's servers.
 ///
 /// Clones share the connection pool.
 #[derive(Clone)]
 pub struct HttpClient {
     inner: reqwest::Client,
-    pinned: bool,
+    trust: Trust,
     max_response_bytes: u64,
+}
+
+/// Whom a client trusts, without the certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    Loopback,
+    Pinned,
+    Web,
 }
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpClient")
-            .field("pinned", &self.pinned)
+            .field("trust", &self.trust)
             .finish_non_exhaustive()
     }
 }
@@ -159,14 +213,18 @@ impl fmt::Debug for HttpClient {
 /// [`Error::Build`] where the TLS stack refuses its configuration.
 pub fn http_client(options: ClientOptions) -> Result<HttpClient, Error> {
     let ClientOptions {
-        pin,
+        tls,
         connect_timeout,
         idle_timeout,
         total_timeout,
         max_response_bytes,
     } = options;
-    let pinned = pin.is_some();
-    let tls = tls::client_config(pin).map_err(|error| Error::Build(error.into()))?;
+    let trust = match &tls {
+        TlsTrust::Loopback => Trust::Loopback,
+        TlsTrust::Pinned(_) => Trust::Pinned,
+        TlsTrust::WebRoots { .. } => Trust::Web,
+    };
+    let tls = tls::client_config(tls).map_err(|error| Error::Build(error.into()))?;
     let inner = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .http1_only()
@@ -182,7 +240,7 @@ pub fn http_client(options: ClientOptions) -> Result<HttpClient, Error> {
         .map_err(|error| Error::Build(error.without_url().into()))?;
     Ok(HttpClient {
         inner,
-        pinned,
+        trust,
         max_response_bytes,
     })
 }
@@ -209,11 +267,14 @@ impl HttpClient {
             .request(head.method, url)
             .headers(head.headers)
             .body(body);
-        let response = request.send().await.map_err(classify)?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| classify(error, self.trust))?;
         let mut answer = http::Response::new(());
         *answer.status_mut() = response.status();
         *answer.headers_mut() = response.headers().clone();
-        let body = Body::new(response, self.max_response_bytes)?;
+        let body = Body::new(response, self.trust, self.max_response_bytes)?;
         Ok(answer.map(|()| body))
     }
 
@@ -249,12 +310,12 @@ impl HttpClient {
         let refusal = if !url.username().is_empty() || url.password().is_some() {
             Some(UrlRefusal::Credentials)
         } else {
-            match (url.scheme(), self.pinned) {
-                ("https", true) => None,
-                ("https", false) => Some(UrlRefusal::Unpinned),
-                ("http", true) => Some(UrlRefusal::PlainHttpWithPin),
-                ("http", false) if is_loopback(&url) => None,
-                ("http", false) => Some(UrlRefusal::PlainHttp),
+            match (url.scheme(), self.trust) {
+                ("https", Trust::Pinned | Trust::Web) => None,
+                ("https", Trust::Loopback) => Some(UrlRefusal::Unpinned),
+                ("http", Trust::Pinned) => Some(UrlRefusal::PlainHttpWithPin),
+                ("http", Trust::Loopback | Trust::Web) if is_loopback(&url) => None,
+                ("http", Trust::Loopback | Trust::Web) => Some(UrlRefusal::PlainHttp),
                 _ => Some(UrlRefusal::Malformed),
             }
         };
@@ -286,10 +347,13 @@ fn is_loopback(url: &reqwest::Url) -> bool {
         .is_ok_and(|address| address.is_loopback())
 }
 
-fn classify(error: reqwest::Error) -> Error {
+fn classify(error: reqwest::Error, trust: Trust) -> Error {
     let error = error.without_url();
     if tls::is_certificate_refusal(&error) {
-        Error::PinMismatch
+        match trust {
+            Trust::Web => Error::Untrusted,
+            Trust::Loopback | Trust::Pinned => Error::PinMismatch,
+        }
     } else if error.is_connect() {
         Error::Connect(error.into())
     } else if error.is_timeout() {

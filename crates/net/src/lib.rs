@@ -29,13 +29,16 @@ pub mod sse;
 mod tasks;
 
 #[cfg(feature = "client")]
-pub use client::{ClientOptions, HttpClient, http_client};
+pub use client::{ClientOptions, HttpClient, TlsTrust, http_client};
 pub use clock::Clock;
 #[cfg(feature = "client")]
 pub use facilitator::HttpFacilitator;
 pub use facilitator::{FacilitatorApi, FacilitatorError, FacilitatorFuture};
 #[cfg(feature = "server")]
-pub use paywall::{Meter, PaymentContext, Paywall, PaywallConfig, Pricer};
+pub use paywall::{
+    Held, LocalFuture, LocalPromise, LocalScheme, Meter, PaymentContext, Paywall, PaywallConfig,
+    Pricer, Verdict,
+};
 pub use problem::{Problem, Shape};
 #[cfg(feature = "client")]
 pub use rpc::HttpRpc;

@@ -196,6 +196,7 @@ fn failed(error: &Error) -> TransportError {
         | Error::Connect(_)
         | Error::Exchange(_)
         | Error::PinMismatch
+        | Error::Untrusted
         | Error::Url(_) => TransportKind::Unreachable,
     };
     transport(kind, seamline_core::chain(error))

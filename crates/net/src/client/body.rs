@@ -2,23 +2,29 @@ use core::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Error, classify};
+use super::{Error, Trust, classify};
 
 /// The body of a response, read piece by piece and never past the client's limit.
 pub struct Body {
     response: reqwest::Response,
+    trust: Trust,
     limit: u64,
     left: u64,
 }
 
 impl Body {
-    pub(super) fn new(response: reqwest::Response, limit: u64) -> Result<Self, Error> {
+    pub(super) fn new(
+        response: reqwest::Response,
+        trust: Trust,
+        limit: u64,
+    ) -> Result<Self, Error> {
         let announced = response.content_length().unwrap_or(0);
         if announced > limit {
             return Err(Error::BodyTooLong { limit });
         }
         Ok(Self {
             response,
+            trust,
             limit,
             left: limit,
         })
@@ -34,7 +40,7 @@ impl Body {
     ///
     /// [`Error::BodyTooLong`], [`Error::Timeout`] or [`Error::Exchange`]; the body ends there.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(piece) = self.response.chunk().await.map_err(classify)? else {
+        let Some(piece) = self.next().await? else {
             return Ok(None);
         };
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
@@ -46,6 +52,11 @@ impl Body {
             }
         }
         Ok(Some(piece))
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let piece = self.response.chunk().await;
+        piece.map_err(|error| classify(error, self.trust))
     }
 
     /// Reads the rest of the body.

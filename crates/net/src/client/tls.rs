@@ -1,24 +1,52 @@
-//! TLS towards one known certificate.
+//! TLS towards one known certificate, or towards whoever the web's authorities vouch for.
 
 use std::error::Error as _;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Builds the TLS configuration of a client; without a pin every certificate is refused.
-pub(super) fn client_config(pin: Option<Vec<u8>>) -> Result<ClientConfig, rustls::Error> {
+use super::TlsTrust;
+
+/// Builds the TLS configuration of a client; without a pin or authorities every certificate is
+/// refused.
+pub(super) fn client_config(trust: TlsTrust) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
+    let pin = match trust {
+        TlsTrust::Loopback => None,
+        TlsTrust::Pinned(certificate) => Some(CertificateDer::from(certificate)),
+        TlsTrust::WebRoots { more } => return web_config(provider, more),
+    };
     let verifier = Pinned {
-        certificate: pin.map(CertificateDer::from),
+        certificate: pin,
         provider: Arc::clone(&provider),
     };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Names, dates and chains as rustls' own verifier checks them.
+fn web_config(
+    provider: Arc<CryptoProvider>,
+    more: Vec<Vec<u8>>,
+) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    for authority in more {
+        roots.add(CertificateDer::from(authority))?;
+    }
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)

@@ -15,3 +15,4 @@ mod paywall;
 mod paywall_stream;
 mod rpc;
 mod shop;
+mod web_roots;
