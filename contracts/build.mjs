@@ -1,7 +1,7 @@
-// Compiles src/ with the pinned solc and writes artifacts/<Name>.json, the same bytes on every machine.
+// Compiles src/ with the pinned solc and writes artifacts/**/<Name>.json, the same bytes on every machine.
 // With --check it writes nothing and fails where an artifact differs from its source.
 import { readFileSync, readdirSync, writeFileSync, mkdirSync, existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import solc from "solc";
 
@@ -10,12 +10,18 @@ const sourceDir = join(root, "src");
 const artifactDir = join(root, "artifacts");
 const check = process.argv.includes("--check");
 
+// Files below `dir` with this ending, as paths relative to it.
+function list(dir, ending) {
+  if (!existsSync(dir)) return [];
+  return readdirSync(dir, { recursive: true })
+    .map((name) => name.replaceAll("\\", "/"))
+    .filter((name) => name.endsWith(ending))
+    .sort();
+}
+
 // An interface or an abstract contract has no bytecode and gets no artifact.
 const sources = Object.fromEntries(
-  readdirSync(sourceDir)
-    .filter((name) => name.endsWith(".sol"))
-    .sort()
-    .map((name) => [`src/${name}`, { content: readFileSync(join(sourceDir, name), "utf8") }]),
+  list(sourceDir, ".sol").map((name) => [`src/${name}`, { content: readFileSync(join(sourceDir, name), "utf8") }]),
 );
 
 const input = {
@@ -55,7 +61,9 @@ for (const path of Object.keys(sources)) {
       bytecode: `0x${bytecode}`,
       deployedBytecode: `0x${contract.evm.deployedBytecode.object}`,
     };
-    artifacts.set(`${name}.json`, `${JSON.stringify(artifact, null, 1)}\n`);
+    // src/test/Name.sol becomes artifacts/test/Name.json.
+    const folder = dirname(path).slice("src".length + 1);
+    artifacts.set(posix.join(folder, `${name}.json`), `${JSON.stringify(artifact, null, 1)}\n`);
   }
 }
 
@@ -65,15 +73,17 @@ if (check) {
     const file = join(artifactDir, name);
     if (!existsSync(file) || readFileSync(file, "utf8") !== text) drift.push(name);
   }
-  const present = existsSync(artifactDir) ? readdirSync(artifactDir) : [];
-  drift.push(...present.filter((name) => !artifacts.has(name)));
+  drift.push(...list(artifactDir, ".json").filter((name) => !artifacts.has(name)));
   if (drift.length > 0) {
     console.error(`artifacts differ from their sources: ${drift.sort().join(", ")}; run scripts/contracts`);
     process.exit(1);
   }
   console.log(`${artifacts.size} artifacts match their sources`);
 } else {
-  mkdirSync(artifactDir, { recursive: true });
-  for (const [name, text] of artifacts) writeFileSync(join(artifactDir, name), text);
+  for (const [name, text] of artifacts) {
+    const file = join(artifactDir, name);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  }
   console.log(`wrote ${artifacts.size} artifacts`);
 }

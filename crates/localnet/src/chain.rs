@@ -9,6 +9,7 @@
 //! has a floor, and the attestation verifier lives at [`VERIFIER`].
 
 mod call;
+mod edition;
 mod error;
 mod evm;
 mod genesis;
@@ -17,6 +18,7 @@ mod mine;
 mod pool;
 mod precompile;
 mod record;
+mod reorg;
 mod rpc;
 mod send;
 mod state;
@@ -35,6 +37,7 @@ use seamline_core::Timestamp;
 
 pub use error::{Error, Rejection};
 pub use genesis::{Artifact, ArtifactError, Genesis, GenesisAccount};
+pub use reorg::Orphans;
 pub use rpc::{MAX_BATCH, RpcError};
 pub use send::{SendError, Sent};
 
@@ -67,6 +70,8 @@ pub enum Mining {
     Instant,
     /// One block per period while [`Chain::run`] runs, empty or not.
     Interval(Duration),
+    /// Only by [`Chain::mine`], [`Chain::transact`] and `evm_mine`.
+    Manual,
 }
 
 /// What a chain needs to know before it opens.
@@ -75,7 +80,8 @@ pub struct ChainConfig {
     pub path: Option<PathBuf>,
     /// Identifies the chain to signers (EIP-155).
     pub chain_id: u64,
-    /// State before the first transaction. A stored chain must have been made from the same accounts.
+    /// State before the first transaction. A stored chain must have been made from the same accounts, or
+    /// from those of an earlier edition ([`Genesis::edition`]).
     pub genesis: Genesis,
     /// When blocks are made.
     pub mining: Mining,
@@ -132,6 +138,8 @@ struct Core {
     time_offset: Duration,
     /// Make a block as soon as a transaction can be executed.
     automine: bool,
+    /// Blocks made by reorganisations, so that no two are alike.
+    reorgs: u64,
     /// Head numbers that `evm_revert` can return to; the index is the snapshot's id less one.
     snapshots: Vec<u64>,
 }
@@ -159,6 +167,7 @@ impl Chain {
                     pool: Pool::default(),
                     time_offset: Duration::ZERO,
                     automine: config.mining == Mining::Instant,
+                    reorgs: 0,
                     snapshots: Vec::new(),
                 }),
             }),
@@ -179,7 +188,7 @@ impl Chain {
         Ok(head.reference())
     }
 
-    /// Makes blocks at the configured interval until `shutdown` completes; with [`Mining::Instant`] it
+    /// Makes blocks at the configured interval until `shutdown` completes; otherwise it
     /// only waits. A failed block is logged and tried again at the next tick.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Mining::Interval(period) = self.inner.mining else {

@@ -14,6 +14,15 @@ pub const TOKEN: Address = address!("5ea1000000000000000000000000000000000002");
 /// The contract that records settled inferences.
 pub const SETTLEMENT: Address = address!("5ea1000000000000000000000000000000000003");
 
+/// x402's payment channels, at the same address on every chain.
+pub const BATCH_SETTLEMENT: Address = address!("4020074e9dF2ce1deE5A9C1b5c3f541D02a10003");
+/// The collector of channel deposits over ERC-3009.
+pub const ERC3009_COLLECTOR: Address = address!("4020806089470a89826cB9fB1f4059150b550004");
+/// The collector of channel deposits over Permit2.
+pub const PERMIT2_COLLECTOR: Address = address!("4020425FAf3B746C082C2f942b4E5159887B0005");
+/// Multicall3, at the same address on every chain.
+pub const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
+
 /// Decimals of the token.
 pub const DECIMALS: u8 = 18;
 /// Symbol of the token.
@@ -31,9 +40,19 @@ const PERMIT2_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Permit
 const UPTO_ARTIFACT: &str = include_str!("../../../contracts/artifacts/X402UptoPermit2Proxy.json");
 const EXACT_ARTIFACT: &str =
     include_str!("../../../contracts/artifacts/X402ExactPermit2Proxy.json");
+const CHANNELS_ARTIFACT: &str =
+    include_str!("../../../contracts/artifacts/X402BatchSettlement.json");
+const ERC3009_COLLECTOR_ARTIFACT: &str =
+    include_str!("../../../contracts/artifacts/ERC3009DepositCollector.json");
+const PERMIT2_COLLECTOR_ARTIFACT: &str =
+    include_str!("../../../contracts/artifacts/Permit2DepositCollector.json");
+const MULTICALL3_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Multicall3.json");
 
 /// Builds the state before the first block: contracts, and coins for `funded`. `operator`
 /// administers the contracts and holds all tokens.
+///
+/// Payment channels and Multicall3 are a later edition: a chain that was stored before them is opened and gets them with its
+/// next block ([`Genesis::edition`]).
 ///
 /// # Errors
 ///
@@ -73,5 +92,10 @@ pub fn genesis(
     for account in funded {
         genesis = genesis.fund(*account, U256::from(GAS_MONEY));
     }
-    Ok(genesis)
+    Ok(genesis
+        .edition()
+        .place(BATCH_SETTLEMENT, runtime(CHANNELS_ARTIFACT)?)
+        .place(ERC3009_COLLECTOR, runtime(ERC3009_COLLECTOR_ARTIFACT)?)
+        .place(PERMIT2_COLLECTOR, runtime(PERMIT2_COLLECTOR_ARTIFACT)?)
+        .place(MULTICALL3, runtime(MULTICALL3_ARTIFACT)?))
 }

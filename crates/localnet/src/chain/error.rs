@@ -44,7 +44,9 @@ pub enum Error {
         expected: u64,
     },
     /// The database holds a chain made from other genesis accounts.
-    #[error("database was made from genesis {found}, configured is {expected}")]
+    #[error(
+        "database was made from genesis {found}, configured is {expected}: open it with the version and the keys that made it, or move it away to start a new chain"
+    )]
     OtherGenesis {
         /// Stored digest.
         found: B256,
@@ -62,7 +64,7 @@ pub enum Error {
     /// The execution engine refused a block environment that the chain itself made.
     #[error("execution engine failed: {0}")]
     Engine(String),
-    /// The chain can only be rewound over [`HISTORY_BLOCKS`](super::HISTORY_BLOCKS) blocks.
+    /// The chain can only be rewound over [`HISTORY_BLOCKS`](super::HISTORY_BLOCKS) blocks, and not past its first.
     #[error("block {0} is too old to return to")]
     TooOld(u64),
 }
@@ -80,9 +82,12 @@ pub enum Rejection {
     /// Not the canonical encoding of a transaction (EIP-2718).
     #[error("rlp: transaction is malformed")]
     Malformed,
-    /// A transaction type other than 0, 1 and 2.
+    /// A transaction type other than 0, 1, 2 and 4.
     #[error("transaction type not supported")]
     UnsupportedType,
+    /// A transaction of type 4 that delegates nothing (EIP-7702).
+    #[error("set code tx must have at least one authorization tuple")]
+    NoDelegation,
     /// No chain id in the signature.
     #[error("only replay-protected (EIP-155) transactions allowed over RPC")]
     NotReplayProtected,
@@ -137,7 +142,7 @@ pub enum Rejection {
     /// The balance does not cover gas and value.
     #[error("insufficient funds for gas * price + value: address {0}")]
     Funds(Address),
-    /// The sender has code (EIP-3607).
+    /// The sender has code (EIP-3607) that is not a delegation (EIP-7702).
     #[error("sender not an eoa: address {0}")]
     SenderHasCode(Address),
     /// Init code above the limit of EIP-3860.

@@ -20,7 +20,7 @@ use super::evm::{self, Rules};
 use super::record::AccountRecord;
 use super::state::Diff;
 use super::store::{Identity, Sealed, Store};
-use super::{BLOCK_GAS_LIMIT, MIN_BASE_FEE};
+use super::{BLOCK_GAS_LIMIT, MIN_BASE_FEE, edition};
 
 /// Accounts, code and storage that a chain starts with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Genesis {
     pub time: Timestamp,
     /// Accounts by address.
     pub accounts: BTreeMap<Address, GenesisAccount>,
+    /// The newest edition, from 0.
+    edition: u32,
 }
 
 /// One account of a [`Genesis`].
@@ -46,6 +48,8 @@ pub struct GenesisAccount {
     pub init_code: Bytes,
     /// Storage slots.
     pub storage: BTreeMap<U256, U256>,
+    /// The first edition of the genesis that has the account.
+    pub edition: u32,
 }
 
 impl Genesis {
@@ -54,7 +58,16 @@ impl Genesis {
         Self {
             time,
             accounts: BTreeMap::new(),
+            edition: 0,
         }
+    }
+
+    /// Begins an edition: accounts from here on are additions, which a chain that was stored without them gets in a block of
+    /// its own when it is opened. Their code is placed, not constructed. An account of an earlier edition must not change.
+    #[must_use]
+    pub const fn edition(mut self) -> Self {
+        self.edition = self.edition.saturating_add(1);
+        self
     }
 
     /// Gives `address` a balance in wei.
@@ -88,8 +101,14 @@ impl Genesis {
 
     /// Identifies the accounts: equal for equal accounts, whatever the time.
     pub fn digest(&self) -> B256 {
+        self.digest_of(self.edition)
+    }
+
+    /// Identifies the accounts that the genesis had in an edition.
+    fn digest_of(&self, edition: u32) -> B256 {
         let mut hasher = Keccak256::new();
-        for (address, account) in &self.accounts {
+        let accounts = self.accounts.iter();
+        for (address, account) in accounts.filter(|(_, account)| account.edition <= edition) {
             hasher.update(address);
             hasher.update(account.balance.to_be_bytes::<32>());
             hasher.update(account.account_nonce.to_be_bytes());
@@ -104,8 +123,19 @@ impl Genesis {
         hasher.finalize()
     }
 
+    /// Finds the earlier edition that a stored digest is of.
+    pub(super) fn edition_of(&self, digest: B256) -> Option<u32> {
+        (0..self.edition).find(|edition| self.digest_of(*edition) == digest)
+    }
+
     fn account(&mut self, address: Address) -> &mut GenesisAccount {
-        self.accounts.entry(address).or_default()
+        let edition = self.edition;
+        self.accounts
+            .entry(address)
+            .or_insert_with(|| GenesisAccount {
+                edition,
+                ..GenesisAccount::default()
+            })
     }
 }
 
@@ -171,11 +201,14 @@ pub(super) fn establish(
             found: found.chain_id,
             expected: expected.chain_id,
         }),
-        Some(found) if found.genesis != expected.genesis => Err(Error::OtherGenesis {
-            found: found.genesis,
-            expected: expected.genesis,
-        }),
-        Some(_) => Ok(()),
+        Some(found) if found.genesis == expected.genesis => Ok(()),
+        Some(found) => match genesis.edition_of(found.genesis) {
+            Some(edition) => edition::upgrade(store, expected, genesis, edition),
+            None => Err(Error::OtherGenesis {
+                found: found.genesis,
+                expected: expected.genesis,
+            }),
+        },
         None => {
             let mut header = first_header(genesis.time);
             let diff = allocate(chain_id, genesis, roots, &header)?;

@@ -146,6 +146,15 @@ impl Pool {
         self.prune();
     }
 
+    /// Removes the transaction with this hash; false where none waits.
+    pub(super) fn drop_hash(&mut self, hash: B256) -> bool {
+        let found = self.get(hash).map(|tx| (tx.sender, tx.account_nonce()));
+        if let Some((sender, account_nonce)) = found {
+            self.remove(sender, account_nonce);
+        }
+        found.is_some()
+    }
+
     /// Removes what an account has used up.
     pub(super) fn settle(&mut self, sender: Address, account_nonce: u64) {
         if let Some(queue) = self.senders.get_mut(&sender) {

@@ -2,6 +2,7 @@
 
 use alloy_consensus::{SignableTransaction as _, Transaction as _, TxEip1559};
 use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Log, Signature, TxKind, U256};
 use revm::context::result::InvalidTransaction;
 use revm::handler::validation::validate_initial_tx_gas;
@@ -15,6 +16,9 @@ use super::rpc::PRIORITY_FEE;
 use super::state::StateView;
 use super::transaction::Transaction;
 use super::{BLOCK_GAS_LIMIT, BlockRef, Chain, Core, MIN_BASE_FEE};
+
+/// EIP-7702: the designator, then an address.
+const EIP7702_DELEGATION_BYTES: usize = 23;
 
 /// What became of a transaction that [`Chain::transact`] sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +194,7 @@ impl Chain {
     }
 
     /// Checks what a block would check, and what keeps the pool small.
-    fn admit(&self, core: &mut Core, transaction: Transaction) -> Result<(), SendError> {
+    pub(super) fn admit(&self, core: &mut Core, transaction: Transaction) -> Result<(), SendError> {
         let reader = self.inner.store.reader()?;
         // 1. Known already, and done.
         if reader.place_of(transaction.hash())?.is_some() {
@@ -202,7 +206,7 @@ impl Chain {
         let sender = transaction.sender;
         let view = StateView::latest(reader);
         let account = view.account(sender)?;
-        if account.code_hash != KECCAK256_EMPTY {
+        if account.code_hash != KECCAK256_EMPTY && !is_delegation(&view.code(sender)?) {
             return Err(Rejection::SenderHasCode(sender).into());
         }
         let (have, want) = (transaction.account_nonce(), account.account_nonce);
@@ -246,6 +250,11 @@ impl Chain {
         }
         intrinsic_gas(transaction)
     }
+}
+
+/// Tells whether an account's code only names where its code is (EIP-7702).
+fn is_delegation(code: &[u8]) -> bool {
+    code.len() == EIP7702_DELEGATION_BYTES && code.starts_with(&EIP7702_DELEGATION_DESIGNATOR)
 }
 
 fn intrinsic_gas(transaction: &Transaction) -> Result<(), Rejection> {

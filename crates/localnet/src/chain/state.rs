@@ -37,7 +37,9 @@ impl Diff {
             for (slot, value) in account.changed_storage_slots() {
                 self.slots.insert((*address, *slot), value.present_value());
             }
-            if let Some(code) = account.info.code.as_ref().filter(|_| account.is_created())
+            // Only a new contract and a delegation (EIP-7702) bring code that is not stored yet.
+            if let Some(code) = account.info.code.as_ref()
+                && (account.is_created() || code.is_eip7702())
                 && account.info.code_hash != KECCAK256_EMPTY
             {
                 self.codes

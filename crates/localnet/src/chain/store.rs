@@ -123,6 +123,11 @@ impl Store {
 
     /// Writes the first block together with the chain's identity.
     pub(super) fn create(&self, identity: Identity, genesis: &Sealed<'_>) -> Result<(), Error> {
+        self.adopt(identity, genesis)
+    }
+
+    /// Makes `block` the head and `identity` the chain's, in one transaction.
+    pub(super) fn adopt(&self, identity: Identity, block: &Sealed<'_>) -> Result<(), Error> {
         let tx = self.begin()?;
         {
             let mut meta = tx.open_table(META).map_err(writing)?;
@@ -134,7 +139,7 @@ impl Store {
                 meta.insert(name, value).map_err(writing)?;
             }
         }
-        write_block(&tx, genesis)?;
+        write_block(&tx, block)?;
         tx.commit().map_err(writing)
     }
 
@@ -147,6 +152,11 @@ impl Store {
 
     /// Takes away all blocks above `number`, in one transaction.
     pub(super) fn rewind(&self, number: u64) -> Result<(), Error> {
+        self.replace(number, &[])
+    }
+
+    /// Puts `blocks` in the place of all above `number`. Readers see the old chain or the new one.
+    pub(super) fn replace(&self, number: u64, blocks: &[Sealed<'_>]) -> Result<(), Error> {
         let reader = self.reader()?;
         let head = reader.head()?.header.number;
         let tx = self.begin()?;
@@ -154,6 +164,9 @@ impl Store {
             let undo = reader.undo(above)?.ok_or(Error::TooOld(number))?;
             let block = reader.block(above)?.ok_or(Error::Corrupt("block"))?;
             unwrite_block(&tx, &block, &undo)?;
+        }
+        for block in blocks {
+            write_block(&tx, block)?;
         }
         tx.commit().map_err(writing)
     }

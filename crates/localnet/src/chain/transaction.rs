@@ -2,6 +2,7 @@
 
 use alloy_consensus::{Transaction as _, TxEnvelope, Typed2718 as _};
 use alloy_eips::Decodable2718 as _;
+use alloy_eips::eip7702::{RecoveredAuthority, RecoveredAuthorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes};
 use revm::context::TxEnv;
 use seamline_evm::Signature;
@@ -20,17 +21,20 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    /// Decodes and recovers the sender. Types 0, 1 and 2; blobs and delegations are not supported.
+    /// Decodes and recovers the sender. Types 0, 1, 2 and 4; blobs are not supported.
     pub(super) fn decode(raw: &[u8]) -> Result<Self, Rejection> {
         if raw.len() > MAX_TRANSACTION_BYTES {
             return Err(Rejection::TooLarge(raw.len()));
         }
-        if matches!(raw.first(), Some(3..=0x7f)) {
+        if matches!(raw.first(), Some(3 | 5..=0x7f)) {
             return Err(Rejection::UnsupportedType);
         }
         let envelope = decode_envelope(raw)?;
         if envelope.chain_id().is_none() {
             return Err(Rejection::NotReplayProtected);
+        }
+        if envelope.authorization_list().is_some_and(<[_]>::is_empty) {
+            return Err(Rejection::NoDelegation);
         }
         let sender = recover(&envelope).ok_or(Rejection::Signature)?;
         Ok(Self {
@@ -51,7 +55,7 @@ impl Transaction {
     /// Returns the transaction as the execution engine reads it.
     pub(super) fn env(&self) -> TxEnv {
         let tx = &self.envelope;
-        TxEnv {
+        let mut env = TxEnv {
             tx_type: tx.ty(),
             caller: self.sender,
             gas_limit: tx.gas_limit(),
@@ -64,8 +68,22 @@ impl Transaction {
             access_list: tx.access_list().cloned().unwrap_or_default(),
             gas_priority_fee: tx.max_priority_fee_per_gas(),
             ..TxEnv::default()
-        }
+        };
+        let delegations = tx.authorization_list().unwrap_or_default();
+        env.set_recovered_authorization(delegations.iter().map(delegation).collect());
+        env
     }
+}
+
+/// Recovers who delegates. One that does not recover is skipped in execution, and its transaction stands (EIP-7702).
+fn delegation(signed: &SignedAuthorization) -> RecoveredAuthorization {
+    let authority = signed
+        .signature()
+        .ok()
+        .and_then(|signature| Signature::parse(&signature.as_bytes()).ok())
+        .and_then(|signature| signature.recover(&signed.inner().signature_hash()).ok())
+        .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid);
+    RecoveredAuthorization::new_unchecked(signed.inner().clone(), authority)
 }
 
 /// Decodes canonical bytes, without recovering the sender.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{Chain, Core};
+use super::super::{Chain, Core, Error, Orphans};
 use super::params::Params;
 use super::{RpcError, internal, invalid_params, server, unknown_method, wire};
 
@@ -13,8 +13,19 @@ const MAX_SNAPSHOTS: usize = 1_024;
 
 impl Chain {
     pub(super) fn dev_method(&self, method: &str, params: &Params<'_>) -> Result<Value, RpcError> {
+        // It locks for itself.
+        if method == "anvil_reorg" {
+            return self.reorganise(params);
+        }
         let mut core = self.core();
         match method {
+            "anvil_dropTransaction" => {
+                let hash = params.hash(0)?;
+                let dropped = core.pool.drop_hash(hash);
+                Ok(dropped
+                    .then_some(hash)
+                    .map_or(Value::Null, |hash| json!(hash)))
+            }
             "evm_mine" => {
                 self.mine_locked(&mut core).map_err(internal)?;
                 Ok(json!("0x0"))
@@ -28,6 +39,28 @@ impl Chain {
             "evm_snapshot" => self.snapshot(&mut core),
             "evm_revert" => self.revert(&mut core, params),
             _ => Err(unknown_method(method)),
+        }
+    }
+
+    /// `[depth]`, `[depth, []]` or `[depth, [], requeue]`. As anvil does it, the transactions of the replaced blocks are gone;
+    /// with `requeue` they wait again. Transactions for the new blocks are not supported.
+    fn reorganise(&self, params: &Params<'_>) -> Result<Value, RpcError> {
+        let depth = params.number(0)?;
+        let given = params.get(1).and_then(Value::as_array);
+        if given.is_some_and(|pairs| !pairs.is_empty()) {
+            return Err(invalid_params(
+                "transactions for the new blocks are not supported",
+            ));
+        }
+        let orphans = if params.flag(2)? {
+            Orphans::Requeue
+        } else {
+            Orphans::Forget
+        };
+        match self.reorg(depth, orphans) {
+            Ok(_) => Ok(Value::Null),
+            Err(Error::TooOld(_)) => Err(server("reorganisation is too deep")),
+            Err(err) => Err(internal(err)),
         }
     }
 
@@ -63,7 +96,7 @@ impl Chain {
         };
         match self.inner.store.rewind(number) {
             Ok(()) => {}
-            Err(super::super::Error::TooOld(_)) => return Ok(Value::Bool(false)),
+            Err(Error::TooOld(_)) => return Ok(Value::Bool(false)),
             Err(err) => return Err(internal(err)),
         }
         core.snapshots.truncate(index);

@@ -2,6 +2,7 @@
 
 use alloy_consensus::{Header, Transaction as _, TxEnvelope, Typed2718 as _};
 use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{B64, Bloom, Log, U256};
 use alloy_rlp::{Encodable as _, length_of_length};
 use serde_json::{Value, json};
@@ -247,7 +248,7 @@ fn transaction(tx: &TxEnvelope, gas_price: u128) -> Value {
             })).collect::<Vec<_>>()),
         }),
     );
-    if tx.is_eip1559() {
+    if tx.is_dynamic_fee() {
         extend(
             &mut value,
             json!({
@@ -256,7 +257,23 @@ fn transaction(tx: &TxEnvelope, gas_price: u128) -> Value {
             }),
         );
     }
+    if let Some(delegations) = tx.authorization_list() {
+        let delegations = delegations.iter().map(delegation).collect::<Vec<_>>();
+        extend(&mut value, json!({ "authorizationList": delegations }));
+    }
     value
+}
+
+/// Writes one tuple of EIP-7702.
+fn delegation(signed: &SignedAuthorization) -> Value {
+    json!({
+        "chainId": quantity(signed.chain_id()),
+        "address": signed.address(),
+        "nonce": quantity(signed.nonce()),
+        "yParity": quantity(signed.y_parity()),
+        "r": quantity(signed.r()),
+        "s": quantity(signed.s()),
+    })
 }
 
 /// Returns the length of the block's RLP: header, transactions, no uncles, no withdrawals.
