@@ -9,6 +9,7 @@ use seamline::{Client, Config, Env, Home as ClientHome, Network, Options};
 use seamline_core::receipt::SealingKey;
 use seamline_core::{Address, Amount, Timestamp};
 use seamline_evm::policy::SpendPolicy;
+use seamline_evm::scheme::Scheme;
 use seamline_evm::{Rpc, Wallet};
 use seamline_localnet::{Config as LocalnetConfig, Localnet};
 use seamline_verify::{Trust, TrustFile};
@@ -248,8 +249,12 @@ fn open_client(
     let rpc: Arc<dyn Rpc> = Arc::new(network.rpc()?);
     let budget = SpendPolicy {
         per_call,
+        per_hour: None,
         per_day: PER_DAY,
         per_node_day: None,
+        per_model_day: None,
+        per_channel: None,
+        schemes: vec![Scheme::Upto],
         networks: vec![network.network.clone()],
         assets: vec![network.token],
         facilitators: Some(vec![network.facilitator]),

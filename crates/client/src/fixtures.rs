@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use seamline_core::{Address, Amount, B256, CallId, Timestamp, U256, keccak256};
 use seamline_evm::policy::{SpendPolicy, Spent};
 use seamline_evm::rpc::{BatchFuture, TransportKind};
+use seamline_evm::scheme::Scheme;
 use seamline_evm::upto::{self, Authorization, Marks};
 use seamline_evm::x402::PaymentRequired;
 use seamline_evm::{Rpc, RpcCall, TransportError, Wallet};
@@ -22,8 +23,12 @@ const FACILITATOR: Address = Address::repeat_byte(0xfa);
 pub(crate) fn policy(per_day: u128) -> SpendPolicy {
     SpendPolicy {
         per_call: Amount::new(1_000),
+        per_hour: None,
         per_day: Amount::new(per_day),
         per_node_day: None,
+        per_model_day: None,
+        per_channel: None,
+        schemes: vec![Scheme::Upto],
         networks: vec!["eip155:1".to_owned()],
         assets: vec![TOKEN],
         facilitators: None,

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::policy::{Admitted, SpendPolicy, Spent};
 use crate::rpc::BatchFuture;
+use crate::scheme::Scheme;
 use crate::upto::{self, Authorization, Marks};
 use crate::x402::{PaymentPayload, PaymentRequired};
 use crate::{Rpc, RpcCall, RpcError, TransportError, Wallet};
@@ -55,8 +56,12 @@ pub(crate) fn required(offers: &[Value]) -> PaymentRequired {
 pub(crate) fn policy() -> SpendPolicy {
     SpendPolicy {
         per_call: Amount::new(10_000),
+        per_hour: None,
         per_day: Amount::new(50_000),
         per_node_day: None,
+        per_model_day: None,
+        per_channel: None,
+        schemes: vec![Scheme::Upto],
         networks: vec!["eip155:8453".to_owned()],
         assets: vec![TOKEN],
         facilitators: None,

@@ -1,63 +1,90 @@
 //! What a caller allows to be spent, and which offer is taken.
 
+mod admitted;
 mod encode;
+mod origin;
 mod refusal;
+mod rules;
 
 use alloy_primitives::Address;
 use seamline_core::Amount;
-use serde_json::Value;
 
-use crate::upto;
-use crate::x402::{Offer, PaymentRequired, Resource};
+use crate::scheme::Scheme;
+use crate::x402::{Offer, PaymentRequired};
 
+pub use admitted::{Admitted, ChannelTerms};
+pub use origin::origin_matches;
 pub use refusal::{NotAdmitted, Refusal};
 
 /// What a caller allows one call to spend. There is no default: a budget is always said.
 ///
 /// Caps are in base units of the token and hold for every allowed asset alike, so a policy lists
-/// assets of one unit only.
+/// assets of one unit only: decimals are never asked and never guessed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpendPolicy {
     /// Most that one call may authorize.
     pub per_call: Amount,
+    /// Most that an hour may cost, with what is authorized and not yet known to be unspent; `None`
+    /// bounds it by `per_day` alone.
+    pub per_hour: Option<Amount>,
     /// Most that a day may cost, with what is authorized and not yet known to be unspent.
     pub per_day: Amount,
     /// Most that a day may cost at one node; `None` bounds it by `per_day` alone.
     pub per_node_day: Option<Amount>,
-    /// Chains as CAIP-2 that may be paid on. Empty allows none.
+    /// Most that a day may cost for one model; `None` bounds it by `per_day` alone.
+    pub per_model_day: Option<Amount>,
+    /// Most that one payment channel may hold; `None` bounds it by `per_day`.
+    pub per_channel: Option<Amount>,
+    /// Schemes that may be paid with. Empty allows none.
+    pub schemes: Vec<Scheme>,
+    /// Chains as CAIP-2 that may be paid on. Empty allows none. A list with a known test network
+    /// allows test networks only.
     pub networks: Vec<String>,
     /// Token contracts that may be paid with. Empty allows none.
     pub assets: Vec<Address>,
-    /// Facilitators that may settle; `None` allows any that the offer names.
+    /// Facilitators that may settle where the authorization names one (`upto`); `None` allows any
+    /// that the offer names. An `exact` authorization is worth the same in anybody's hands.
     pub facilitators: Option<Vec<Address>>,
     /// Longest that an authorization may live, in seconds. An offer that asks for longer gets this.
     pub max_lifetime_s: u64,
 }
 
-/// What the day has cost so far, from the caller's books.
+/// What was spent so far, from the caller's books. Hours and days are the last 3,600 and 86,400
+/// seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// Settled today.
+    /// Settled within the last hour.
+    pub hour: Amount,
+    /// Settled within the last day.
     pub today: Amount,
-    /// Authorized and neither settled nor proven unspent.
+    /// Authorized and neither settled nor proven unspent, whatever its age.
     pub reserved: Amount,
-    /// Settled or reserved today at the node that is about to be paid.
+    /// Settled within the last day or reserved, at the node that is about to be paid.
     pub node_today: Amount,
+    /// Settled within the last day or reserved, for the model that is about to be called.
+    pub model_today: Amount,
 }
 
-/// An offer that the policy admitted: the only thing that can be signed. The policy is its only
-/// source.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Admitted {
-    offer: Offer,
-    resource: Option<Resource>,
-    index: usize,
-    amount: Amount,
-    chain_id: u64,
-    asset: Address,
-    pay_to: Address,
-    facilitator: Address,
-    lifetime_s: u64,
+/// What is about to be bought, as far as the caller knows it before it reads the offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purchase<'a> {
+    /// Who may be paid.
+    pub payee: Payee<'a>,
+    /// The URL that was asked for. Where it is given, the 402 must sell a resource of its origin;
+    /// `None` where the seller's identity is proven otherwise (an attested node).
+    pub request_url: Option<&'a str>,
+}
+
+/// Who may be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payee<'a> {
+    /// The address that the attested node registered.
+    Node(Address),
+    /// One of these: allowed by the caller, or paid before at the same origin.
+    Listed(&'a [Address]),
+    /// Whoever the offer names, except nobody (the zero address). The caller should remember the
+    /// address with the origin and list it the next time.
+    Anyone,
 }
 
 /// Least lifetime of an authorization in seconds: facilitators refuse one that expires within six,
@@ -65,8 +92,8 @@ pub struct Admitted {
 pub const MIN_LIFETIME_S: u64 = 20;
 
 impl SpendPolicy {
-    /// Chooses among all offers of `required` the cheapest one that every rule admits, the earlier
-    /// one at the same amount. `expected_pay_to` is the address that the attested node registered.
+    /// Chooses among all offers of `required` the best one that every rule admits.
+    /// `expected_pay_to` is the address that the attested node registered.
     ///
     /// # Errors
     ///
@@ -77,17 +104,33 @@ impl SpendPolicy {
         expected_pay_to: Address,
         spent: &Spent,
     ) -> Result<Admitted, NotAdmitted> {
+        let purchase = Purchase {
+            payee: Payee::Node(expected_pay_to),
+            request_url: None,
+        };
+        self.admit_purchase(required, &purchase, spent)
+    }
+
+    /// Chooses among all offers of `required` the best one that every rule admits: the cheapest; at
+    /// the same amount `batch-settlement` before `upto` before `exact`; then the earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAdmitted`] with the first rule that refused each offer.
+    pub fn admit_purchase(
+        &self,
+        required: &PaymentRequired,
+        purchase: &Purchase<'_>,
+        spent: &Spent,
+    ) -> Result<Admitted, NotAdmitted> {
         let mut refusals = Vec::new();
         let mut best: Option<Admitted> = None;
+        let sold = required.resource.as_ref();
         for (index, offer) in required.offers.iter().enumerate() {
-            match self.check(offer, expected_pay_to, spent) {
+            match rules::check(self, offer, sold, purchase, spent) {
                 Ok(mut admitted) => {
                     admitted.index = index;
-                    admitted.resource = required.resource.clone();
-                    if best
-                        .as_ref()
-                        .is_none_or(|best| admitted.amount < best.amount)
-                    {
+                    if best.as_ref().is_none_or(|best| admitted.beats(best)) {
                         best = Some(admitted);
                     }
                 }
@@ -97,165 +140,37 @@ impl SpendPolicy {
         best.ok_or(NotAdmitted { refusals })
     }
 
-    /// Applies every rule to one offer, in the order of `spec/payment.md`.
-    fn check(&self, offer: &Offer, expected: Address, spent: &Spent) -> Result<Admitted, Refusal> {
-        let terms = offer.terms();
-        let said = |name: &str| terms.extra.get(name).and_then(Value::as_str);
-        // 1. The scheme.
-        if terms.scheme != upto::SCHEME {
-            return Err(Refusal::Scheme {
-                observed: terms.scheme.clone(),
-            });
-        }
-        // 2. Authorize first, settle later.
-        let flow = terms.extra.get("paymentFlow").filter(|it| !it.is_null());
-        if let Some(flow) = flow.filter(|flow| flow.as_str() != Some("authorization")) {
-            let text = flow.as_str().map(str::to_owned);
-            return Err(Refusal::Flow {
-                observed: text.unwrap_or_else(|| flow.to_string()),
-            });
-        }
-        // 3. The token is moved by Permit2.
-        let method = said("assetTransferMethod").unwrap_or("eip3009");
-        if method != "permit2" {
-            return Err(Refusal::Method {
-                observed: method.to_owned(),
-            });
-        }
-        // 4. The network.
-        let network = || Refusal::Network {
-            observed: terms.network.clone(),
+    /// Applies every rule to one offer of a node: what a verifier computes again. The resource and
+    /// the index are those of nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that refuses.
+    pub fn admit_offer(
+        &self,
+        offer: &Offer,
+        expected_pay_to: Address,
+        spent: &Spent,
+    ) -> Result<Admitted, Refusal> {
+        let purchase = Purchase {
+            payee: Payee::Node(expected_pay_to),
+            request_url: None,
         };
-        let chain_id = terms.chain_id().ok_or_else(network)?;
-        if !self.networks.contains(&terms.network) {
-            return Err(network());
-        }
-        // 5. The asset.
-        let refused_asset = || Refusal::Asset {
-            observed: terms.asset.clone(),
-        };
-        let asset = terms.asset_address().ok_or_else(refused_asset)?;
-        if !self.assets.contains(&asset) {
-            return Err(refused_asset());
-        }
-        // 6. The money goes to the attested node.
-        let pay_to = terms.pay_to_address().filter(|to| *to == expected);
-        let pay_to = pay_to.ok_or_else(|| Refusal::PayTo {
-            observed: terms.pay_to.clone(),
-            bound: expected,
-        })?;
-        // 7. One facilitator alone can settle, and it is allowed.
-        let facilitator = terms.facilitator().ok_or(Refusal::FacilitatorMissing)?;
-        let allowed = self.facilitators.as_ref();
-        if allowed.is_some_and(|allowed| !allowed.contains(&facilitator)) {
-            return Err(Refusal::Facilitator {
-                observed: facilitator,
-            });
-        }
-        // 8. The lifetime: at most the policy's, at least what a settlement needs.
-        let lifetime_s = terms.max_timeout_seconds.min(self.max_lifetime_s);
-        if lifetime_s < MIN_LIFETIME_S {
-            return Err(Refusal::Lifetime {
-                observed: lifetime_s,
-                bound: MIN_LIFETIME_S,
-            });
-        }
-        // 9. The caps.
-        let amount = terms.amount().ok_or_else(|| Refusal::Amount {
-            observed: terms.amount.clone(),
-        })?;
-        self.check_caps(amount, spent)?;
-        Ok(Admitted {
-            offer: offer.clone(),
-            resource: None,
-            index: 0,
-            amount,
-            chain_id,
-            asset,
-            pay_to,
-            facilitator,
-            lifetime_s,
-        })
+        rules::check(self, offer, None, &purchase, spent)
     }
 
-    fn check_caps(&self, amount: Amount, spent: &Spent) -> Result<(), Refusal> {
-        if amount > self.per_call {
-            return Err(Refusal::PerCall {
-                observed: amount,
-                bound: self.per_call,
-            });
-        }
-        let used = spent.today.checked_add(spent.reserved);
-        let left = used
-            .and_then(|used| self.per_day.checked_sub(used))
-            .unwrap_or(Amount::ZERO);
-        if amount > left {
-            return Err(Refusal::PerDay {
-                observed: amount,
-                left,
-                bound: self.per_day,
-            });
-        }
-        let Some(bound) = self.per_node_day else {
-            return Ok(());
-        };
-        let left = bound.checked_sub(spent.node_today).unwrap_or(Amount::ZERO);
-        if amount > left {
-            return Err(Refusal::PerNodeDay {
-                observed: amount,
-                left,
-                bound,
-            });
-        }
-        Ok(())
+    /// Most that one payment channel may hold, base units.
+    pub fn channel_cap(&self) -> Amount {
+        self.per_channel.unwrap_or(self.per_day)
     }
 }
 
 impl Admitted {
-    /// The offer, byte for byte.
-    pub const fn offer(&self) -> &Offer {
-        &self.offer
-    }
-
-    /// What is bought, byte for byte.
-    pub const fn resource(&self) -> Option<&Resource> {
-        self.resource.as_ref()
-    }
-
-    /// Position of the offer in the seller's list.
-    pub const fn index(&self) -> usize {
-        self.index
-    }
-
-    /// The most that a settlement may take, in base units.
-    pub const fn amount(&self) -> Amount {
-        self.amount
-    }
-
-    /// EIP-155 chain id.
-    pub const fn chain_id(&self) -> u64 {
-        self.chain_id
-    }
-
-    /// Token contract.
-    pub const fn asset(&self) -> Address {
-        self.asset
-    }
-
-    /// Recipient: the attested node's registered address.
-    pub const fn pay_to(&self) -> Address {
-        self.pay_to
-    }
-
-    /// Who alone may settle.
-    pub const fn facilitator(&self) -> Address {
-        self.facilitator
-    }
-
-    /// How long the authorization will live, in seconds: what the offer asks, at most what the
-    /// policy allows.
-    pub const fn lifetime_s(&self) -> u64 {
-        self.lifetime_s
+    /// Whether this offer is preferred to an earlier one.
+    fn beats(&self, best: &Self) -> bool {
+        // `Scheme` is ordered `exact`, `upto`, `batch-settlement`.
+        (self.amount, std::cmp::Reverse(self.scheme))
+            < (best.amount, std::cmp::Reverse(best.scheme))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The wire types of x402 version 2, with every seller's bytes kept as they came.
 
 mod header;
+mod networks;
 mod offer;
 mod payload;
 mod reason;
@@ -9,6 +10,7 @@ mod response;
 mod shape;
 
 pub use header::{MAX_HEADER, decode_header, encode_header};
+pub use networks::{is_test_network, name_of_network, network_of_name};
 pub use offer::{Offer, OfferTerms};
 pub(crate) use offer::{address, uint256};
 pub use payload::{FacilitatorRequest, PaymentPayload};

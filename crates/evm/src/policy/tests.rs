@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::fixtures::{self, FACILITATOR, SELLER, TOKEN, offer, policy, required};
+use crate::scheme::Method;
 
 const OTHER: Address = Address::repeat_byte(9);
 
@@ -36,7 +37,9 @@ fn an_admitted_offer_is_what_was_offered() {
     assert_eq!(admitted.chain_id(), 8453);
     assert_eq!(admitted.asset(), TOKEN);
     assert_eq!(admitted.pay_to(), SELLER);
-    assert_eq!(admitted.facilitator(), FACILITATOR);
+    assert_eq!(admitted.facilitator(), Some(FACILITATOR));
+    assert_eq!(admitted.scheme(), Scheme::Upto);
+    assert_eq!(admitted.method(), Method::Permit2);
     assert_eq!(admitted.lifetime_s(), 300);
 }
 
@@ -69,7 +72,7 @@ fn each_rule_refuses_with_what_it_saw() {
         }
     );
     assert_eq!(
-        altered_extra("assetTransferMethod", Value::Null),
+        altered_extra("assetTransferMethod", json!("eip3009")),
         Refusal::Method {
             observed: observed("eip3009")
         }
@@ -141,7 +144,7 @@ fn the_facilitator_may_be_restricted() {
     );
     policy.facilitators = Some(vec![OTHER, FACILITATOR]);
     let admitted = policy.admit(&required(&[offer()]), SELLER, &Spent::default());
-    assert_eq!(admitted.map(|it| it.facilitator()), Ok(FACILITATOR));
+    assert_eq!(admitted.map(|it| it.facilitator()), Ok(Some(FACILITATOR)));
 }
 
 #[test]
@@ -180,6 +183,7 @@ fn caps_hold_to_the_unit() {
         today: Amount::new(100),
         reserved: Amount::new(20),
         node_today: Amount::new(50),
+        ..Spent::default()
     };
     let admit = |policy: SpendPolicy| {
         let admitted = policy.admit(&required(&[offer()]), SELLER, &spent);
@@ -225,7 +229,7 @@ fn books_that_overflow_allow_nothing() {
     let spent = Spent {
         today: Amount::MAX,
         reserved: Amount::MAX,
-        node_today: Amount::ZERO,
+        ..Spent::default()
     };
     let policy = SpendPolicy {
         per_day: Amount::MAX,

@@ -7,6 +7,7 @@ use seamline_attest::TrustRoots;
 use seamline_core::Amount;
 use seamline_core::receipt::PublicKey;
 use seamline_evm::policy::SpendPolicy;
+use seamline_evm::scheme::Scheme;
 use seamline_net::HttpRpc;
 use seamline_verify::{Level, Network as TrustedNetwork, Trust};
 
@@ -65,8 +66,12 @@ impl Localnet {
     pub fn budget(&self, per_call: Amount, per_day: Amount) -> SpendPolicy {
         SpendPolicy {
             per_call,
+            per_hour: None,
             per_day,
             per_node_day: None,
+            per_model_day: None,
+            per_channel: None,
+            schemes: vec![Scheme::Upto],
             networks: vec![format!("eip155:{}", self.chain().chain_id())],
             assets: vec![TOKEN],
             facilitators: Some(vec![self.facilitator()]),

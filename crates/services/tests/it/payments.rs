@@ -8,6 +8,7 @@ use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode};
 use seamline_core::{Address, Amount, B256, Timestamp, keccak256};
 use seamline_evm::policy::{SpendPolicy, Spent};
+use seamline_evm::scheme::Scheme;
 use seamline_evm::tx::FeeCeiling;
 use seamline_evm::upto::{Marks, sign};
 use seamline_evm::x402::{FacilitatorRequest, Offer, PaymentRequired, Reason, SettleResponse};
@@ -60,8 +61,12 @@ pub(crate) fn request_for(offer: &Value, number: u64, amount: u128) -> Facilitat
     let required = PaymentRequired::parse(required.as_bytes()).unwrap();
     let policy = SpendPolicy {
         per_call: Amount::MAX,
+        per_hour: None,
         per_day: Amount::MAX,
         per_node_day: None,
+        per_model_day: None,
+        per_channel: None,
+        schemes: vec![Scheme::Upto],
         networks: vec![required.offers[0].terms().network.clone()],
         assets: vec![required.offers[0].terms().asset_address().unwrap()],
         facilitators: None,

@@ -14,6 +14,7 @@ use seamline_core::decision::{self, Candidate, Catalogue, Decision, RoutePolicy}
 use seamline_core::receipt::SignatureChecked;
 use seamline_core::{Address, Amount, B256, NodeId, sha256};
 use seamline_evm::policy::SpendPolicy;
+use seamline_evm::scheme::Scheme;
 use seamline_evm::x402::OfferTerms;
 use seamline_testkit::NOW;
 
@@ -79,8 +80,12 @@ pub(crate) fn route_policy() -> RoutePolicy {
 pub(crate) fn spend_policy() -> SpendPolicy {
     SpendPolicy {
         per_call: Amount::new(1_000),
+        per_hour: None,
         per_day: Amount::new(100_000),
         per_node_day: None,
+        per_model_day: None,
+        per_channel: None,
+        schemes: vec![Scheme::Upto],
         networks: vec![NETWORK.to_owned()],
         assets: vec![asset()],
         facilitators: None,
