@@ -50,6 +50,7 @@
 //! | [`payment`] | what became of a call's payment: a state machine that pays at most once |
 //! | [`facilitator`] | verification and settlement, as plain functions |
 //! | [`registry`] | the nodes, read at one block |
+//! | [`channel`] | payment channels: the scheme `batch-settlement` |
 //! | [`chain`] | nonces, settlements and balances, read at one block |
 //! | [`tx`] | EIP-1559 transactions and fees |
 //! | [`typed`] | EIP-712 digests |
@@ -60,6 +61,7 @@
 
 pub mod bindings;
 pub mod chain;
+pub mod channel;
 pub mod cost;
 mod error;
 pub mod facilitator;

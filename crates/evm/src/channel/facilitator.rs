@@ -1,0 +1,1 @@
+//! What a facilitator refuses, sends and believes.

@@ -1,0 +1,1 @@
+//! What a payer signs next, and what became of it.
