@@ -78,8 +78,8 @@ pub enum Malformed {
     /// Larger than [`crate::x402::MAX_HEADER`].
     #[error("larger than the limit")]
     Size,
-    /// A version other than 2.
-    #[error("x402 version is not 2")]
+    /// A version of x402 that is not read here: other than 2, or than 1 where version 1 is read.
+    #[error("x402 version is not supported")]
     Version,
 }
 

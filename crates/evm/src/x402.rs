@@ -1,5 +1,7 @@
-//! The wire types of x402 version 2, with every seller's bytes kept as they came.
+//! The wire types of x402 version 2 (and, in [`v1`], of version 1), with every seller's bytes kept as
+//! they came.
 
+pub mod extensions;
 mod header;
 mod networks;
 mod offer;
@@ -8,6 +10,7 @@ mod reason;
 mod required;
 mod response;
 mod shape;
+pub mod v1;
 
 pub use header::{MAX_HEADER, decode_header, encode_header};
 pub use networks::{is_test_network, name_of_network, network_of_name};

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
-use super::{MAX_HEADER, Offer, Resource, VERSION, shape};
+use super::{MAX_HEADER, Offer, Resource, VERSION, shape, v1};
 use crate::Malformed;
 
 /// What a payer sends (`PaymentPayload`): the chosen offer, echoed, and what the scheme signs.
@@ -19,6 +20,7 @@ pub struct PaymentPayload {
     payload: Value,
     resource: Option<Resource>,
     extensions: Option<Value>,
+    v1: Option<v1::Payload>,
 }
 
 /// The body of `/verify` and `/settle`: a payment, and what the resource server asks for it.
@@ -81,6 +83,70 @@ impl PaymentPayload {
         self.extensions.as_ref()
     }
 
+    /// The message of version 1 that this was made of; `None` for a payment of version 2.
+    pub const fn v1(&self) -> Option<&v1::Payload> {
+        self.v1.as_ref()
+    }
+
+    /// The version of x402 that the payer speaks.
+    pub const fn version(&self) -> u64 {
+        match self.v1 {
+            Some(_) => v1::VERSION,
+            None => VERSION,
+        }
+    }
+
+    /// The same payment with other `extensions`, for example [`super::extensions::merge`]'s. Members
+    /// keep their bytes; no signature covers them.
+    ///
+    /// # Errors
+    ///
+    /// A [`Malformed`] where the message grows beyond the bounds.
+    pub fn with_extensions(&self, extensions: &Map<String, Value>) -> Result<Self, Malformed> {
+        let members: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(self.raw()).map_err(|_| Malformed::Json)?;
+        let mut members: Vec<String> = members
+            .iter()
+            .filter(|(name, _)| *name != "extensions")
+            .map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())))
+            .collect();
+        if !extensions.is_empty() {
+            members.push(format!("\"extensions\":{}", json!(extensions)));
+        }
+        Self::parse(format!("{{{}}}", members.join(",")).as_bytes())
+    }
+
+    /// The part that the scheme defines, byte for byte.
+    pub(super) fn payload_raw(&self) -> Result<Box<RawValue>, Malformed> {
+        #[derive(Deserialize)]
+        struct Wire {
+            payload: Box<RawValue>,
+        }
+        let wire: Wire = serde_json::from_str(self.raw()).map_err(|_| Malformed::Json)?;
+        Ok(wire.payload)
+    }
+
+    /// A payment of version 1 as the answer to `accepted`.
+    pub(super) fn of_v1(
+        source: &v1::Payload,
+        accepted: &Offer,
+        resource: Option<&Resource>,
+    ) -> Result<Self, Malformed> {
+        let mut members = vec![
+            ("x402Version", VERSION.to_string()),
+            ("payload", source.payload().get().to_owned()),
+            ("accepted", accepted.raw().to_owned()),
+        ];
+        if let Some(resource) = resource {
+            members.push(("resource", resource.raw().to_owned()));
+        }
+        let raw = shape::object(&members);
+        shape::check(raw.get().as_bytes(), 2 * MAX_HEADER)?;
+        let mut payment = Self::from_raw(raw)?;
+        payment.v1 = Some(source.clone());
+        Ok(payment)
+    }
+
     fn from_raw(raw: Box<RawValue>) -> Result<Self, Malformed> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -104,6 +170,7 @@ impl PaymentPayload {
             payload: wire.payload,
             resource: wire.resource.map(Resource::from_raw).transpose()?,
             extensions: wire.extensions,
+            v1: None,
         })
     }
 }
@@ -112,7 +179,8 @@ impl FacilitatorRequest {
     /// Largest body that is read: twice a header and room for the envelope.
     pub const MAX_BODY: usize = 2 * MAX_HEADER + 1024;
 
-    /// Reads the body of `/verify` or `/settle`.
+    /// Reads the body of `/verify` or `/settle`, of version 2 or 1. What version 1 says is there in
+    /// the terms of version 2.
     ///
     /// # Errors
     ///
@@ -126,22 +194,36 @@ impl FacilitatorRequest {
             payment_requirements: Option<Box<RawValue>>,
         }
         let wire: Wire = shape::read(json, Self::MAX_BODY)?;
-        if wire.x402_version.is_some_and(|version| version != VERSION) {
-            return Err(Malformed::Version);
-        }
         let payload = wire
             .payment_payload
             .ok_or(Malformed::Field("paymentPayload"))?;
         let offer = wire
             .payment_requirements
             .ok_or(Malformed::Field("paymentRequirements"))?;
-        Ok(Self {
-            payment_payload: PaymentPayload::from_raw(payload)?,
-            payment_requirements: Offer::from_raw(offer)?,
-        })
+        match wire.x402_version {
+            None | Some(VERSION) => Ok(Self {
+                payment_payload: PaymentPayload::from_raw(payload)?,
+                payment_requirements: Offer::from_raw(offer)?,
+            }),
+            Some(v1::VERSION) => {
+                let offer = v1::Requirements::from_raw(offer)?.to_offer();
+                let payload = v1::Payload::from_raw(payload)?;
+                Ok(Self {
+                    payment_payload: payload.to_v2(&offer, None)?,
+                    payment_requirements: offer,
+                })
+            }
+            Some(_) => Err(Malformed::Version),
+        }
     }
 
-    /// Writes the body, with the payment and the requirement byte for byte as they are.
+    /// The version of x402 that the request was made in. An answer to version 1 names the network by
+    /// [`v1::network_said`].
+    pub const fn version(&self) -> u64 {
+        self.payment_payload.version()
+    }
+
+    /// Writes the body in version 2, with the payment and the requirement byte for byte as they are.
     pub fn to_json(&self) -> String {
         let members = [
             ("x402Version", VERSION.to_string()),

@@ -1,8 +1,8 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::{MAX_HEADER, Offer, VERSION, shape};
 use crate::Malformed;
@@ -77,21 +77,40 @@ impl PaymentRequired {
 
     /// Makes the body of a 402 answer.
     pub fn new(error: Option<&str>, resource: Option<&Resource>, offers: &[Offer]) -> Self {
-        let list: Vec<&str> = offers.iter().map(Offer::raw).collect();
-        let mut members = vec![("x402Version", VERSION.to_string())];
-        if let Some(error) = error {
-            members.push(("error", Value::from(error).to_string()));
-        }
-        if let Some(resource) = resource {
-            members.push(("resource", resource.raw().to_owned()));
-        }
-        members.push(("accepts", format!("[{}]", list.join(","))));
-        Self {
-            raw: shape::object(&members).get().as_bytes().to_vec(),
+        let made = Self {
+            raw: Vec::new(),
             error: error.map(ToOwned::to_owned),
             resource: resource.cloned(),
             offers: offers.to_vec(),
             extensions: None,
+        };
+        made.written()
+    }
+
+    /// The same 402 with the extensions that the server declares, by key. An empty map declares none.
+    #[must_use]
+    pub fn with_extensions(self, extensions: Map<String, Value>) -> Self {
+        let extensions = (!extensions.is_empty()).then_some(Value::Object(extensions));
+        Self { extensions, ..self }.written()
+    }
+
+    /// Writes the members.
+    fn written(self) -> Self {
+        let list: Vec<&str> = self.offers.iter().map(Offer::raw).collect();
+        let mut members = vec![("x402Version", VERSION.to_string())];
+        if let Some(error) = &self.error {
+            members.push(("error", Value::from(error.as_str()).to_string()));
+        }
+        if let Some(resource) = &self.resource {
+            members.push(("resource", resource.raw().to_owned()));
+        }
+        members.push(("accepts", format!("[{}]", list.join(","))));
+        if let Some(extensions) = &self.extensions {
+            members.push(("extensions", extensions.to_string()));
+        }
+        Self {
+            raw: shape::object(&members).get().as_bytes().to_vec(),
+            ..self
         }
     }
 
@@ -125,6 +144,44 @@ impl Resource {
         self.raw.get()
     }
 
+    /// What is sold, in words; `None` where it is absent, null or no text.
+    pub fn description(&self) -> Option<String> {
+        self.text("description")
+    }
+
+    /// Media type of the answer; `None` where it is absent, null or no text.
+    pub fn mime_type(&self) -> Option<String> {
+        self.text("mimeType")
+    }
+
+    /// Name of the service: 1 to 32 characters of printable ASCII, else `None`.
+    pub fn service_name(&self) -> Option<String> {
+        self.text("serviceName").filter(|text| is_label(text))
+    }
+
+    /// Tags: at most five, each 1 to 32 characters of printable ASCII; what is beyond is left out.
+    pub fn tags(&self) -> Vec<String> {
+        let members = self.members();
+        let list = members.get("tags").and_then(Value::as_array);
+        let texts = list.into_iter().flatten().filter_map(Value::as_str);
+        let labels = texts.filter(|text| is_label(text)).map(str::to_owned);
+        labels.take(5).collect()
+    }
+
+    /// URL of an icon, at most 2,048 bytes, else `None`. Nothing is fetched from it.
+    pub fn icon_url(&self) -> Option<String> {
+        self.text("iconUrl").filter(|text| text.len() <= 2_048)
+    }
+
+    fn members(&self) -> Value {
+        serde_json::from_str(self.raw()).unwrap_or_default()
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let members = self.members();
+        members.get(name)?.as_str().map(str::to_owned)
+    }
+
     /// The URL of what is sold. Said by the seller; nothing is fetched from it.
     pub fn url(&self) -> &str {
         &self.url
@@ -136,6 +193,11 @@ impl Resource {
         let url = url.ok_or(Malformed::Field("resource.url"))?.to_owned();
         Ok(Self { raw, url })
     }
+}
+
+/// What the SDKs take as a name or a tag.
+fn is_label(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 impl PartialEq for Resource {

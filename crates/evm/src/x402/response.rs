@@ -164,6 +164,16 @@ impl SettleResponse {
         }
     }
 
+    /// The answer for a payer of version 1, with the network by its name there.
+    #[must_use]
+    pub fn to_v1(&self) -> Self {
+        let network = super::v1::network_said(&self.network).to_owned();
+        Self {
+            network,
+            ..self.clone()
+        }
+    }
+
     /// Reads the JSON of a `PAYMENT-RESPONSE` header or of an answer to `/settle`.
     ///
     /// # Errors
