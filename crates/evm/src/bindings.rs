@@ -12,6 +12,8 @@ pub const PERMIT2: Address = address!("000000000022D473030F116dDEE9F6B43aC78BA3"
 pub const UPTO_PROXY: Address = address!("4020A4f3b7b90ccA423B9fabCc0CE57C6C240002");
 /// The x402 proxy that settles `exact` authorizations over Permit2.
 pub const EXACT_PROXY: Address = address!("402085c248EeA27D92E8b30b2C58ed07f9E20001");
+/// Multicall3, at the same address on every chain that has it.
+pub const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
 /// The precompile of OpenGradient's chain that verifies attestation documents.
 pub const ATTESTATION_VERIFIER: Address = address!("0000000000000000000000000000000000000900");
 
@@ -21,7 +23,10 @@ sol! {
         event Transfer(address indexed from, address indexed to, uint256 value);
         event Approval(address indexed owner, address indexed spender, uint256 value);
         event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+        event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
         function name() external view returns (string);
+        function version() external view returns (string);
+        function nonces(address owner) external view returns (uint256);
         function symbol() external view returns (string);
         function decimals() external view returns (uint8);
         function balanceOf(address owner) external view returns (uint256);
@@ -29,6 +34,42 @@ sol! {
         function transfer(address to, uint256 value) external returns (bool);
         function approve(address spender, uint256 value) external returns (bool);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+    }
+
+    /// ERC-3009 with the signature of an account, as every token of that interface has it.
+    interface ITransferByAccount {
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            uint8 v, bytes32 r, bytes32 s
+        ) external;
+    }
+
+    /// ERC-3009 with the signature of any payer: the overload of FiatTokenV2_2 and OpenZeppelin.
+    interface ITransferByAnyone {
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            bytes signature
+        ) external;
+    }
+
+    /// What OpenZeppelin's tokens revert with (`draft-ERC3009`, ERC-6093, `ECDSA`).
+    interface ITokenErrors {
+        error ERC3009InvalidAuthorizationTime(uint256 validAfter, uint256 validBefore);
+        error ERC3009InvalidSignature();
+        error ERC3009UsedAuthorization(address authorizer, bytes32 nonce);
+        error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed);
+        error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
+        error ECDSAInvalidSignature();
+        error ECDSAInvalidSignatureLength(uint256 length);
+        error ECDSAInvalidSignatureS(bytes32 s);
+        error AuthorizationUsedOrCanceled();
+    }
+
+    /// Multicall3, as far as it is used here.
+    interface IMulticall3 {
+        struct Call3 { address target; bool allowFailure; bytes callData; }
+        struct Result { bool success; bytes returnData; }
+        function aggregate3(Call3[] calls) external payable returns (Result[] returnData);
     }
 
     /// The part of Permit2's signature transfers that is read here.
@@ -53,6 +94,21 @@ sol! {
     struct PermitTransferFrom { TokenPermissions permitted; uint256 nonce; uint256 deadline; }
     struct UptoWitness { address to; address facilitator; uint256 validAfter; }
     struct Permit2612 { uint256 value; uint256 deadline; bytes32 r; bytes32 s; uint8 v; }
+
+    struct ExactWitness { address to; uint256 validAfter; }
+
+    /// x402ExactPermit2Proxy.
+    interface IExactProxy {
+        event Settled();
+        event SettledWithPermit();
+        function settle(
+            PermitTransferFrom permit, address owner, ExactWitness witness, bytes signature
+        ) external;
+        function settleWithPermit(
+            Permit2612 permit2612, PermitTransferFrom permit, address owner, ExactWitness witness,
+            bytes signature
+        ) external;
+    }
 
     /// x402UptoPermit2Proxy.
     interface IUptoProxy {

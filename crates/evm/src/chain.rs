@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::bindings::{IPermit2, IToken, PERMIT2};
 use crate::rpc::{At, b256_of, bytes_of, member, send, u64_of, u256_of};
+use crate::scheme::Method;
 use crate::{Error, Rpc, RpcCall};
 
 pub use search::{SettlementFacts, SettlementQuery, find_settlement};
@@ -27,8 +28,11 @@ pub struct Block {
 /// What the chain says about one authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainFacts {
-    /// Whether Permit2 has spent (or the payer has cancelled) the nonce.
+    /// Whether the nonce is spent: by a settlement, or because the payer cancelled it.
     pub nonce_used: bool,
+    /// Whether the token shows that the payer cancelled the nonce, so that nothing can spend it any
+    /// more. Permit2 leaves no such proof: there this is always false.
+    pub cancelled: bool,
     /// The settlement that spent it, where one was found.
     pub settlement: Option<SettlementFacts>,
     /// The block at which this was read.
@@ -86,37 +90,52 @@ pub async fn head(rpc: &dyn Rpc) -> Result<(u64, Block), Error> {
 /// As [`newest_block`]; [`Error::BlockChanged`] where the chain reorganised meanwhile: ask again.
 pub async fn facts(rpc: &dyn Rpc, query: &SettlementQuery) -> Result<ChainFacts, Error> {
     let block = newest_block(rpc).await?;
-    let nonce_used = nonce_used(rpc, query.payer, query.auth_nonce, &block).await?;
+    let nonce_used = nonce_used(rpc, query, &block).await?;
     let settlement = if nonce_used {
         find_settlement(rpc, query, &block).await?
     } else {
         None
     };
+    let open = nonce_used && settlement.is_none();
     Ok(ChainFacts {
         nonce_used,
+        cancelled: open && search::cancelled(rpc, query, &block).await?,
         settlement,
         block,
     })
 }
 
-/// Reads at `block` whether Permit2 has spent `auth_nonce` of `payer`.
+/// Reads at `block` whether the nonce of `query` is spent: in Permit2's bitmap, or in the token's
+/// `authorizationState`.
 ///
 /// # Errors
 ///
 /// As [`facts`].
 pub async fn nonce_used(
     rpc: &dyn Rpc,
-    payer: Address,
-    auth_nonce: B256,
+    query: &SettlementQuery,
     block: &Block,
 ) -> Result<bool, Error> {
-    let [word, bit] = nonce_position(auth_nonce.into());
-    let bitmap = IPermit2::nonceBitmapCall { owner: payer, word };
+    let [word, bit] = nonce_position(query.auth_nonce.into());
+    let (contract, input, mask) = match query.method {
+        Method::Permit2 => {
+            let owner = query.payer;
+            let bitmap = IPermit2::nonceBitmapCall { owner, word };
+            (PERMIT2, bitmap.abi_encode(), bit)
+        }
+        Method::Eip3009 => {
+            let state = IToken::authorizationStateCall {
+                authorizer: query.payer,
+                nonce: query.auth_nonce,
+            };
+            (query.asset, state.abi_encode(), U256::MAX)
+        }
+    };
     let at = At::Number(block.number);
-    let call = RpcCall::call(PERMIT2, &bitmap.abi_encode(), at);
+    let call = RpcCall::call(contract, &input, at);
     let [bits, again] = exactly(send(rpc, &[call, RpcCall::block(at)]).await?)?;
     same_block(&again, block)?;
-    Ok(word_of(&bits)? & bit != U256::ZERO)
+    Ok(word_of(&bits)? & mask != U256::ZERO)
 }
 
 /// Reads an account and its standing with `token` at the newest block.

@@ -1,36 +1,50 @@
-//! The facilitator's rules for `upto`: what it refuses, what it asks the chain, and when it calls
-//! money moved. Plain functions; the service performs the calls.
+//! The facilitator's rules for `exact` and `upto`: what it refuses, what it asks the chain, and when
+//! it calls money moved. Plain functions; the service performs the calls.
 //!
 //! A verification is [`plan_verify`] (everything that needs no chain), one batch of
 //! [`VerifyPlan::calls`], and [`conclude_verify`]. A settlement is [`plan_settle`], the same batch,
-//! [`conclude_verify`], a transaction with [`SettlePlan::calldata`], and [`check_settled`] over its
-//! transaction receipt. The order of the rules is that of `spec/payment.md`.
+//! [`conclude_verify`], the call of [`SettlePlan::deployment`] where there is one, a transaction with
+//! [`SettlePlan::transaction`], and [`check_settled`] over its transaction receipt. The order of the
+//! rules is that of `spec/payment.md`.
 
+mod ask;
+mod bind;
 mod conclude;
+mod deployment;
 mod revert;
 mod settled;
 
-use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::SolCall as _;
+use alloy_primitives::{Address, B256, Bytes};
 use seamline_core::{Amount, Timestamp};
 
 use crate::RpcCall;
-use crate::bindings::{IContractSigner, IPermit2, IToken, PERMIT2, UPTO_PROXY};
-use crate::rpc::At;
-use crate::upto::{Permit, SCHEME};
+use crate::scheme::{APPROVAL_GAS, Authorization, Eip2612, Wrapped};
 use crate::x402::{Offer, PaymentPayload, Reason};
 
+pub use bind::{Bound, Phase, bind};
 pub use conclude::conclude_verify;
+pub use deployment::{DEPLOY_GAS, Deployment};
 pub(crate) use settled::{Receipt, Transfer};
 pub use settled::{Settled, check_settled};
 
-/// Gas that a settlement may use, and the bound of its simulation, so that what passes the
-/// simulation passes on chain. Measured: 93,000 for an account's signature; the rest is for a
-/// contract payer's own check, bounded against one that burns gas.
-pub const SETTLE_GAS: u64 = 300_000;
 /// An authorization that expires within this many seconds is refused: it could not be settled in
 /// time. The buffer of all SDKs.
 pub const DEADLINE_BUFFER_S: u64 = 6;
+
+/// What a facilitator knows and allows, besides the payment.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The accounts that settle. They are no payers, and for `upto` one of them is the facilitator
+    /// that the payer named; the first one stands as the sender of a simulation that names none.
+    pub own_signers: &'a [Address],
+    /// Contracts that may deploy wallets at the facilitator's expense (ERC-6492). Empty allows none,
+    /// which is the default to keep: a factory's code runs on the facilitator's gas.
+    pub factories: &'a [Address],
+    /// Tokens and proxies that were seen to have code lately: they are not asked for again.
+    pub deployed: &'a [Address],
+}
 
 /// Why a payment is refused. An answer, not a failure: HTTP 200 with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +59,17 @@ pub struct Invalid {
 /// A payment that passed everything that needs no chain, and what the chain must be asked.
 #[derive(Clone, Debug)]
 pub struct VerifyPlan {
-    permit: Permit,
+    authorization: Authorization,
+    sponsor: Option<Eip2612>,
+    digest: B256,
     chain_id: u64,
+    now: Timestamp,
     simulated: Amount,
+    /// A wallet that is not deployed yet, whose factory is on the list.
+    counterfactual: Option<Deployment>,
+    /// Whether the signature is wrapped for such a wallet, listed or not.
+    wrapped: bool,
+    asked: Vec<ask::Ask>,
     calls: Vec<RpcCall>,
 }
 
@@ -58,9 +80,33 @@ pub struct SettlePlan {
     network: String,
 }
 
+/// The call that settles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettleCall {
+    /// The contract to call.
+    pub to: Address,
+    /// The input.
+    pub input: Bytes,
+    /// Most gas that it may use.
+    pub gas_limit: u64,
+}
+
+impl<'a> Rules<'a> {
+    /// The rules of a facilitator that deploys no wallets and has seen no contract yet.
+    pub const fn new(now: Timestamp, own_signers: &'a [Address]) -> Self {
+        Self {
+            now,
+            own_signers,
+            factories: &[],
+            deployed: &[],
+        }
+    }
+}
+
 /// Applies, for `/verify`, every rule that needs no chain, in order.
 ///
-/// The service has checked already that the requirement's network is its own chain.
+/// The service has checked already that the requirement's network is its own chain and its asset one
+/// that it settles: a token of the payer's own making emits whatever logs it likes.
 ///
 /// # Errors
 ///
@@ -68,14 +114,13 @@ pub struct SettlePlan {
 pub fn plan_verify(
     payload: &PaymentPayload,
     requirements: &Offer,
-    now: Timestamp,
-    own_signers: &[Address],
+    rules: &Rules<'_>,
 ) -> Result<VerifyPlan, Invalid> {
-    plan(payload, requirements, Phase::Verify, now, own_signers)
+    plan(payload, requirements, Phase::Verify, rules)
 }
 
-/// Applies, for `/settle`, every rule that needs no chain, in order. The requirement's amount is
-/// what was metered; the payer's echo keeps the ceiling.
+/// Applies, for `/settle`, every rule that needs no chain, in order. For `upto` the requirement's
+/// amount is what was metered, and the payer's echo keeps the ceiling.
 ///
 /// # Errors
 ///
@@ -83,10 +128,9 @@ pub fn plan_verify(
 pub fn plan_settle(
     payload: &PaymentPayload,
     requirements: &Offer,
-    now: Timestamp,
-    own_signers: &[Address],
+    rules: &Rules<'_>,
 ) -> Result<SettlePlan, Invalid> {
-    let verify = plan(payload, requirements, Phase::Settle, now, own_signers)?;
+    let verify = plan(payload, requirements, Phase::Settle, rules)?;
     Ok(SettlePlan {
         verify,
         network: requirements.terms().network.clone(),
@@ -100,13 +144,18 @@ impl VerifyPlan {
     }
 
     /// What the payer promised.
-    pub const fn permit(&self) -> &Permit {
-        &self.permit
+    pub const fn authorization(&self) -> &Authorization {
+        &self.authorization
+    }
+
+    /// The approval that is used first, where the payer sent one.
+    pub const fn sponsor(&self) -> Option<&Eip2612> {
+        self.sponsor.as_ref()
     }
 
     /// Who pays.
     pub const fn payer(&self) -> Address {
-        self.permit.from
+        self.authorization.payer()
     }
 
     /// EIP-155 chain id of the requirement.
@@ -114,9 +163,27 @@ impl VerifyPlan {
         self.chain_id
     }
 
-    /// What identifies the payment on chain ([`Permit::key`]).
-    pub fn payment_key(&self) -> alloy_primitives::B256 {
-        self.permit.key(self.chain_id)
+    /// The digest that the payer signed.
+    pub const fn digest(&self) -> B256 {
+        self.digest
+    }
+
+    /// What identifies the payment on chain ([`Authorization::key`]).
+    pub fn payment_key(&self) -> B256 {
+        self.authorization.key(self.chain_id)
+    }
+
+    /// The call that settles what was verified.
+    fn settle_call(&self) -> SettleCall {
+        let sponsor = self.sponsor.as_ref();
+        let (to, input) = self.authorization.settle_call(self.simulated, sponsor);
+        let gas_limit = self.authorization.gas_limit();
+        let approval = sponsor.map_or(0, |_| APPROVAL_GAS);
+        SettleCall {
+            to,
+            input,
+            gas_limit: gas_limit.saturating_add(approval),
+        }
     }
 }
 
@@ -126,8 +193,13 @@ impl SettlePlan {
         &self.verify
     }
 
-    /// The amount to settle, base units. Zero settles nothing: answer success without a
-    /// transaction.
+    /// What the payer promised.
+    pub const fn authorization(&self) -> &Authorization {
+        &self.verify.authorization
+    }
+
+    /// The amount to settle, base units. Zero (`upto` only) settles nothing: answer success without
+    /// a transaction.
     pub const fn amount(&self) -> Amount {
         self.verify.simulated
     }
@@ -137,185 +209,53 @@ impl SettlePlan {
         &self.network
     }
 
-    /// The account that must send the transaction: the proxy accepts no other.
-    pub const fn sender(&self) -> Address {
-        self.verify.permit.authorization.facilitator
+    /// The one account that may send the transaction; `None` where any of ours may.
+    pub const fn sender(&self) -> Option<Address> {
+        self.verify.authorization.facilitator()
+    }
+
+    /// The transaction that settles: contract, input and gas limit.
+    pub fn transaction(&self) -> SettleCall {
+        self.verify.settle_call()
     }
 
     /// The contract that the transaction calls.
     pub const fn contract(&self) -> Address {
-        UPTO_PROXY
+        self.verify.authorization.contract()
     }
 
     /// The input of the transaction.
     pub fn calldata(&self) -> Bytes {
-        settle_call(&self.verify.permit, self.amount())
+        self.verify.settle_call().input
     }
-}
-
-/// The input of a transaction that settles `amount` of `permit` through the proxy.
-pub fn settle_call(permit: &Permit, amount: Amount) -> Bytes {
-    permit.settle_call(amount).abi_encode().into()
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Verify,
-    Settle,
 }
 
 fn plan(
     payload: &PaymentPayload,
     requirements: &Offer,
     phase: Phase,
-    now: Timestamp,
-    own_signers: &[Address],
+    rules: &Rules<'_>,
 ) -> Result<VerifyPlan, Invalid> {
-    let (accepted, required) = (payload.accepted().terms(), requirements.terms());
-    let nameless = |reason| Invalid {
-        reason,
-        payer: None,
+    let bound = bind(payload, requirements, phase, rules)?;
+    let authorization = bound.authorization;
+    let wrapped = authorization.wrapped();
+    let listed = |wrapped: &Wrapped| rules.factories.contains(&wrapped.factory);
+    let counterfactual = wrapped.as_ref().filter(|it| listed(it)).map(Deployment::of);
+    let mut plan = VerifyPlan {
+        digest: authorization.digest(bound.chain_id),
+        authorization,
+        sponsor: bound.sponsor,
+        chain_id: bound.chain_id,
+        now: rules.now,
+        simulated: bound.amount,
+        counterfactual,
+        wrapped: wrapped.is_some(),
+        asked: Vec::new(),
+        calls: Vec::new(),
     };
-    // 1. The scheme.
-    if accepted.scheme != SCHEME || required.scheme != SCHEME {
-        return Err(nameless(Reason::InvalidUptoEvmScheme));
-    }
-    // 2. The network.
-    let chain_id = match required.chain_id() {
-        Some(chain_id) if accepted.network == required.network => chain_id,
-        Some(_) | None => return Err(nameless(Reason::InvalidUptoEvmNetworkMismatch)),
-    };
-    // 3. The payload and the requirement can be read.
-    let permit = Permit::of(payload).map_err(|_| nameless(Reason::InvalidPermit2PayloadFormat))?;
-    let refuse = |reason| Invalid {
-        reason,
-        payer: Some(permit.from),
-    };
-    let unreadable = || refuse(Reason::InvalidPaymentRequirements);
-    let pay_to = required.pay_to_address().ok_or_else(unreadable)?;
-    let asset = required.asset_address().ok_or_else(unreadable)?;
-    let amount = required.amount().ok_or_else(unreadable)?;
-    let terms = &permit.authorization;
-    let now_s = U256::from(now.as_secs());
-    let earliest_deadline = now_s.saturating_add(U256::from(DEADLINE_BUFFER_S));
-    let named = required.facilitator();
-    let rules = [
-        // 4. Permit2 lets only the proxy spend.
-        (terms.spender == UPTO_PROXY, Reason::InvalidPermit2Spender),
-        // 5. The money goes to the seller.
-        (terms.to == pay_to, Reason::InvalidPermit2RecipientMismatch),
-        // 6. We can settle, and are whom the seller named.
-        (
-            own_signers.contains(&terms.facilitator)
-                && named.is_none_or(|named| named == terms.facilitator),
-            Reason::UptoFacilitatorMismatch,
-        ),
-        // 7. There is time to settle.
-        (
-            terms.deadline >= earliest_deadline,
-            Reason::Permit2DeadlineExpired,
-        ),
-        // 8. It is valid already.
-        (terms.valid_after <= now_s, Reason::Permit2NotYetValid),
-        // 9. The amount: on verify the ceiling exactly, on settle at most the ceiling.
-        match phase {
-            Phase::Verify => (
-                terms.amount == U256::from(amount.get()),
-                Reason::Permit2AmountMismatch,
-            ),
-            Phase::Settle => (
-                U256::from(amount.get()) <= terms.amount,
-                Reason::InvalidUptoEvmPayloadSettlementExceedsAmount,
-            ),
-        },
-        // 10. The token.
-        (terms.token == asset, Reason::Permit2TokenMismatch),
-        // 11. We do not pay ourselves: a facilitator's own funds are no payer's.
-        (
-            !own_signers.contains(&permit.from),
-            Reason::Permit2InvalidOwner,
-        ),
-    ];
-    for (holds, reason) in rules {
-        if !holds {
-            return Err(refuse(reason));
-        }
-    }
-    // 12. The payer accepted what the seller requires, member by member.
-    if let Some(reason) = echo_mismatch(payload, requirements, phase, terms.amount) {
-        return Err(refuse(reason));
-    }
-    let calls = calls(&permit, chain_id, amount);
-    Ok(VerifyPlan {
-        permit,
-        chain_id,
-        simulated: amount,
-        calls,
-    })
-}
-
-fn echo_mismatch(
-    payload: &PaymentPayload,
-    requirements: &Offer,
-    phase: Phase,
-    permitted: U256,
-) -> Option<Reason> {
-    let accepted = payload.accepted().terms();
-    let mut required = requirements.terms().clone();
-    if phase == Phase::Settle {
-        // The requirement names the metered amount; the echo must still name the ceiling.
-        required.amount = permitted.to_string();
-    }
-    required.mismatch(accepted).map(|member| match member {
-        "payTo" => Reason::InvalidPermit2RecipientMismatch,
-        "amount" => Reason::Permit2AmountMismatch,
-        "asset" => Reason::Permit2TokenMismatch,
-        _ => Reason::InvalidPaymentRequirements,
-    })
-}
-
-/// What the chain is asked, in the order that [`conclude`] reads.
-fn calls(permit: &Permit, chain_id: u64, amount: Amount) -> Vec<RpcCall> {
-    let terms = &permit.authorization;
-    let at = At::Latest;
-    let ask = |to: Address, input: Vec<u8>| RpcCall::call(to, &input, at);
-    let facilitator = terms.facilitator;
-    let [word, _] = crate::chain::nonce_position(terms.nonce);
-    let contract_signature = IContractSigner::isValidSignatureCall {
-        digest: permit.digest(chain_id),
-        signature: permit.signature.clone().into(),
-    };
-    let allowance = IToken::allowanceCall {
-        owner: permit.from,
-        spender: PERMIT2,
-    };
-    let balance = IToken::balanceOfCall { owner: permit.from };
-    let spent = IPermit2::nonceBitmapCall {
-        owner: permit.from,
-        word,
-    };
-    vec![
-        RpcCall::code(permit.from, at),
-        RpcCall::code(UPTO_PROXY, at),
-        RpcCall::code(terms.token, at),
-        RpcCall::call_from(
-            PERMIT2,
-            permit.from,
-            &contract_signature.abi_encode(),
-            SETTLE_GAS,
-            at,
-        ),
-        RpcCall::call_from(
-            facilitator,
-            UPTO_PROXY,
-            &settle_call(permit, amount),
-            SETTLE_GAS,
-            at,
-        ),
-        ask(terms.token, allowance.abi_encode()),
-        ask(terms.token, balance.abi_encode()),
-        ask(PERMIT2, spent.abi_encode()),
-    ]
+    let signature = wrapped.map(|wrapped| wrapped.signature);
+    (plan.asked, plan.calls) = ask::calls(&plan, signature, rules);
+    Ok(plan)
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use crate::policy::{Admitted, SpendPolicy, Spent};
 use crate::rpc::BatchFuture;
-use crate::scheme::Scheme;
-use crate::upto::{self, Authorization, Marks};
+use crate::scheme::{self, Authorization, Marks, Scheme, SignedAuthorization};
 use crate::x402::{PaymentPayload, PaymentRequired};
 use crate::{Rpc, RpcCall, RpcError, TransportError, Wallet};
 
@@ -80,8 +79,8 @@ pub(crate) fn auth_nonce() -> B256 {
     keccak256("bind")
 }
 
-pub(crate) fn authorization() -> Authorization {
-    upto::sign(&admitted(), auth_nonce(), Marks::default(), &wallet(), NOW).unwrap()
+pub(crate) fn authorization() -> SignedAuthorization {
+    scheme::sign(&admitted(), auth_nonce(), Marks::default(), &wallet(), NOW).unwrap()
 }
 
 /// The payment as JSON, to be altered.
@@ -95,8 +94,8 @@ pub(crate) fn parse(payment: &Value) -> PaymentPayload {
 
 /// Signs again what an altered payment says, as a payer who means it would.
 pub(crate) fn resign(payment: &mut Value, wallet: &Wallet, chain_id: u64) {
-    let permit = upto::Permit::of(&parse(payment)).unwrap();
-    let signature = wallet.sign_hash(&permit.digest(chain_id));
+    let promise = Authorization::of(&parse(payment)).unwrap();
+    let signature = wallet.sign_hash(&promise.digest(chain_id));
     payment["payload"]["signature"] = json!(signature.to_hex());
 }
 

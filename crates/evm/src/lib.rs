@@ -6,6 +6,7 @@
 //! ```
 //! use seamline_core::{Amount, B256, Timestamp};
 //! use seamline_evm::policy::{SpendPolicy, Spent};
+//! use seamline_evm::scheme::Scheme;
 //! use seamline_evm::upto::{self, Marks};
 //! use seamline_evm::x402::PaymentRequired;
 //! use seamline_evm::{Wallet, payment};
@@ -23,8 +24,12 @@
 //! let required = PaymentRequired::from_header(header.as_bytes())?;
 //! let policy = SpendPolicy {
 //!     per_call: Amount::new(10_000),
+//!     per_hour: None,
 //!     per_day: Amount::new(100_000),
 //!     per_node_day: None,
+//!     per_model_day: None,
+//!     per_channel: None,
+//!     schemes: vec![Scheme::Upto],
 //!     networks: vec!["eip155:31610".to_owned()],
 //!     assets: vec!["0x5FbDB2315678afecb367f032d93F642f64180aa3".parse()?],
 //!     facilitators: None,
@@ -63,7 +68,9 @@ pub mod bindings;
 pub mod chain;
 pub mod channel;
 pub mod cost;
+pub mod eip3009;
 mod error;
+pub mod exact;
 pub mod facilitator;
 #[cfg(test)]
 mod fixtures;

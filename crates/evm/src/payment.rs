@@ -70,8 +70,10 @@ impl Payment {
     ///
     /// [`Misuse::OutOfOrder`] for no terms, [`Misuse::OtherNonce`] for terms of several nonces.
     pub fn recover(terms: Vec<Terms>) -> Result<(Self, Vec<Action>), Misuse> {
-        let auth_nonce = terms.first().ok_or(Misuse::OutOfOrder)?.auth_nonce;
-        if terms.iter().any(|terms| terms.auth_nonce != auth_nonce) {
+        let first = terms.first().ok_or(Misuse::OutOfOrder)?;
+        let (auth_nonce, key) = (first.auth_nonce, first.key);
+        let other = |terms: &Terms| terms.auth_nonce != auth_nonce || terms.key != key;
+        if terms.iter().any(other) {
             return Err(Misuse::OtherNonce);
         }
         let mut payment = Self::new(auth_nonce);
@@ -188,7 +190,8 @@ impl Payment {
 
     fn signed(&mut self, terms: Terms) -> Result<Vec<Action>, Misuse> {
         // 1. One nonce, checked before anything else.
-        if terms.auth_nonce != self.auth_nonce {
+        let first = self.terms.first();
+        if terms.auth_nonce != self.auth_nonce || first.is_some_and(|it| it.key != terms.key) {
             return Err(Misuse::OtherNonce);
         }
         match self.state {

@@ -1,11 +1,28 @@
 //! The ways to pay: schemes, the methods that move the token, and a payer's signed promise in each
 //! of them.
 
+mod authorization;
+mod read;
+mod signed;
+mod sponsor;
+mod wrapped;
+
 use std::fmt;
 
 use serde_json::Value;
 
 use crate::x402::OfferTerms;
+
+pub use authorization::{APPROVAL_GAS, Authorization, EIP3009_GAS, PERMIT2_GAS, payment_key};
+pub(crate) use read::Members;
+pub use signed::{
+    FALLBACK_EXTENSION, Marks, SignedAuthorization, VALID_AFTER_SLACK_S, is_fallback, sign,
+    sign_with,
+};
+pub use sponsor::{Eip2612, SPONSORING_EXTENSION, approve_permit2_call};
+pub(crate) use wrapped::Wrapped;
+#[cfg(test)]
+pub(crate) use wrapped::wrap;
 
 /// A scheme of x402 on EVM chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,3 +107,6 @@ impl fmt::Display for Method {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;

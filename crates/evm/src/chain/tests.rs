@@ -19,6 +19,7 @@ fn block_json(number: u64) -> Value {
 
 fn query() -> SettlementQuery {
     SettlementQuery {
+        method: Method::Permit2,
         payer: fixtures::wallet().address(),
         auth_nonce: fixtures::auth_nonce(),
         asset: TOKEN,
@@ -41,7 +42,7 @@ fn settlement(amount: u64) -> [Value; 2] {
 
 fn settlement_of(permit: &Permit, amount: u64) -> [Value; 2] {
     let hash = keccak256("tx").to_string();
-    let input = crate::facilitator::settle_call(permit, Amount::new(u128::from(amount)));
+    let input = permit.settle_call(Amount::new(u128::from(amount)), None);
     let transaction = json!({
         "hash": hash,
         "to": UPTO_PROXY.to_string(),

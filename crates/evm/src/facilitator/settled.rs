@@ -1,12 +1,14 @@
+//! What a transaction receipt proves.
+
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolEvent as _;
 use seamline_core::Amount;
 use serde_json::Value;
 
 use crate::Error;
-use crate::bindings::{IToken, IUptoProxy, UPTO_PROXY};
+use crate::bindings::{EXACT_PROXY, IExactProxy, IToken, IUptoProxy, UPTO_PROXY};
 use crate::rpc::{address_of, b256_of, bytes_of, member, u64_of};
-use crate::upto::Permit;
+use crate::scheme::{Authorization, Scheme};
 use crate::x402::Reason;
 
 /// A settlement that a transaction receipt proves.
@@ -23,32 +25,51 @@ pub struct Settled {
 }
 
 /// Checks that a transaction receipt (`eth_getTransactionReceipt`, not null) shows that `amount` of
-/// `permit` moved.
+/// `promise` moved: the token's `Transfer`, and with it the token's `AuthorizationUsed` of this nonce
+/// or the proxy's `Settled`.
 ///
 /// # Errors
 ///
-/// `invalid_upto_evm_transaction_failed` where the transaction reverted,
-/// `invalid_upto_evm_transfer_event_mismatch` where it succeeded and the token or the proxy did
-/// not say that exactly this moved, `unexpected_settle_error` where it is no transaction receipt.
+/// `…_transaction_failed` where the transaction reverted, `…_transfer_event_mismatch` where it
+/// succeeded and the logs do not say that exactly this moved (both with the prefix of the scheme),
+/// `unexpected_settle_error` where it is no transaction receipt.
 pub fn check_settled(
     tx_receipt: &Value,
-    permit: &Permit,
+    promise: &Authorization,
     amount: Amount,
 ) -> Result<Settled, Reason> {
     let receipt = Receipt::read(tx_receipt).map_err(|_| Reason::UnexpectedSettleError)?;
+    let [failed, mismatch] = match promise.scheme() {
+        Scheme::Upto => [
+            Reason::InvalidUptoEvmTransactionFailed,
+            Reason::InvalidUptoEvmTransferEventMismatch,
+        ],
+        Scheme::Exact | Scheme::BatchSettlement => [
+            Reason::InvalidExactEvmTransactionFailed,
+            Reason::InvalidExactEvmTransferEventMismatch,
+        ],
+    };
     if !receipt.succeeded {
-        return Err(Reason::InvalidUptoEvmTransactionFailed);
+        return Err(failed);
     }
-    let terms = &permit.authorization;
-    let transfer = Transfer {
-        token: terms.token,
-        from: permit.from,
-        to: terms.to,
+    let expected = Transfer {
+        token: promise.asset(),
+        from: promise.payer(),
+        to: promise.pay_to(),
         value: amount.into(),
     };
-    let moved = receipt.transfers().any(|seen| seen == transfer);
-    if !moved || !receipt.proxy_settled() {
-        return Err(Reason::InvalidUptoEvmTransferEventMismatch);
+    let settled = match promise {
+        Authorization::Eip3009(it) => {
+            let nonce = it.authorization.nonce;
+            receipt.transfer_of(expected.token, expected.from, nonce) == Some(expected)
+        }
+        Authorization::ExactPermit2(_) => {
+            receipt.has(&expected) && receipt.proxy_settled(EXACT_PROXY)
+        }
+        Authorization::Upto(_) => receipt.has(&expected) && receipt.proxy_settled(UPTO_PROXY),
+    };
+    if !settled {
+        return Err(mismatch);
     }
     Ok(Settled {
         transaction: receipt.transaction,
@@ -98,16 +119,35 @@ impl Receipt {
         })
     }
 
-    pub(crate) fn transfers(&self) -> impl Iterator<Item = Transfer> + '_ {
-        self.logs.iter().filter_map(Log::transfer)
+    /// Whether the token says that exactly this moved.
+    pub(crate) fn has(&self, transfer: &Transfer) -> bool {
+        let mut seen = self.logs.iter().filter_map(Log::transfer);
+        seen.any(|seen| seen == *transfer)
     }
 
-    pub(crate) fn proxy_settled(&self) -> bool {
+    /// The transfer that spent an ERC-3009 nonce: tokens log the nonce, then the transfer, so that it
+    /// is the payer's first one between this nonce and the next.
+    pub(crate) fn transfer_of(
+        &self,
+        token: Address,
+        payer: Address,
+        nonce: B256,
+    ) -> Option<Transfer> {
+        let mut logs = self.logs.iter().filter(|log| log.address == token);
+        logs.find(|log| log.used() == Some([payer.into_word(), nonce]))?;
+        logs.take_while(|log| log.used().is_none())
+            .filter_map(Log::transfer)
+            .find(|transfer| transfer.from == payer)
+    }
+
+    /// Whether the proxy says that it settled.
+    pub(crate) fn proxy_settled(&self, proxy: Address) -> bool {
+        // Both proxies have the same events.
         let settled = [
             IUptoProxy::Settled::SIGNATURE_HASH,
-            IUptoProxy::SettledWithPermit::SIGNATURE_HASH,
+            IExactProxy::SettledWithPermit::SIGNATURE_HASH,
         ];
-        let by_proxy = self.logs.iter().filter(|log| log.address == UPTO_PROXY);
+        let by_proxy = self.logs.iter().filter(|log| log.address == proxy);
         by_proxy
             .filter_map(|log| log.topics.first())
             .any(|topic| settled.contains(topic))
@@ -126,6 +166,16 @@ impl Log {
                 .collect::<Result<_, _>>()?,
             data: bytes_of(member(value, "data")?)?.to_vec(),
         })
+    }
+
+    /// Payer and nonce of an `AuthorizationUsed`.
+    fn used(&self) -> Option<[B256; 2]> {
+        match self.topics.as_slice() {
+            [event, payer, nonce] if *event == IToken::AuthorizationUsed::SIGNATURE_HASH => {
+                Some([*payer, *nonce])
+            }
+            _ => None,
+        }
     }
 
     fn transfer(&self) -> Option<Transfer> {

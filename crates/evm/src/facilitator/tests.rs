@@ -1,11 +1,12 @@
 mod conclude;
 mod settle;
 
-use alloy_primitives::keccak256;
+use alloy_primitives::{U256, keccak256};
+use alloy_sol_types::SolCall as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bindings::IUptoProxy;
+use crate::bindings::{IToken, IUptoProxy, UPTO_PROXY};
 use crate::fixtures::{self, Answer, FACILITATOR, NOW, SELLER, TOKEN, reverted, word};
 use crate::x402::VerifyResponse;
 use crate::{RpcError, TransportError, Wallet, rpc};
@@ -21,7 +22,12 @@ fn offer_of(json: &Value) -> Offer {
 }
 
 fn verify(payment: &Value, requirement: &Offer) -> Result<VerifyPlan, Reason> {
-    plan_verify(&fixtures::parse(payment), requirement, NOW, &SIGNERS).map_err(|it| it.reason)
+    plan_verify(
+        &fixtures::parse(payment),
+        requirement,
+        &Rules::new(NOW, &SIGNERS),
+    )
+    .map_err(|it| it.reason)
 }
 
 fn good_plan() -> VerifyPlan {
@@ -80,7 +86,7 @@ fn the_simulation_is_the_settlement_from_the_bound_facilitator() {
     let transaction = &simulation.params[0];
     assert_eq!(transaction["from"], json!(rpc::hex(FACILITATOR.as_slice())));
     assert_eq!(transaction["to"], json!(rpc::hex(UPTO_PROXY.as_slice())));
-    let input = settle_call(plan.permit(), Amount::new(5_000));
+    let input = plan.settle_call().input;
     assert_eq!(transaction["data"], json!(rpc::hex(&input)));
     assert_eq!(transaction["gas"], json!("0x493e0"));
 }
@@ -290,11 +296,11 @@ fn a_facilitator_is_no_payer() {
     let wallet = fixtures::wallet();
     let payment = fixtures::parse(&fixtures::payment());
     let signers = [FACILITATOR, wallet.address()];
-    let refused = plan_verify(&payment, &requirement(), NOW, &signers);
+    let refused = plan_verify(&payment, &requirement(), &Rules::new(NOW, &signers));
     let refused = refused.map(|_| ()).unwrap_err();
     assert_eq!(refused.reason, Reason::Permit2InvalidOwner);
     assert_eq!(refused.payer, Some(wallet.address()));
-    let refused = plan_verify(&payment, &requirement(), NOW, &[]).map(|_| ());
+    let refused = plan_verify(&payment, &requirement(), &Rules::new(NOW, &[])).map(|_| ());
     assert_eq!(refused.unwrap_err().reason, Reason::UptoFacilitatorMismatch);
 }
 
@@ -303,7 +309,7 @@ fn times_have_the_buffers_of_the_sdks() {
     let at = |seconds: u64| {
         let payment = fixtures::parse(&fixtures::payment());
         let now = Timestamp::from_secs(seconds);
-        plan_verify(&payment, &requirement(), now, &SIGNERS)
+        plan_verify(&payment, &requirement(), &Rules::new(now, &SIGNERS))
             .map(|_| ())
             .map_err(|it| it.reason)
     };

@@ -6,6 +6,7 @@ use seamline_core::Timestamp;
 
 use super::{Action, MAX_ASKS, Misuse, Payment, State, Terms};
 use crate::chain::{ChainFacts, SettlementFacts};
+use crate::scheme::Scheme;
 
 impl Payment {
     pub(super) fn chain_says(
@@ -35,7 +36,7 @@ impl Payment {
         //    block proves that none can follow. Our own clock is asked as well: it cannot be
         //    talked into letting go of money early.
         let over = facts.block.time_s.min(now.as_secs()) > self.deadline_s();
-        if !facts.nonce_used && over && !self.terms.is_empty() {
+        if (!facts.nonce_used || facts.cancelled) && over && !self.terms.is_empty() {
             self.state = State::NotSettled(facts.block);
             return Ok(vec![Action::Conclude]);
         }
@@ -65,8 +66,13 @@ impl Payment {
 
     /// One of the authorizations allows this settlement.
     fn allows(&self, settlement: &SettlementFacts) -> bool {
-        let allows =
-            |terms: &Terms| terms.pay_to == settlement.pay_to && settlement.amount <= terms.amount;
+        let allows = |terms: &Terms| {
+            let amount = match terms.scheme {
+                Scheme::Exact => settlement.amount == terms.amount,
+                Scheme::Upto | Scheme::BatchSettlement => settlement.amount <= terms.amount,
+            };
+            amount && terms.pay_to == settlement.pay_to
+        };
         self.terms.iter().any(allows)
     }
 

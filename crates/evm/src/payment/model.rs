@@ -4,12 +4,19 @@ use alloy_primitives::{Address, B256};
 use seamline_core::Amount;
 
 use crate::chain::{Block, ChainFacts, SettlementFacts};
-use crate::upto::Authorization;
+use crate::scheme::{Method, Scheme, SignedAuthorization};
 use crate::x402::{Reason, SettleResponse};
 
 /// The terms of one signed authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// What moves the token.
+    pub method: Method,
+    /// What the chain spends once ([`crate::scheme::payment_key`]): all authorizations of a payment
+    /// share it, or two of them could settle.
+    pub key: B256,
     /// The nonce: `H_bind` of the call, or of its leg.
     pub auth_nonce: B256,
     /// The digest that was signed: names the authorization.
@@ -112,7 +119,8 @@ pub enum Misuse {
     /// The payment has come to its end.
     #[error("the payment has come to its end")]
     Concluded,
-    /// Another nonce than the payment's.
+    /// Another nonce than the payment's, or the same number where the chain counts it apart: another
+    /// chain, another method, for ERC-3009 another token.
     #[error("a call signs one nonce only")]
     OtherNonce,
     /// The event belongs to another state.
@@ -134,9 +142,12 @@ impl State {
     }
 }
 
-impl From<&Authorization> for Terms {
-    fn from(authorization: &Authorization) -> Self {
+impl From<&SignedAuthorization> for Terms {
+    fn from(authorization: &SignedAuthorization) -> Self {
         Self {
+            scheme: authorization.scheme,
+            method: authorization.method,
+            key: authorization.key,
             auth_nonce: authorization.auth_nonce,
             digest: authorization.digest,
             pay_to: authorization.pay_to,

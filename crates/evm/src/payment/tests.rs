@@ -4,12 +4,16 @@ use core::time::Duration;
 
 use super::*;
 use crate::chain::{Block, ChainFacts, SettlementFacts};
+use crate::scheme::{Method, Scheme};
 
 const NONCE: B256 = B256::repeat_byte(1);
 const NOW: Timestamp = Timestamp::from_secs(1_000);
 
 fn terms(digest: u8) -> Terms {
     Terms {
+        scheme: Scheme::Upto,
+        method: Method::Permit2,
+        key: B256::repeat_byte(2),
         auth_nonce: NONCE,
         digest: B256::repeat_byte(digest),
         pay_to: Address::repeat_byte(digest),
@@ -32,6 +36,7 @@ fn facts(nonce_used: bool, settled: bool, time_s: u64) -> ChainFacts {
     };
     ChainFacts {
         nonce_used,
+        cancelled: false,
         settlement: settled.then_some(settlement),
         block: Block {
             number: 5,

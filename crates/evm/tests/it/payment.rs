@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use seamline_core::{Address, Amount, B256, Timestamp};
 use seamline_evm::chain::{Block, ChainFacts, SettlementFacts};
 use seamline_evm::payment::{Action, Event, Payment, State, Terms};
+use seamline_evm::scheme::{Method, Scheme};
 use seamline_evm::x402::{Reason, SettleResponse};
 
 const NONCE: B256 = B256::repeat_byte(1);
@@ -68,6 +69,9 @@ impl World {
     fn sign(&mut self, lifetime_s: u64) {
         let count = u8::try_from(self.signed.len()).unwrap_or(u8::MAX);
         let terms = Terms {
+            scheme: Scheme::Upto,
+            method: Method::Permit2,
+            key: NONCE,
             auth_nonce: NONCE,
             digest: B256::with_last_byte(count),
             pay_to: Address::with_last_byte(count),
@@ -118,6 +122,7 @@ impl World {
     fn facts(&self) -> ChainFacts {
         ChainFacts {
             nonce_used: self.chain.settled.is_some() || self.chain.cancelled,
+            cancelled: false,
             settlement: self.chain.settled,
             block: Block {
                 number: self.chain.number,
@@ -220,6 +225,9 @@ impl World {
             | State::Unknown { .. } => {}
         }
         let other = Terms {
+            scheme: Scheme::Upto,
+            method: Method::Permit2,
+            key: NONCE,
             auth_nonce: B256::ZERO,
             digest: B256::ZERO,
             pay_to: Address::ZERO,

@@ -7,14 +7,17 @@ fn settle(amount: &str) -> Result<SettlePlan, Reason> {
     let mut json = fixtures::offer();
     json["amount"] = json!(amount);
     let payment = fixtures::parse(&fixtures::payment());
-    plan_settle(&payment, &offer_of(&json), NOW, &SIGNERS).map_err(|it| it.reason)
+    plan_settle(&payment, &offer_of(&json), &Rules::new(NOW, &SIGNERS)).map_err(|it| it.reason)
 }
 
 #[test]
 fn a_settlement_takes_what_was_metered() {
     let plan = settle("1234").unwrap();
     assert_eq!(plan.amount(), Amount::new(1_234));
-    assert_eq!((plan.sender(), plan.contract()), (FACILITATOR, UPTO_PROXY));
+    assert_eq!(
+        (plan.sender(), plan.contract()),
+        (Some(FACILITATOR), UPTO_PROXY)
+    );
     assert_eq!(plan.network(), "eip155:8453");
     let call = IUptoProxy::settleCall::abi_decode(&plan.calldata()).unwrap();
     assert_eq!(call.amount, U256::from(1_234));
@@ -40,7 +43,11 @@ fn a_settlement_takes_at_most_what_was_promised() {
     let payment = payment_with("/accepted/amount", json!("1234"), false);
     let mut json = fixtures::offer();
     json["amount"] = json!("1234");
-    let refused = plan_settle(&fixtures::parse(&payment), &offer_of(&json), NOW, &SIGNERS);
+    let refused = plan_settle(
+        &fixtures::parse(&payment),
+        &offer_of(&json),
+        &Rules::new(NOW, &SIGNERS),
+    );
     assert_eq!(
         refused.map(|_| ()).unwrap_err().reason,
         Reason::Permit2AmountMismatch
@@ -85,7 +92,7 @@ fn a_settlement_is_what_the_logs_say() {
     let payer = plan.payer();
     let settled = log(UPTO_PROXY, &[IUptoProxy::Settled::SIGNATURE_HASH], &[]);
     let moved = transfer(TOKEN, payer, SELLER, 1_234);
-    let check = |receipt: &Value| check_settled(receipt, plan.permit(), Amount::new(1_234));
+    let check = |receipt: &Value| check_settled(receipt, plan.authorization(), Amount::new(1_234));
     let good = check(&tx_receipt("0x1", &[moved.clone(), settled.clone()])).unwrap();
     assert_eq!(good.transaction, keccak256("tx"));
     assert_eq!(

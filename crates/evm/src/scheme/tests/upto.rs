@@ -1,10 +1,15 @@
-use alloy_primitives::hex;
+use alloy_primitives::{Address, B256, U256, hex};
 use alloy_sol_types::SolCall as _;
+use seamline_core::{Amount, Timestamp};
+use serde_json::json;
 
-use super::*;
+use super::super::{FALLBACK_EXTENSION, Marks, SignedAuthorization, is_fallback, sign};
+use crate::bindings::IUptoProxy;
 use crate::fixtures::{self, FACILITATOR, NOW, SELLER, TOKEN};
 use crate::policy::{SpendPolicy, Spent};
-use crate::x402::PaymentRequired;
+use crate::upto::Permit;
+use crate::x402::{PaymentPayload, PaymentRequired, uint256};
+use crate::{Error, Malformed, Wallet};
 
 #[test]
 fn signing_reproduces_the_header_of_the_public_sdk() {
@@ -53,14 +58,14 @@ fn signing_twice_yields_the_same_bytes() {
 fn an_authorization_reads_back_from_its_bytes() {
     let signed = fixtures::authorization();
     let payload = PaymentPayload::from_header(signed.header().as_bytes()).unwrap();
-    let read = Authorization::from_payload(payload).unwrap();
+    let read = SignedAuthorization::from_payload(payload).unwrap();
     assert_eq!(read.digest, signed.digest);
     assert_eq!(read.payer, fixtures::wallet().address());
     assert_eq!(read.amount, Amount::new(5_000));
     assert_eq!(read.deadline_s, NOW.as_secs() + 300);
     assert_eq!(read.auth_nonce, fixtures::auth_nonce());
     assert_eq!((read.chain_id, read.asset), (8453, TOKEN));
-    assert_eq!((read.pay_to, read.facilitator), (SELLER, FACILITATOR));
+    assert_eq!((read.pay_to, read.facilitator), (SELLER, Some(FACILITATOR)));
 }
 
 #[test]
@@ -68,7 +73,7 @@ fn an_altered_authorization_is_not_the_payers() {
     let alter = |pointer: &str, value: &str| {
         let mut payment = fixtures::payment();
         *payment.pointer_mut(pointer).unwrap() = json!(value);
-        Authorization::from_payload(fixtures::parse(&payment)).map(|it| it.payer)
+        SignedAuthorization::from_payload(fixtures::parse(&payment)).map(|it| it.payer)
     };
     let other = Address::repeat_byte(9).to_string();
     let base = "/payload/permit2Authorization";
@@ -130,7 +135,7 @@ fn numbers_may_be_hexadecimal() {
     let mut payment = fixtures::payment();
     let nonce = hex::encode_prefixed(fixtures::auth_nonce());
     payment["payload"]["permit2Authorization"]["nonce"] = json!(nonce);
-    let read = Authorization::from_payload(fixtures::parse(&payment)).unwrap();
+    let read = SignedAuthorization::from_payload(fixtures::parse(&payment)).unwrap();
     assert_eq!(read.auth_nonce, fixtures::auth_nonce());
 }
 
@@ -161,7 +166,7 @@ fn a_fallback_says_so_and_signs_the_same() {
 fn a_settlement_calls_the_proxy_with_what_was_signed() {
     let authorization = fixtures::authorization();
     let permit = Permit::of(&authorization.payload).unwrap();
-    let input = permit.settle_call(Amount::new(7)).abi_encode();
+    let input = permit.settle_call(Amount::new(7), None);
     assert_eq!(hex::encode(&input[..4]), "ff11e7b4");
     let call = IUptoProxy::settleCall::abi_decode_validate(&input).unwrap();
     assert_eq!(call.amount, U256::from(7));
