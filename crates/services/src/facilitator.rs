@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use seamline_core::Address;
-use seamline_evm::facilitator::{conclude_verify, plan_verify};
+use seamline_evm::facilitator::{Rules, conclude_verify, plan_verify};
 use seamline_evm::tx::FeeCeiling;
 use seamline_evm::x402::{
     FacilitatorRequest, Reason, SettleResponse, Supported, SupportedKind, VERSION, VerifyResponse,
@@ -184,7 +184,7 @@ impl Facilitator {
         }
         let (payload, offer) = (&request.payment_payload, &request.payment_requirements);
         let now = (inner.clock)();
-        let plan = match plan_verify(payload, offer, now, &[inner.address]) {
+        let plan = match plan_verify(payload, offer, &Rules::new(now, &[inner.address])) {
             Ok(plan) => plan,
             Err(invalid) => return VerifyResponse::invalid(invalid.reason, invalid.payer),
         };

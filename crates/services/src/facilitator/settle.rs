@@ -2,7 +2,8 @@
 
 use seamline_core::{Address, Amount};
 use seamline_evm::chain::{SettlementQuery, find_settlement, newest_block};
-use seamline_evm::facilitator::{SettlePlan, conclude_verify, plan_settle};
+use seamline_evm::facilitator::{Rules, SettlePlan, conclude_verify, plan_settle};
+use seamline_evm::scheme::Method;
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -257,7 +258,7 @@ impl Facilitator {
         let payer = subject.permit.from;
         let amount = subject.amount;
         let now = (inner.clock)();
-        let plan = match plan_settle(payload, offer, now, &[inner.address]) {
+        let plan = match plan_settle(payload, offer, &Rules::new(now, &[inner.address])) {
             Ok(plan) => plan,
             Err(invalid) => return Ok(Err(self.refused(invalid.reason, invalid.payer, amount))),
         };
@@ -293,6 +294,7 @@ impl Facilitator {
         };
         let terms = subject.permit.authorization;
         let query = SettlementQuery {
+            method: Method::Permit2,
             payer: subject.permit.from,
             auth_nonce: subject.permit.auth_nonce(),
             asset: terms.token,
