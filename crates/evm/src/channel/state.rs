@@ -18,6 +18,9 @@ pub struct ChainState {
     pub total_claimed: Amount,
     /// When the payer asked for a withdrawal, Unix seconds; zero where none is pending.
     pub withdraw_requested_at_s: u64,
+    /// How much the payer asked for, base units; zero where it is not known, because the wire does
+    /// not say it.
+    pub withdraw_amount: Amount,
     /// How many refunds there were.
     pub refund_nonce: U256,
 }
@@ -51,6 +54,7 @@ impl ChainState {
             balance: reader.amount("balance")?,
             total_claimed: reader.amount("totalClaimed")?,
             withdraw_requested_at_s: requested.transpose()?.unwrap_or(0),
+            withdraw_amount: Amount::ZERO,
             refund_nonce: nonce.transpose()?.unwrap_or(U256::ZERO),
         })
     }
@@ -135,6 +139,7 @@ pub(super) fn read(row: &[Result<Value, RpcError>; CALLS]) -> Result<ChainState,
         balance: Amount::new(channel.balance),
         total_claimed: Amount::new(channel.totalClaimed),
         withdraw_requested_at_s: withdrawal.initiatedAt.to::<u64>(),
+        withdraw_amount: Amount::new(withdrawal.amount),
         refund_nonce,
     })
 }
