@@ -5,6 +5,9 @@ use super::*;
 use crate::fixtures::{self, FACILITATOR, SELLER, TOKEN, offer, policy, required};
 use crate::scheme::Method;
 
+mod encoding;
+mod purchase;
+
 const OTHER: Address = Address::repeat_byte(9);
 
 fn refusal(policy: &SpendPolicy, spent: &Spent, offer: Value) -> Refusal {
@@ -304,87 +307,4 @@ fn codes_are_distinct() {
     ];
     let codes: std::collections::BTreeSet<_> = refusals.iter().map(Refusal::code).collect();
     assert_eq!(codes.len(), refusals.len());
-}
-
-#[test]
-fn a_policy_reads_back_and_every_member_is_in_the_bytes() {
-    let full = SpendPolicy {
-        per_node_day: Some(Amount::new(7)),
-        facilitators: Some(vec![FACILITATOR]),
-        ..policy()
-    };
-    for policy in [policy(), full.clone()] {
-        let bytes = policy.encode();
-        assert_eq!(SpendPolicy::decode(&bytes).unwrap(), policy);
-        for cut in 0..bytes.len() {
-            assert!(
-                SpendPolicy::decode(&bytes[..cut]).is_err_and(|_| true),
-                "{cut}"
-            );
-        }
-        let trailing = [bytes.as_slice(), &[0]].concat();
-        assert!(SpendPolicy::decode(&trailing).is_err_and(|_| true));
-    }
-    let changed = [
-        SpendPolicy {
-            per_call: Amount::new(1),
-            ..full.clone()
-        },
-        SpendPolicy {
-            per_day: Amount::new(1),
-            ..full.clone()
-        },
-        SpendPolicy {
-            per_node_day: None,
-            ..full.clone()
-        },
-        SpendPolicy {
-            networks: Vec::new(),
-            ..full.clone()
-        },
-        SpendPolicy {
-            assets: vec![OTHER],
-            ..full.clone()
-        },
-        SpendPolicy {
-            facilitators: None,
-            ..full.clone()
-        },
-        SpendPolicy {
-            max_lifetime_s: 1,
-            ..full.clone()
-        },
-    ];
-    for policy in changed {
-        assert_ne!(policy.policy_hash(), full.policy_hash(), "{policy:?}");
-    }
-}
-
-#[test]
-fn a_policy_has_bounds() {
-    use seamline_core::cbor::{Error, Writer};
-    let refused = |policy: &SpendPolicy| {
-        let decoded = SpendPolicy::decode(&policy.encode());
-        matches!(decoded, Err(Error::OutOfRange { .. }))
-    };
-    assert!(!refused(&SpendPolicy {
-        assets: vec![OTHER; 256],
-        ..policy()
-    }));
-    assert!(refused(&SpendPolicy {
-        assets: vec![OTHER; 257],
-        ..policy()
-    }));
-    assert!(refused(&SpendPolicy {
-        networks: vec!["x".repeat(65)],
-        ..policy()
-    }));
-    let mut other_version = policy().encode();
-    other_version[1] = 2;
-    let decoded = SpendPolicy::decode(&other_version);
-    assert!(matches!(decoded, Err(Error::OutOfRange { .. })));
-    let mut short = Writer::new();
-    short.array(1).uint(1);
-    let decoded = SpendPolicy::decode(&short.finish());
-    assert!(matches!(decoded, Err(Error::OutOfRange { .. })));
 }

@@ -194,27 +194,28 @@ impl FacilitatorRequest {
             payment_requirements: Option<Box<RawValue>>,
         }
         let wire: Wire = shape::read(json, Self::MAX_BODY)?;
+        let version = wire.x402_version.unwrap_or(VERSION);
+        if version != VERSION && version != v1::VERSION {
+            return Err(Malformed::Version);
+        }
         let payload = wire
             .payment_payload
             .ok_or(Malformed::Field("paymentPayload"))?;
         let offer = wire
             .payment_requirements
             .ok_or(Malformed::Field("paymentRequirements"))?;
-        match wire.x402_version {
-            None | Some(VERSION) => Ok(Self {
-                payment_payload: PaymentPayload::from_raw(payload)?,
-                payment_requirements: Offer::from_raw(offer)?,
-            }),
-            Some(v1::VERSION) => {
-                let offer = v1::Requirements::from_raw(offer)?.to_offer();
-                let payload = v1::Payload::from_raw(payload)?;
-                Ok(Self {
-                    payment_payload: payload.to_v2(&offer, None)?,
-                    payment_requirements: offer,
-                })
-            }
-            Some(_) => Err(Malformed::Version),
+        if version == v1::VERSION {
+            let offer = v1::Requirements::from_raw(offer)?.to_offer();
+            let payload = v1::Payload::from_raw(payload)?;
+            return Ok(Self {
+                payment_payload: payload.to_v2(&offer, None)?,
+                payment_requirements: offer,
+            });
         }
+        Ok(Self {
+            payment_payload: PaymentPayload::from_raw(payload)?,
+            payment_requirements: Offer::from_raw(offer)?,
+        })
     }
 
     /// The version of x402 that the request was made in. An answer to version 1 names the network by

@@ -291,7 +291,7 @@ fn a_facilitator_request_keeps_both_parts() {
     assert_eq!(missing, Err(Malformed::Field("paymentRequirements")));
     let missing = parse(json!({ "paymentRequirements": fixtures::offer() }));
     assert_eq!(missing, Err(Malformed::Field("paymentPayload")));
-    let version = parse(json!({ "x402Version": 1 }));
+    let version = parse(json!({ "x402Version": 3 }));
     assert_eq!(version, Err(Malformed::Version));
 }
 
