@@ -9,11 +9,14 @@
 )]
 
 mod contracts;
+mod delegation;
 mod durability;
+mod edition;
 mod history;
 mod http;
 mod methods;
 mod pool;
+mod reorg;
 mod verifier;
 
 use std::path::PathBuf;

@@ -9,17 +9,22 @@
 )]
 
 mod abi;
+mod channels;
+mod multicall;
 mod permit2;
 mod proxies;
 mod registry;
 mod settlement;
 mod token;
+mod wallets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, U256, address};
+use alloy_consensus::{SignableTransaction as _, TxEip1559};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, address};
 use alloy_sol_types::{SolCall, SolValue as _, sol};
 use seamline_attest::TrustRoots;
 use seamline_core::Timestamp;
@@ -29,6 +34,9 @@ use seamline_evm::typed::TokenDomain;
 use seamline_evm::{Rpc as _, RpcCall, RpcError, Wallet};
 use seamline_localnet::authority::{DevAuthority, NoHardware};
 use seamline_localnet::chain::{Artifact, CHAIN_ID, Chain, ChainConfig, Genesis, Mining, Sent};
+use seamline_localnet::contracts::{
+    BATCH_SETTLEMENT, ERC3009_COLLECTOR, MULTICALL3, PERMIT2_COLLECTOR,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -108,6 +116,11 @@ impl World {
 
     /// A world with more in its genesis.
     pub(crate) fn with(extend: impl FnOnce(Genesis) -> Genesis) -> Self {
+        Self::on(CHAIN_ID, extend)
+    }
+
+    /// A world with another chain id, for vectors of other chains.
+    pub(crate) fn on(chain_id: u64, extend: impl FnOnce(Genesis) -> Genesis) -> Self {
         let [admin, payer, facilitator, stranger] =
             [1_u8, 2, 3, 4].map(|byte| Wallet::from_bytes(&[byte; 32]).unwrap());
         let start = Timestamp::from_millis(START_MS);
@@ -126,6 +139,19 @@ impl World {
                 EXACT_PROXY,
                 artifact("X402ExactPermit2Proxy").deployed_bytecode,
             )
+            .place(
+                BATCH_SETTLEMENT,
+                artifact("X402BatchSettlement").deployed_bytecode,
+            )
+            .place(
+                ERC3009_COLLECTOR,
+                artifact("ERC3009DepositCollector").deployed_bytecode,
+            )
+            .place(
+                PERMIT2_COLLECTOR,
+                artifact("Permit2DepositCollector").deployed_bytecode,
+            )
+            .place(MULTICALL3, artifact("Multicall3").deployed_bytecode)
             .place(CONSENTING, answering(0x1626_ba7e))
             .place(REFUSING, answering(0))
             .construct(TOKEN, artifact("OPGToken").with_arguments(&supply))
@@ -144,7 +170,7 @@ impl World {
         let clock = Arc::clone(&now);
         let chain = Chain::open(ChainConfig {
             path: None,
-            chain_id: CHAIN_ID,
+            chain_id,
             genesis: extend(genesis),
             mining: Mining::Instant,
             roots: TrustRoots::none()
@@ -200,6 +226,47 @@ impl World {
         sent.unwrap_or_else(|err| panic!("{}: {err}", C::SIGNATURE))
     }
 
+    /// Sends a transaction with this gas limit; returns whether it succeeded, and the gas that it used.
+    pub(crate) fn spend<C: SolCall>(
+        &self,
+        from: &Wallet,
+        to: Address,
+        call: &C,
+        gas: u64,
+    ) -> (bool, u64) {
+        let count = json!([from.address().to_string(), "latest"]);
+        let count = self
+            .rpc(RpcCall::new("eth_getTransactionCount", count))
+            .unwrap();
+        let transaction = TxEip1559 {
+            chain_id: self.chain.chain_id(),
+            nonce: quantity(&count),
+            gas_limit: gas,
+            max_fee_per_gas: 10_000_000,
+            max_priority_fee_per_gas: 1_000_000,
+            to: TxKind::Call(to),
+            input: call.abi_encode().into(),
+            ..TxEip1559::default()
+        };
+        let signature = from.sign_hash(&transaction.signature_hash());
+        let signature = Signature::from_raw(signature.as_bytes()).unwrap();
+        let hash = self
+            .chain
+            .send_raw(&transaction.into_signed(signature).encoded_2718())
+            .unwrap();
+        let receipt = self.rpc(RpcCall::new("eth_getTransactionReceipt", json!([hash])));
+        let receipt = receipt.unwrap();
+        (receipt["status"] == "0x1", quantity(&receipt["gasUsed"]))
+    }
+
+    /// Tokens of an account, base units.
+    pub(crate) fn balance(&self, owner: Address) -> U256 {
+        self.read(
+            TOKEN,
+            &seamline_evm::bindings::IToken::balanceOfCall { owner },
+        )
+    }
+
     /// What a call that must fail reverts with.
     pub(crate) fn refusal<C: SolCall>(&self, from: &Wallet, to: Address, call: &C) -> Bytes {
         self.try_call(from.address(), to, &call.abi_encode())
@@ -245,6 +312,11 @@ impl World {
         let answers = self.runtime.block_on(self.chain.batch(&calls)).unwrap();
         answers.into_iter().next().unwrap()
     }
+}
+
+fn quantity(value: &Value) -> u64 {
+    let digits = value.as_str().unwrap().strip_prefix("0x").unwrap();
+    u64::from_str_radix(digits, 16).unwrap()
 }
 
 pub(crate) fn artifact(name: &str) -> Artifact {

@@ -175,7 +175,7 @@ fn what_is_not_a_transaction_is_not_admitted() {
         refusal(&chain, &[good.as_slice(), &[0]].concat()),
         "rlp: transaction is malformed"
     );
-    for kind in [0x03, 0x04, 0x7f] {
+    for kind in [0x03, 0x05, 0x7f] {
         let typed = [&[kind], &good[1..]].concat();
         assert_eq!(refusal(&chain, &typed), "transaction type not supported");
     }

@@ -1,6 +1,8 @@
 //! What the outside world expects of the artifacts: selectors, errors, topics and type hashes, from
 //! the published contracts (x402, Permit2, ERC-3009, OpenGradient).
 
+mod channels;
+
 use alloy_primitives::{B256, b256, keccak256};
 use alloy_sol_types::sol;
 use seamline_evm::bindings::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
