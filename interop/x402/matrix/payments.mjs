@@ -1,0 +1,67 @@
+// One-shot payments of one triple: each way to pay goes through once, and everything that is not what was asked for
+// is refused with its reason while no money moves.
+
+import { alterations, charged, reasonOf } from "./cases.mjs";
+import { balances, moved, movement } from "./ledger.mjs";
+import { decode } from "./meddler.mjs";
+
+export const WRONG = ["amount", "payTo", "asset", "expired"];
+
+/** Gets, for each way to be wrong, an authorization out of the payer that is wrong in this one way. */
+export async function holdWrong(triple, path, { world, meddler, report }) {
+  const alter = alterations({ otherToken: world.chain.otherToken, stranger: world.roles.stranger.address });
+  const held = {};
+  for (const wrong of WRONG) {
+    meddler.stand({ upstream: triple.server.url, alter: alter[wrong] });
+    const answer = await triple.payer.ask({ operation: "pay", url: meddler.url + path });
+    held[wrong] = meddler.held;
+    if (!meddler.held) report.add({ triple: triple.name, path }, wrong, false, `the payer signed nothing: ${JSON.stringify(answer)}`);
+  }
+  return held;
+}
+
+/** Pays once; returns the authorization that paid. */
+export async function payOnce(triple, path, { world, meddler, report }) {
+  const before = await balances(world.chain, world.roles);
+  const servedBefore = await served(triple);
+  meddler.stand({ upstream: triple.server.url });
+  const answer = await triple.payer.ask({ operation: "pay", url: meddler.url + path });
+  const change = moved(before, await balances(world.chain, world.roles));
+  const cost = charged[path];
+  const expected = movement({ [triple.payer.role]: -cost, payTo: cost });
+  const receipt = answer.receipt ?? {};
+  const ok =
+    answer.status === 200 &&
+    answer.body.includes("42") &&
+    receipt.success === true &&
+    /^0x[0-9a-f]{64}$/.test(receipt.transaction) &&
+    receipt.payer?.toLowerCase() === triple.payer.address.toLowerCase() &&
+    (path !== "/upto" || receipt.amount === String(cost)) &&
+    (await served(triple)) === servedBefore + 1 &&
+    change === expected;
+  report.add({ triple: triple.name, path }, "paid", ok, `${JSON.stringify(answer)}, moved: ${change}, expected: ${expected}`);
+  return meddler.seen;
+}
+
+/** Sends an authorization that must be refused for being `wrong`. */
+export async function refuse(triple, path, wrong, authorization, { world, report }) {
+  if (!authorization) return;
+  const before = await balances(world.chain, world.roles);
+  const servedBefore = await served(triple);
+  const answer = await fetch(triple.server.url + path, { headers: { "payment-signature": authorization } });
+  await answer.arrayBuffer();
+  const required = answer.headers.get("payment-required");
+  const receipt = answer.headers.get("payment-response");
+  const reason = (receipt && decode(receipt).errorReason) ?? (required && decode(required).error);
+  const change = moved(before, await balances(world.chain, world.roles));
+  const expected = reasonOf(triple, path, wrong);
+  // The official servers run the handler before they settle, so a payment that only fails then has been served for.
+  const unserved = triple.server.kind !== "seamline" || (await served(triple)) === servedBefore;
+  const ok = answer.status === 402 && reason === expected && change === "" && unserved;
+  report.add({ triple: triple.name, path }, wrong, ok, `${answer.status} ${reason}, expected: ${expected}, moved: ${change}, handler kept out: ${unserved}`);
+}
+
+async function served(triple) {
+  const answer = await fetch(`${triple.server.url}/served`);
+  return (await answer.json()).served;
+}
