@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use seamline_core::receipt::{Admitted, Authorized, EventKind, Offered};
 use seamline_core::{Amount, SourceClass, binding};
-use seamline_evm::bindings::UPTO_PROXY;
-use seamline_evm::upto::Permit;
+use seamline_evm::policy::Spent;
+use seamline_evm::scheme::Authorization;
 use seamline_evm::x402::{Offer, OfferTerms, PaymentPayload, PaymentRequired};
 
 use crate::case::{Case, Last};
@@ -102,7 +102,7 @@ fn authorization(case: &mut Case<'_>, index: usize, dt_us: u64, event: &Authoriz
     let nonce = binding::leg_nonce(&case.core().h_bind, event.leg);
     let wrong = (nonce != event.auth_nonce).then_some("the nonce is not that of the call");
     case.recomputed(Claim::AuthorizationNonce, index, wrong);
-    let (payload, permit) = match permit_of(case, event) {
+    let (payload, signed) = match promise_of(case, event) {
         Ok(parsed) => parsed,
         Err(broken) => return report(case, Claim::AuthorizationSigner, index, broken),
     };
@@ -117,38 +117,45 @@ fn authorization(case: &mut Case<'_>, index: usize, dt_us: u64, event: &Authoriz
             return report(case, Claim::AuthorizationTerms, index, broken);
         }
     };
-    match signer(&payload, &permit, event) {
+    match signer(&payload, &signed, event) {
         Ok(()) => case.pass(Claim::AuthorizationSigner, SourceClass::Recomputed, index),
         Err(detail) => case.fail(Claim::AuthorizationSigner, index, detail),
     }
-    let wrong = terms(case, &payload, &permit, event, admitted).err();
+    let wrong = terms(case, &payload, &signed, event, admitted).err();
     case.recomputed(Claim::AuthorizationTerms, index, wrong);
-    let wrong = caps(case, index, &payload, &permit, admitted).err();
+    let wrong = caps(case, index, &payload, &signed, admitted).err();
     case.recomputed(Claim::AuthorizationCap, index, wrong);
-    let wrong = lifetime(case, dt_us, &permit, event, admitted).err();
+    let wrong = lifetime(case, dt_us, &signed, event, admitted).err();
     case.recomputed(Claim::AuthorizationLifetime, index, wrong);
 }
 
-fn permit_of(case: &Case<'_>, event: &Authorized) -> Result<(PaymentPayload, Permit), Broken> {
+fn promise_of(
+    case: &Case<'_>,
+    event: &Authorized,
+) -> Result<(PaymentPayload, Authorization), Broken> {
     let raw = case.blob(&event.authorization);
     let raw = raw.ok_or(Broken::Absent("the authorization is withheld"))?;
     let payload = PaymentPayload::parse(raw)
         .map_err(|error| Broken::Wrong(format!("it cannot be read: {error}")))?;
-    let permit = Permit::of(&payload)
-        .map_err(|error| Broken::Wrong(format!("it is no `upto` authorization: {error}")))?;
-    Ok((payload, permit))
+    let signed = Authorization::of(&payload)
+        .map_err(|reason| Broken::Wrong(format!("it is no authorization: {reason}")))?;
+    Ok((payload, signed))
 }
 
 /// The signature recovers to the payer over the digest of what is authorized.
-fn signer(payload: &PaymentPayload, permit: &Permit, event: &Authorized) -> Result<(), String> {
+fn signer(
+    payload: &PaymentPayload,
+    signed: &Authorization,
+    event: &Authorized,
+) -> Result<(), String> {
     let network = payload.accepted().terms().chain_id();
     let chain_id = network.ok_or("its network is no chain that can be paid on")?;
-    if permit.digest(chain_id) != event.digest {
+    if signed.digest(chain_id) != event.digest {
         return Err("the digest comes out otherwise".to_owned());
     }
-    let signer = permit.recover(chain_id);
+    let signer = signed.recover(chain_id);
     let signer = signer.map_err(|_| "the signature recovers to nobody".to_owned())?;
-    if signer == event.payer && permit.from == event.payer {
+    if signer == event.payer && signed.payer() == event.payer {
         return Ok(());
     }
     let payer = event.payer;
@@ -159,28 +166,27 @@ fn signer(payload: &PaymentPayload, permit: &Permit, event: &Authorized) -> Resu
 fn terms(
     case: &Case<'_>,
     payload: &PaymentPayload,
-    permit: &Permit,
+    signed: &Authorization,
     event: &Authorized,
     admitted: &Admitted,
 ) -> Result<(), String> {
-    let signed = &permit.authorization;
     let echoed = match offer_of(case, admitted) {
         Ok(offer) => offer.terms().mismatch(payload.accepted().terms()),
         // Reported with the offer.
         Err(_) => None,
     };
-    let amount = Amount::try_from(signed.amount).ok();
+    let amount = Amount::try_from(signed.amount()).ok();
+    // Permit2 obeys the proxy that it is told: it must be the one that the scheme settles through.
+    let spender = signed.spender();
     let checks = [
-        ("nonce", permit.auth_nonce() == event.auth_nonce),
+        ("nonce", signed.auth_nonce() == event.auth_nonce),
         ("amount", amount == Some(event.amount)),
         ("offer's amount", event.amount == admitted.amount),
-        ("recipient", signed.to == admitted.pay_to),
-        ("token", signed.token == admitted.asset),
-        ("spender", signed.spender == UPTO_PROXY),
-        (
-            "deadline",
-            u64::try_from(signed.deadline) == Ok(event.deadline_s),
-        ),
+        ("recipient", signed.pay_to() == admitted.pay_to),
+        ("token", signed.asset() == admitted.asset),
+        ("scheme", admitted.scheme == signed.scheme().as_str()),
+        ("spender", spender.is_none_or(|it| it == signed.contract())),
+        ("deadline", signed.deadline_s() == event.deadline_s),
         (
             "network",
             admitted.network == payload.accepted().terms().network.as_str(),
@@ -196,10 +202,10 @@ fn caps(
     case: &Case<'_>,
     index: usize,
     payload: &PaymentPayload,
-    permit: &Permit,
+    signed: &Authorization,
     admitted: &Admitted,
 ) -> Result<(), String> {
-    let amount = Amount::try_from(permit.authorization.amount).unwrap_or(Amount::MAX);
+    let amount = Amount::try_from(signed.amount()).unwrap_or(Amount::MAX);
     if let Some(route) = &case.route {
         let cap = route.cap;
         if amount > cap {
@@ -213,18 +219,22 @@ fn caps(
     if all > cap {
         return Err(format!("{all} is above the cap per call of {cap}"));
     }
-    let network = admitted.network.as_str();
-    if !spend.networks.iter().any(|allowed| allowed == network) {
-        return Err("the network is not allowed".to_owned());
+    // What was spent before is not in this receipt: the caps of hours and days are held with nothing
+    // spent, every other rule as the caller applied it.
+    let offer = payload.accepted();
+    let again = spend.admit_offer(offer, admitted.pay_to, &Spent::default());
+    let again =
+        again.map_err(|refusal| format!("the spend policy refuses the offer: {refusal}"))?;
+    if (again.scheme(), again.method()) != (signed.scheme(), signed.method()) {
+        return Err("it promises in another way than the offer asks for".to_owned());
     }
-    if !spend.assets.contains(&admitted.asset) {
-        return Err("the token is not allowed".to_owned());
+    if again.facilitator() != signed.facilitator() {
+        return Err("it names another facilitator than the offer".to_owned());
     }
-    let facilitator = permit.authorization.facilitator;
-    let allowed = spend.facilitators.as_ref();
     let trusted = &case.trust.facilitators;
-    if allowed.is_some_and(|allowed| !allowed.contains(&facilitator))
-        || (!trusted.is_empty() && !trusted.contains(&facilitator))
+    if let Some(facilitator) = signed.facilitator()
+        && !trusted.is_empty()
+        && !trusted.contains(&facilitator)
     {
         return Err(format!("the facilitator {facilitator} is not allowed"));
     }
@@ -255,7 +265,7 @@ fn authorized_until(case: &Case<'_>, index: usize) -> Amount {
 fn lifetime(
     case: &Case<'_>,
     dt_us: u64,
-    permit: &Permit,
+    signed: &Authorization,
     event: &Authorized,
     admitted: &Admitted,
 ) -> Result<(), String> {
@@ -263,7 +273,7 @@ fn lifetime(
         Some(now) => now.as_secs(),
         None => return Ok(()), // reported with the open event
     };
-    let after = u64::try_from(permit.authorization.valid_after).unwrap_or(u64::MAX);
+    let after = u64::try_from(signed.valid_after()).unwrap_or(u64::MAX);
     if after > now_s.saturating_add(LIFETIME_SLACK_S) || event.deadline_s < now_s {
         return Err("it was not valid when it was signed".to_owned());
     }
