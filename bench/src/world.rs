@@ -63,7 +63,7 @@ fn client(net: &Localnet, folder: &Path) -> Result<Client, Box<dyn Error>> {
     std::fs::create_dir_all(&receipts)?;
     let (per_call, plenty) = (Amount::new(10_u128.pow(17)), Amount::new(10_u128.pow(21)));
     Ok(Client::open(Config {
-        signer: wallet()?,
+        signer: Arc::new(wallet()?),
         recorder: recorder(),
         trust: net.danger_trust(recorder().public_key())?,
         budget: net.budget(per_call, plenty),

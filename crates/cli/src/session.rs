@@ -261,7 +261,7 @@ fn open_client(
         max_lifetime_s: MAX_LIFETIME_S,
     };
     let config = Config {
-        signer,
+        signer: Arc::new(signer),
         recorder,
         trust,
         budget,

@@ -7,7 +7,6 @@ mod discover;
 mod execute;
 mod offer;
 mod open;
-mod pay;
 mod seal;
 mod settle;
 mod verify;
@@ -17,17 +16,20 @@ use seamline_core::canonical::ChatRequest;
 use seamline_core::decision::RoutePolicy;
 use seamline_core::receipt::{self as event, Event, EvidenceType, Recorder, Word};
 use seamline_core::{B256, CallId, Charged, NodeId, Timestamp};
-use seamline_evm::payment::Payment;
-use seamline_evm::policy::SpendPolicy;
+use seamline_evm::payment::Event as PaymentEvent;
 use seamline_evm::registry::NodeRecord;
-use seamline_evm::x402::Reason;
+use seamline_evm::scheme::Scheme;
+use seamline_evm::x402::{PaymentRequired, Reason};
 use tokio::time::Instant;
 
-pub(crate) use self::pay::query;
+use self::attest::Enclave;
+use self::execute::Response;
+use self::offer::Terms;
+use crate::books::Running;
 use crate::chat::Chat;
-use crate::client::{Client, Reply, Running, micros};
+use crate::client::{Client, Reply, micros};
 use crate::error::{Error, ErrorKind};
-use crate::journal::CallRecord;
+use crate::leg::Leg;
 use crate::step::{Step, Watch};
 
 /// Most nodes that one call asks before it gives up.
@@ -48,25 +50,23 @@ pub(crate) struct Call<'a> {
     h_bind: B256,
     draw: B256,
     output_salt: [u8; 16],
-    budget: SpendPolicy,
     route: RoutePolicy,
     /// Taken when the receipt is sealed.
     recorder: Option<Recorder>,
-    record: CallRecord,
     /// Keeps recovery away from the call while it runs.
-    _running: Running<'a>,
+    _running: Running,
     /// Requests sent to nodes so far.
     requests: u32,
-    /// The rules of the one payment of this call, and where it stands.
-    payment: Payment,
+    /// The one payment of this call, and its place in the books.
+    leg: Leg,
     /// Block of the registry snapshot: no settlement of this call is older.
     from_block: u64,
-    /// When the last reply to a paid request came, or was given up.
-    replied: Instant,
     /// The node's word about the settlement, raw JSON.
     settle_reply: Option<Bytes>,
     /// Why the node refused the payment.
     refused: Option<Reason>,
+    /// What the node asks instead.
+    fresh: Option<PaymentRequired>,
 }
 
 /// What the call has when every step up to the settlement is done.
@@ -117,7 +117,7 @@ impl<'a> Call<'a> {
             };
             self.cool(node, &failure);
             // From the first signature on, only this node can be asked.
-            let signed = !self.payment.terms().is_empty();
+            let signed = !self.leg.payment.terms().is_empty();
             match order.peek() {
                 Some(next) if !signed && failure.another_node_may_help() => {
                     let cause = word(&failure.code());
@@ -138,13 +138,13 @@ impl<'a> Call<'a> {
         // 4. attest, 5. connect
         let enclave = self.attest(record).await?;
         // 6. offer
-        let (required, offer_event) = self.offer(record, &enclave).await?;
-        // 7. admit
-        let admitted = self.admit(record, &required, offer_event).await?;
-        // 8. authorize
-        let authorization = self.authorize(record, &admitted).await?;
-        // 9. execute
-        let response = self.execute(record, &enclave, &authorization).await;
+        let terms = self.offer(record, &enclave).await?;
+        // 7. admit, 8. authorize, 9. execute
+        let response = self.buy(record, &enclave, &terms).await?;
+        let response = match self.refused_remembered(record, &terms, &response)? {
+            Some(fresh) => self.buy(record, &enclave, &fresh).await?,
+            None => response,
+        };
         // 10. verify
         let proven = match &response {
             Ok(response) => self.verify(record, &enclave, response),
@@ -153,6 +153,7 @@ impl<'a> Call<'a> {
         // 11. settle: also after a failure, which is when it matters what was charged
         let reached = self.step;
         self.settle(record).await?;
+        self.learn_offer(record, terms, response.is_ok() && proven.is_ok());
         if response.is_err() || proven.is_err() {
             self.step = reached;
         }
@@ -165,10 +166,68 @@ impl<'a> Call<'a> {
         })
     }
 
+    /// Steps 7 to 9 for one offer. The outer error is one before anything was sent.
+    async fn buy(
+        &mut self,
+        record: &NodeRecord,
+        enclave: &Enclave,
+        terms: &Terms,
+    ) -> Result<Result<Response, ErrorKind>, ErrorKind> {
+        // 7. admit
+        let (admitted, means) = self.admit(record, terms).await?;
+        // 8. authorize
+        let authorization = self.authorize(record, terms, &admitted, means).await?;
+        // 9. execute
+        Ok(self.execute(record, enclave, &authorization).await)
+    }
+
+    /// The node's new offer, where it refused one that was only remembered. The call goes on with it
+    /// under the same nonce: whatever became of the first authorization, at most one settles.
+    fn refused_remembered(
+        &mut self,
+        record: &NodeRecord,
+        terms: &Terms,
+        response: &Result<Response, ErrorKind>,
+    ) -> Result<Option<Terms>, ErrorKind> {
+        if !terms.remembered || response.is_ok() {
+            return Ok(None);
+        }
+        let (Some(reason), Some(fresh)) = (self.refused.take(), self.fresh.take()) else {
+            return Ok(None);
+        };
+        self.client
+            .node(record.node, |node| node.offers.forget(&self.chat.model));
+        self.leg.tell(PaymentEvent::ReplyRefused(reason))?;
+        let attempt = self.requests;
+        self.event(event::Retried {
+            cause: word("offer.remembered"),
+            attempt,
+            wait_ms: 0,
+        });
+        Ok(Some(self.record_offer(record, fresh, false)))
+    }
+
+    /// Remembers an offer that led to a proven answer, and forgets one that did not.
+    fn learn_offer(&self, record: &NodeRecord, terms: Terms, good: bool) {
+        let model = &self.chat.model;
+        let now = self.now();
+        let admitted = self.leg.record.payment.as_ref();
+        let upto = admitted.filter(|it| it.scheme() == Some(Scheme::Upto));
+        self.client.node(record.node, |node| match upto {
+            Some(_) if good && terms.remembered => {}
+            Some(payment) if good => {
+                node.offers
+                    .keep(model, terms.required, payment.amount(), now);
+            }
+            // The price of an exact offer is that of one request.
+            Some(_) | None => node.offers.forget(model),
+        });
+    }
+
     /// Begins a step: for whoever watches, and in the journal's record of the call.
     fn begin(&mut self, step: Step, detail: &str) {
         self.step = step;
-        step.as_str().clone_into(&mut self.record.step);
+        step.as_str().clone_into(&mut self.leg.record.step);
         self.watch.step(step, detail);
     }
 

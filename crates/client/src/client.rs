@@ -1,6 +1,6 @@
 use core::fmt;
 use core::time::Duration;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +11,7 @@ use seamline_evm::policy::SpendPolicy;
 use seamline_evm::registry::Snapshot;
 use seamline_verify::Verdict;
 
+use crate::books::Books;
 use crate::call::Call;
 use crate::chat::Chat;
 use crate::config::{Config, Network, Options};
@@ -18,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::journal::Journal;
 use crate::node::{Listing, NodeState};
 use crate::recover::{self, Recovered};
+use crate::sign::Funds;
 use crate::step::{Step, Unwatched, Watch};
 
 /// Makes paid, verified calls and keeps their receipts.
@@ -26,35 +28,10 @@ use crate::step::{Step, Unwatched, Watch};
 /// on one client; the daily budget holds over all of them.
 pub struct Client {
     pub(crate) config: Config,
-    pub(crate) journal: Journal,
+    pub(crate) books: Arc<Books>,
     registry: Mutex<Option<(Timestamp, Arc<Snapshot>)>>,
     nodes: Mutex<HashMap<NodeId, NodeState>>,
-    /// Calls that this client is making right now: recovery leaves them alone.
-    running: Mutex<BTreeSet<u64>>,
-    /// One recovery at a time: two would close the same call twice.
-    pub(crate) recovering: tokio::sync::Mutex<()>,
-    /// Held from reading the last receipt's hash until the next receipt is in the log, so that
-    /// parallel calls make one chain of receipts and not a fork.
-    pub(crate) sealing: Mutex<()>,
-}
-
-/// Marks a call as under way, until it is dropped.
-pub(crate) struct Running<'a> {
-    client: &'a Client,
-    seq: u64,
-}
-
-impl<'a> Running<'a> {
-    pub(crate) fn new(client: &'a Client, seq: u64) -> Self {
-        lock(&client.running).insert(seq);
-        Self { client, seq }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        lock(&self.client.running).remove(&self.seq);
-    }
+    pub(crate) funds: Funds,
 }
 
 /// A proven answer.
@@ -93,16 +70,14 @@ impl Client {
     ///
     /// A journal that is in use or damaged; nothing is written then.
     pub fn open(config: Config) -> Result<Self, Error> {
-        let journal = Journal::open(&config.home.journal)
+        let books = Books::open(&config.home.journal)
             .map_err(|err| Error::new(ErrorKind::Journal(err), Step::Open, Charged::No, None))?;
         Ok(Self {
             config,
-            journal,
+            books,
             registry: Mutex::new(None),
             nodes: Mutex::new(HashMap::new()),
-            running: Mutex::default(),
-            recovering: tokio::sync::Mutex::default(),
-            sealing: Mutex::default(),
+            funds: Funds::default(),
         })
     }
 
@@ -152,14 +127,9 @@ impl Client {
         recover::run(self).await
     }
 
-    /// Whether this client is making the call right now.
-    pub(crate) fn runs(&self, seq: u64) -> bool {
-        lock(&self.running).contains(&seq)
-    }
-
     /// The books of this client.
-    pub const fn journal(&self) -> &Journal {
-        &self.journal
+    pub fn journal(&self) -> &Journal {
+        &self.books.journal
     }
 
     /// The network that this client calls.
@@ -269,7 +239,7 @@ pub(crate) fn millis(span: Duration) -> u64 {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("journal", &self.journal.path())
+            .field("journal", &self.books.journal.path())
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use seamline_core::receipt::SealingKey;
 use seamline_core::{Address, NodeId};
 use seamline_evm::policy::SpendPolicy;
-use seamline_evm::{Rpc, Wallet};
+use seamline_evm::{Rpc, Signer};
 use seamline_verify::Trust;
 
 use crate::env::Env;
@@ -14,8 +14,8 @@ use crate::env::Env;
 /// Everything that a client must be told. Nothing here has a default: a signer, roots of trust and a
 /// budget are decisions.
 pub struct Config {
-    /// The key that pays.
-    pub signer: Wallet,
+    /// The account that pays. It is asked on a thread that may block, one call at a time per payment.
+    pub signer: Arc<dyn Signer>,
     /// The key that signs receipts.
     pub recorder: SealingKey,
     /// Roots, measurements and chain to accept.
@@ -68,6 +68,10 @@ pub struct Options {
     pub registry_ttl: Duration,
     /// How long a node's price list is used, 30 seconds by default.
     pub listing_ttl: Duration,
+    /// How long a node's last offer is accepted again without asking for it, one minute by default;
+    /// zero asks each time. A remembered offer is one that the policy admits still and that covers
+    /// what this call can cost at the listed prices.
+    pub offer_ttl: Duration,
     /// How long verified evidence of an enclave instance is used, ten minutes by default.
     pub evidence_ttl: Duration,
     /// Longest silence of a node, 30 seconds by default.
@@ -98,6 +102,7 @@ impl Default for Options {
             tee_type: 0,
             registry_ttl: Duration::from_secs(30),
             listing_ttl: Duration::from_secs(30),
+            offer_ttl: Duration::from_secs(60),
             evidence_ttl: Duration::from_secs(600),
             node_timeout: Duration::from_secs(30),
             settle_wait: Duration::from_secs(5),

@@ -12,7 +12,9 @@ use seamline_evm::policy::NotAdmitted;
 use seamline_evm::x402::Reason;
 
 use self::refusal::{refusal_code, refusal_fault, refusal_text, rejected_text};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Over};
+use crate::leg::LegFault;
+use crate::sign::SignFault;
 use crate::step::Step;
 
 /// A call that gave no proven answer.
@@ -144,9 +146,9 @@ pub enum ErrorKind {
         /// Why each offer was refused.
         source: NotAdmitted,
     },
-    /// Parallel calls used up the day's budget in between.
-    #[error("the budget of the day is used up")]
-    OverDaily,
+    /// Parallel calls used up the budget in between.
+    #[error("{0}")]
+    OverBudget(Over),
     /// The authorization could not be signed.
     #[error("cannot sign the authorization")]
     Sign(#[source] seamline_evm::Error),
@@ -282,7 +284,7 @@ impl ErrorKind {
             Self::RegistryDisagrees { .. } => "evidence.registry",
             Self::Offer { .. } => "offer.malformed",
             Self::Refused { source, .. } => refusal_code(source),
-            Self::OverDaily => "offer.per_day",
+            Self::OverBudget(over) => over.code(),
             Self::Sign(_) => "authorization.sign",
             Self::Payment(_) => "payment.misuse",
             Self::Funds { .. } => "payment.funds",
@@ -304,7 +306,7 @@ impl ErrorKind {
             | Self::ZeroBudget
             | Self::UnknownModel { .. }
             | Self::NoUsableNode { .. }
-            | Self::OverDaily
+            | Self::OverBudget(_)
             | Self::WrongChain { .. } => Fault::Caller,
             Self::Journal(_)
             | Self::Write { .. }
@@ -342,6 +344,27 @@ impl ErrorKind {
                 | Self::Offer { .. }
                 | Self::Refused { .. }
         )
+    }
+}
+
+impl From<LegFault> for ErrorKind {
+    fn from(fault: LegFault) -> Self {
+        match fault {
+            LegFault::Journal(source) => Self::Journal(source),
+            LegFault::Over(over) => Self::OverBudget(over),
+            LegFault::Payment(misuse) => Self::Payment(misuse),
+        }
+    }
+}
+
+impl From<SignFault> for ErrorKind {
+    fn from(fault: SignFault) -> Self {
+        match fault {
+            SignFault::Funds(needed) => Self::Funds { needed },
+            SignFault::Allowance(needed) => Self::Allowance { needed },
+            SignFault::Chain(source) => Self::Chain(source),
+            SignFault::Sign(source) => Self::Sign(source),
+        }
     }
 }
 

@@ -6,13 +6,12 @@ use std::sync::Mutex;
 use seamline_core::{Address, Amount, B256, CallId, Timestamp, U256, keccak256};
 use seamline_evm::policy::{SpendPolicy, Spent};
 use seamline_evm::rpc::{BatchFuture, TransportKind};
-use seamline_evm::scheme::Scheme;
-use seamline_evm::upto::{self, Authorization, Marks};
+use seamline_evm::scheme::{self, Authorization, Marks, Scheme, SignedAuthorization};
 use seamline_evm::x402::PaymentRequired;
 use seamline_evm::{Rpc, RpcCall, TransportError, Wallet};
 use serde_json::{Value, json};
 
-use crate::journal::{CallRecord, CallState, Journal, PaymentRecord, PaymentState};
+use crate::journal::{CallRecord, CallState, Journal, PaymentRecord};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_763_596_800);
 pub(crate) const NODE: B256 = B256::repeat_byte(0xa1);
@@ -41,7 +40,16 @@ pub(crate) fn wallet() -> Wallet {
 }
 
 /// A signed authorization of `amount`, valid for a minute from `now` on.
-pub(crate) fn authorization(nonce: u8, amount: u128, now: Timestamp) -> Authorization {
+pub(crate) fn authorization(nonce: u8, amount: u128, now: Timestamp) -> SignedAuthorization {
+    let admitted = policy(u128::MAX)
+        .admit(&required(amount), SELLER, &Spent::default())
+        .unwrap();
+    let nonce = B256::repeat_byte(nonce);
+    scheme::sign(&admitted, nonce, Marks::default(), &wallet(), now).unwrap()
+}
+
+/// What a node asks for.
+pub(crate) fn required(amount: u128) -> PaymentRequired {
     let offer = json!({
         "scheme": "upto",
         "network": "eip155:1",
@@ -59,35 +67,13 @@ pub(crate) fn authorization(nonce: u8, amount: u128, now: Timestamp) -> Authoriz
         "resource": { "url": "https://node.example/v1/chat/completions" },
         "accepts": [offer],
     });
-    let required = PaymentRequired::parse(required.to_string().as_bytes()).unwrap();
-    let admitted = policy(u128::MAX)
-        .admit(&required, SELLER, &Spent::default())
-        .unwrap();
-    let nonce = B256::repeat_byte(nonce);
-    upto::sign(&admitted, nonce, Marks::default(), &wallet(), now).unwrap()
+    PaymentRequired::parse(required.to_string().as_bytes()).unwrap()
 }
 
 /// What the books hold of a signed authorization.
 pub(crate) fn payment(nonce: u8, amount: u128, now: Timestamp) -> PaymentRecord {
     let authorization = authorization(nonce, amount, now);
-    PaymentRecord {
-        auth_nonce: authorization.auth_nonce,
-        digest: authorization.digest,
-        payer: authorization.payer,
-        asset: authorization.asset,
-        network: "eip155:1".to_owned(),
-        pay_to: authorization.pay_to,
-        node: NODE,
-        amount: authorization.amount,
-        deadline_s: authorization.deadline_s,
-        from_block: 3,
-        payload: authorization.payload.raw().to_owned(),
-        state: PaymentState::Authorized,
-        settled: None,
-        transaction: None,
-        block: None,
-        block_hash: None,
-    }
+    PaymentRecord::new(&authorization, NODE, 3, None)
 }
 
 /// Opens a call in the books.
@@ -103,6 +89,7 @@ pub(crate) fn open(journal: &Journal, now: Timestamp) -> CallRecord {
             step: "open".to_owned(),
             payment: None,
             receipt: None,
+            purchase: None,
         };
         (call_id, B256::repeat_byte(1), record)
     });
@@ -126,11 +113,11 @@ impl Script {
     }
 
     /// A nonce that was spent by settling `amount`.
-    pub(crate) fn settled(&self, paid: &Authorization, amount: u128, time_s: u64) {
+    pub(crate) fn settled(&self, paid: &SignedAuthorization, amount: u128, time_s: u64) {
         let [.., last] = paid.auth_nonce.0;
         let bit = U256::ONE.wrapping_shl(usize::from(last));
-        let permit = upto::Permit::of(&paid.payload).unwrap();
-        let input = seamline_evm::facilitator::settle_call(&permit, Amount::new(amount));
+        let promise = Authorization::of(&paid.payload).unwrap();
+        let (_, input) = promise.settle_call(Amount::new(amount), None);
         let hash = keccak256("transaction").to_string();
         let proxy = seamline_evm::bindings::UPTO_PROXY.to_string();
         let transaction = json!({ "hash": hash, "to": proxy, "input": input.to_string() });

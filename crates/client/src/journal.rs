@@ -6,7 +6,11 @@
 //! the database locks it.
 
 mod book;
+mod budget;
+mod decimal;
 mod error;
+mod history;
+mod pins;
 mod probe;
 mod record;
 
@@ -16,15 +20,18 @@ use std::sync::Mutex;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use seamline_core::receipt::log::{Body, Chain, Entry};
 use seamline_core::receipt::{Outcome, Recorded};
-use seamline_core::{B256, CallId, NodeId, Timestamp};
-use seamline_evm::policy::{SpendPolicy, Spent};
+use seamline_core::{B256, CallId, Timestamp};
+use seamline_evm::policy::SpendPolicy;
 
 use self::book::Book;
 use self::error::{damaged_if_storage, opening};
 use crate::client::lock;
 
+pub(crate) use book::Token;
+pub use budget::{Budget, Over, Scope, Window};
 pub use error::JournalError;
-pub use record::{CallRecord, CallState, PaymentRecord, PaymentState};
+pub use history::Paid;
+pub use record::{CallRecord, CallState, PaymentRecord, PaymentState, PurchaseRecord};
 
 /// Log index -> entry bytes (`spec/receipt.md`, "The log").
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
@@ -47,10 +54,6 @@ struct State {
     book: Book,
 }
 
-/// An authorization would go over the budget of the day or of the node's day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OverDaily;
-
 impl Journal {
     /// Opens or creates the journal.
     ///
@@ -60,24 +63,31 @@ impl Journal {
     /// file that does not open, [`JournalError::Record`] and [`JournalError::Log`] for one whose
     /// content does not hold together. Such a file is left as it is, byte for byte.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        // A database repairs as it opens. What cannot be read whole is not opened for writing.
-        probe::check(path)?;
         let file = private_file(path).map_err(|err| opening(path, err.into()))?;
+        // A database repairs as it opens. What cannot be read whole is not opened for writing. The
+        // file stays locked in between, so that what was read is what is opened.
+        let state = probe::check(path, &file)?;
         let db = Database::builder().create_file(file);
         let db = db.map_err(|err| opening(path, err.into()))?;
-        Self::read_through(path, db)
+        let journal = Self::over(path, db)?;
+        *lock(&journal.state) = state;
+        Ok(journal)
     }
 
-    /// Reads everything once: the log must be one chain, every call must read.
-    fn read_through(path: &Path, db: Database) -> Result<Self, JournalError> {
+    fn over(path: &Path, db: Database) -> Result<Self, JournalError> {
         let journal = Self {
             db,
             path: path.to_owned(),
             state: Mutex::default(),
         };
-        journal
-            .transact(|_, _| Ok((true, ())))
-            .map_err(damaged_if_storage)?;
+        let tables = journal.transact(|_, _| Ok((true, ())));
+        tables.map_err(damaged_if_storage)?;
+        Ok(journal)
+    }
+
+    /// Reads everything once: the log must be one chain, every call must read.
+    fn read_through(path: &Path, db: Database) -> Result<State, JournalError> {
+        let journal = Self::over(path, db)?;
         let log = journal.log().map_err(damaged_if_storage)?;
         let broken = || JournalError::Log {
             path: path.to_owned(),
@@ -94,8 +104,7 @@ impl Journal {
         if u64::try_from(calls.len()) != Ok(chain.next_seq()) {
             return Err(broken());
         }
-        *lock(&journal.state) = State { chain, book };
-        Ok(journal)
+        Ok(State { chain, book })
     }
 
     /// Where the journal is.
@@ -183,7 +192,7 @@ impl Journal {
         state.chain.append(&entry).map_err(|_| broken())
     }
 
-    /// Stores a call's authorization before it is sent, if the day's budget still covers it.
+    /// Stores a call's authorization before it is sent, if the budget still covers it.
     ///
     /// The check and the reservation are one transaction: parallel calls cannot both take the last
     /// of the budget.
@@ -192,10 +201,10 @@ impl Journal {
         record: &CallRecord,
         policy: &SpendPolicy,
         now: Timestamp,
-    ) -> Result<Result<(), OverDaily>, JournalError> {
+    ) -> Result<Result<(), Over>, JournalError> {
         let mut state = lock(&self.state);
-        if !state.book.allows(record, policy, now) {
-            return Ok(Err(OverDaily));
+        if let Err(over) = budget::allows(&state.book, record, policy, now) {
+            return Ok(Err(over));
         }
         self.put(record)?;
         state.book.note(record);
@@ -215,16 +224,6 @@ impl Journal {
             calls.insert(record.seq, record.to_bytes().as_slice())?;
             Ok((true, ()))
         })
-    }
-
-    /// What was settled in the last 24 hours, what is authorized and may still settle, and both
-    /// together for one node.
-    ///
-    /// # Errors
-    ///
-    /// None at present: the sums are kept in memory.
-    pub fn spent(&self, now: Timestamp, node: &NodeId) -> Result<Spent, JournalError> {
-        Ok(lock(&self.state).book.spent(now, node.as_b256(), None))
     }
 
     /// One call.
@@ -258,7 +257,7 @@ impl Journal {
     /// [`JournalError`] where the file cannot be read.
     pub fn log(&self) -> Result<Vec<Vec<u8>>, JournalError> {
         let storage = |err| self.storage(err);
-        let txn = self.db.begin_read().map_err(|err| storage(err.into()))?;
+        let txn = self.begin_read()?;
         let log = txn.open_table(LOG).map_err(|err| storage(err.into()))?;
         let mut entries = Vec::new();
         for row in log.iter().map_err(|err| storage(err.into()))? {
@@ -279,7 +278,7 @@ impl Journal {
         work: impl FnOnce(&mut LogTable<'_>, &mut CallTable<'_>) -> Result<(bool, T), Fault>,
     ) -> Result<T, JournalError> {
         let storage = |err| self.storage(err);
-        let txn = self.db.begin_write().map_err(|err| storage(err.into()))?;
+        let txn = self.begin_write()?;
         let (keep, value) = {
             let mut log = txn.open_table(LOG).map_err(|err| storage(err.into()))?;
             let mut calls = txn.open_table(CALLS).map_err(|err| storage(err.into()))?;
@@ -298,9 +297,19 @@ impl Journal {
         work: impl FnOnce(&redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Fault>,
     ) -> Result<T, JournalError> {
         let storage = |err| self.storage(err);
-        let txn = self.db.begin_read().map_err(|err| storage(err.into()))?;
+        let txn = self.begin_read()?;
         let calls = txn.open_table(CALLS).map_err(|err| storage(err.into()))?;
         work(&calls).map_err(|fault| self.fault(fault))
+    }
+
+    fn begin_read(&self) -> Result<redb::ReadTransaction, JournalError> {
+        let begun = self.db.begin_read();
+        begun.map_err(|err| self.storage(err.into()))
+    }
+
+    fn begin_write(&self) -> Result<redb::WriteTransaction, JournalError> {
+        let begun = self.db.begin_write();
+        begun.map_err(|err| self.storage(err.into()))
     }
 
     fn storage(&self, source: redb::Error) -> JournalError {

@@ -34,7 +34,7 @@
 //! # settings.nodes = vec![NodeSpec::new("amber", price, price)];
 //! # let home = tempfile::tempdir()?;
 //! let net = Localnet::start(settings).await?;
-//! let signer = Wallet::from_bytes(&[0x51; 32])?;
+//! let signer = Arc::new(Wallet::from_bytes(&[0x51; 32])?);
 //! net.fund(&signer).await?;
 //! let recorder = SealingKey::from_seed(&[0x52; 32]);
 //!
@@ -72,6 +72,7 @@
 //! A call whose process died stays open in the [`Journal`], with its amount reserved.
 //! [`Client::recover`] asks the chain what became of it; nothing is ever signed or sent again.
 
+mod books;
 mod call;
 mod chat;
 mod client;
@@ -81,8 +82,10 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 pub mod journal;
+mod leg;
 mod node;
 mod recover;
+mod sign;
 mod step;
 
 pub use chat::Chat;

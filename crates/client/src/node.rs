@@ -1,5 +1,7 @@
 //! What a client remembers about a node between calls, and how it asks for the node's prices.
 
+mod offers;
+
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use seamline_net::{ClientOptions, HttpClient, http_client};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use self::offers::Offers;
 use crate::client::{Client, micros};
 use crate::error::ErrorKind;
 
@@ -23,6 +26,8 @@ pub(crate) struct NodeState {
     listing: Option<Listing>,
     /// Verified evidence of the instance behind the pinned certificate.
     pub(crate) evidence: Option<Remembered>,
+    /// What it asked for before.
+    pub(crate) offers: Offers,
     /// Until when the node is left alone.
     pub(crate) cooling_until: Option<Timestamp>,
     /// Calls of this process that the node answered, and that it failed.
@@ -115,6 +120,7 @@ impl NodeState {
         })?;
         self.http = Some((certificate.clone(), client.clone()));
         self.evidence = None;
+        self.offers.clear();
         Ok(client)
     }
 

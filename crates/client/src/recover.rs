@@ -7,10 +7,10 @@ use seamline_core::{Amount, B256, Charged};
 use seamline_evm::chain;
 use seamline_evm::payment::{Action, Event};
 
-use crate::call::query;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::journal::{CallRecord, CallState, PaymentRecord, PaymentState};
+use crate::leg::query;
 use crate::step::Step;
 
 /// A call that was looked at again.
@@ -27,18 +27,19 @@ pub struct Recovered {
 
 pub(crate) async fn run(client: &Client) -> Result<Vec<Recovered>, Error> {
     let outside = |kind| Error::new(kind, Step::Settle, Charged::Unknown, None);
-    let _alone = client.recovering.lock().await;
+    let _alone = client.books.recovering.lock().await;
     let calls = client
+        .books
         .journal
         .calls()
         .map_err(|err| outside(ErrorKind::Journal(err)))?;
     let mut recovered = Vec::new();
     for call in calls {
         // A call that ended while others were looked at is in the books by now: read it anew.
-        if client.runs(call.seq) || !needs_a_look(&call) {
+        if client.books.runs(call.seq) || !needs_a_look(&call) {
             continue;
         }
-        let fresh = client.journal.call(call.seq);
+        let fresh = client.books.journal.call(call.seq);
         let fresh = fresh.map_err(|err| outside(ErrorKind::Journal(err)))?;
         if let Some(call) = fresh.filter(needs_a_look) {
             recovered.push(look(client, call).await.map_err(outside)?);
@@ -68,7 +69,7 @@ async fn look(client: &Client, mut call: CallRecord) -> Result<Recovered, ErrorK
     let now_ms = client.config.env.now().as_millis();
     let after = call.payment.as_ref().map(|payment| payment.state);
     let known = !after.is_some_and(PaymentState::is_live);
-    let journal = &client.journal;
+    let journal = &client.books.journal;
     let write = match call.receipt {
         _ if was_open && known => {
             call.state = CallState::Interrupted;

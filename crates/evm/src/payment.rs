@@ -85,6 +85,18 @@ impl Payment {
         Ok((payment, vec![Action::AskChain]))
     }
 
+    /// Takes up a payment from the journal for somebody who still wants what it paid for: as
+    /// [`Payment::recover`], and the same bytes may be presented again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Payment::recover`].
+    pub fn resume(terms: Vec<Terms>) -> Result<(Self, Vec<Action>), Misuse> {
+        let (mut payment, actions) = Self::recover(terms)?;
+        payment.wanted = true;
+        Ok((payment, actions))
+    }
+
     /// Takes an event and says what to do.
     ///
     /// # Errors
@@ -205,6 +217,8 @@ impl Payment {
             | State::Abandoned => return Err(Misuse::OutOfOrder),
         }
         self.left |= self.state != State::New;
+        // Whoever signs again wants the answer, also after a refusal.
+        self.wanted = true;
         self.terms.push(terms);
         self.state = State::Signed;
         Ok(vec![Action::Store(terms.digest)])

@@ -39,11 +39,9 @@ async fn show(session: &Session, args: Json) -> Result<Exit, Failure> {
             .hint("is the network up? `seamline up` runs one")
         })?;
     let nobody = NodeId::new(seamline_core::B256::ZERO);
-    let spent = session
-        .client
-        .journal()
-        .spent(now(), &nobody)
-        .map_err(|err| Failure::new(Exit::Usage, "journal.storage", seamline_core::chain(&err)))?;
+    let chain = format!("eip155:{}", network.chain_id);
+    let journal = session.client.journal();
+    let spent = journal.spent(&chain, network.asset, &nobody, now());
     let allowance = Amount::try_from(account.permit2_allowance).unwrap_or(Amount::MAX);
     if args.json {
         output::json(&json!({

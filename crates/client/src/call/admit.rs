@@ -2,44 +2,49 @@
 //!    before it is on the wire.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use seamline_core::receipt::{self as event, EvidenceType};
-use seamline_core::{Amount, U256};
-use seamline_evm::chain;
 use seamline_evm::payment::{Event, Misuse};
-use seamline_evm::policy::Admitted;
+use seamline_evm::policy::{Admitted, NotAdmitted, SpendPolicy};
 use seamline_evm::registry::NodeRecord;
-use seamline_evm::upto::{self, Authorization, Marks};
-use seamline_evm::x402::PaymentRequired;
+use seamline_evm::scheme::{Scheme, SignedAuthorization};
+use seamline_evm::x402::{PaymentRequired, is_test_network};
 
+use super::offer::Terms;
 use super::open::LEG;
-use super::pay::Next;
 use super::{Call, word};
 use crate::error::ErrorKind;
-use crate::journal::{PaymentRecord, PaymentState};
+use crate::journal::{PaymentRecord, Token};
+use crate::leg::Next;
+use crate::sign::{self, Means};
 use crate::step::Step;
 
 impl Call<'_> {
     pub(super) async fn admit(
         &mut self,
         record: &NodeRecord,
-        required: &PaymentRequired,
-        offer_event: u32,
-    ) -> Result<Admitted, ErrorKind> {
+        terms: &Terms,
+    ) -> Result<(Admitted, Means), ErrorKind> {
         self.begin(Step::Admit, &format!("node {}", record.node.short()));
         let node = record.node;
-        let spent = self.client.journal.spent(self.now(), &node);
-        let spent = spent.map_err(ErrorKind::Journal)?;
         let admitted = self
-            .budget
-            .admit(required, record.pay_to, &spent)
+            .admitted(record, &terms.required)
             .map_err(|source| ErrorKind::Refused { node, source })?;
-        self.check_funds(admitted.amount()).await?;
-        let terms = admitted.offer().terms();
-        let (network, scheme) = (word(&terms.network), word(&terms.scheme));
-        let max_timeout_s = terms.max_timeout_seconds;
+        let config = &self.client.config;
+        let means = self.client.funds.check(
+            &*config.network.rpc,
+            &*config.signer,
+            &admitted,
+            &terms.required,
+            self.now(),
+        );
+        let means = means.await?;
+        let offered = admitted.offer().terms();
+        let (network, scheme) = (word(&offered.network), word(&offered.scheme));
+        let max_timeout_s = offered.max_timeout_seconds;
         self.event(event::Admitted {
-            offer_event,
+            offer_event: terms.event,
             amount: admitted.amount(),
             asset: admitted.asset(),
             network,
@@ -48,25 +53,22 @@ impl Call<'_> {
             max_timeout_s,
         });
         self.done();
-        Ok(admitted)
+        Ok((admitted, means))
     }
 
-    /// Looks whether the payer could be charged at all: an authorization that nobody can settle would
-    /// leave the call unknown until its deadline.
-    async fn check_funds(&self, amount: Amount) -> Result<(), ErrorKind> {
-        let network = &self.client.config.network;
-        let payer = self.client.config.signer.address();
-        let account = chain::account(&*network.rpc, network.asset, payer)
-            .await
-            .map_err(ErrorKind::Chain)?;
-        let needed = U256::from(amount.get());
-        if account.tokens < needed {
-            return Err(ErrorKind::Funds { needed: amount });
-        }
-        if account.permit2_allowance < needed {
-            return Err(ErrorKind::Allowance { needed: amount });
-        }
-        Ok(())
+    /// The best offer that the policy admits now. Each token is held against its own books.
+    pub(super) fn admitted(
+        &self,
+        record: &NodeRecord,
+        required: &PaymentRequired,
+    ) -> Result<Admitted, NotAdmitted> {
+        let model = &self.chat.model;
+        let now = self.now();
+        let journal = &self.client.books.journal;
+        each_token(&self.leg.budget, |policy, token| {
+            let spent = journal.spent_of(token, record.node.as_b256(), model, now);
+            policy.admit(required, record.pay_to, &spent)
+        })
     }
 
     /// Signs the one authorization of this call and stores it, with its reservation, before it can
@@ -74,47 +76,40 @@ impl Call<'_> {
     pub(super) async fn authorize(
         &mut self,
         record: &NodeRecord,
+        terms: &Terms,
         admitted: &Admitted,
-    ) -> Result<Authorization, ErrorKind> {
-        let amount = admitted
-            .amount()
-            .to_decimal(self.client.config.network.decimals);
-        let symbol = &self.client.config.network.symbol;
+        means: Means,
+    ) -> Result<SignedAuthorization, ErrorKind> {
+        let network = &self.client.config.network;
+        let amount = admitted.amount().to_decimal(network.decimals);
+        let symbol = &network.symbol;
         self.begin(Step::Authorize, &format!("at most {amount} {symbol}"));
         let now = self.now();
-        let auth_nonce = *self.payment.auth_nonce();
-        let signer = &self.client.config.signer;
-        let authorization = upto::sign(admitted, auth_nonce, Marks::default(), signer, now)
-            .map_err(ErrorKind::Sign)?;
-        self.record.payment = Some(PaymentRecord {
-            auth_nonce,
-            digest: authorization.digest,
-            payer: authorization.payer,
-            asset: authorization.asset,
-            network: admitted.offer().terms().network.clone(),
-            pay_to: authorization.pay_to,
-            node: *record.node.as_b256(),
-            amount: authorization.amount,
-            deadline_s: authorization.deadline_s,
-            from_block: self.from_block,
-            payload: authorization.payload.raw().to_owned(),
-            state: PaymentState::Authorized,
-            settled: None,
-            transaction: None,
-            block: None,
-            block_hash: None,
-        });
+        let auth_nonce = *self.leg.payment.auth_nonce();
+        let signer = Arc::clone(&self.client.config.signer);
+        let signed = sign::sign(&signer, admitted, &terms.required, means, auth_nonce, now);
+        let authorization = signed.await?;
+        let node = *record.node.as_b256();
+        let earlier = self.leg.record.payment.as_ref();
+        if earlier.is_some_and(|earlier| !earlier.shares_nonce_with(&authorization)) {
+            // Another token or method spends another nonce: both could settle.
+            return Err(ErrorKind::OfferChanged { node: record.node });
+        }
+        let earlier = self.leg.record.payment.take();
+        let payment = PaymentRecord::new(&authorization, node, self.from_block, earlier);
+        self.leg.record.payment = Some(payment);
         let signed = Event::Signed((&authorization).into());
-        match self.pay(signed, Duration::ZERO).await? {
+        match self.leg.pay(signed, Duration::ZERO).await? {
             Next::Present => {}
             Next::Report => return Err(ErrorKind::Payment(Misuse::OutOfOrder)),
         }
+        self.client.funds.signed(admitted);
         self.record_authorization(&authorization);
         self.done();
         Ok(authorization)
     }
 
-    fn record_authorization(&mut self, authorization: &Authorization) {
+    fn record_authorization(&mut self, authorization: &SignedAuthorization) {
         let raw = authorization.payload.raw().as_bytes().to_vec();
         let blob = self.attach(EvidenceType::Authorization, raw);
         self.event(event::Authorized {
@@ -127,4 +122,56 @@ impl Call<'_> {
             authorization: blob,
         });
     }
+}
+
+/// Asks for each allowed token by itself, in the order in which the policy lists them: base units of
+/// different tokens neither compare nor add up. The first token that is admitted wins; within it the
+/// policy's own preference. Payment channels need a pool of their own and are left out.
+pub(crate) fn each_token(
+    policy: &SpendPolicy,
+    admit: impl Fn(&SpendPolicy, &Token) -> Result<Admitted, NotAdmitted>,
+) -> Result<Admitted, NotAdmitted> {
+    let mut narrow = policy.clone();
+    narrow.schemes.retain(|it| *it != Scheme::BatchSettlement);
+    let mut first = None;
+    // A list with a test network allows test networks only, each by itself too.
+    let testing = policy.networks.iter().any(|it| is_test_network(it));
+    for network in &policy.networks {
+        if testing && !is_test_network(network) {
+            continue;
+        }
+        for asset in &policy.assets {
+            narrow.networks = vec![network.clone()];
+            narrow.assets = vec![*asset];
+            let token = Token {
+                network: network.clone(),
+                asset: *asset,
+            };
+            match admit(&narrow, &token) {
+                Ok(admitted) => return Ok(admitted),
+                Err(refused) => keep(&mut first, refused),
+            }
+        }
+    }
+    Err(first.unwrap_or(NotAdmitted {
+        refusals: Vec::new(),
+    }))
+}
+
+/// Of several refusals of the same offers, the one that came furthest explains most: an offer in
+/// another token is refused for its token by every policy but the one of its own.
+fn keep(best: &mut Option<NotAdmitted>, refused: NotAdmitted) {
+    let Some(best) = best else {
+        *best = Some(refused);
+        return;
+    };
+    for (kept, new) in best.refusals.iter_mut().zip(refused.refusals) {
+        if is_about_token(kept) && !is_about_token(&new) {
+            *kept = new;
+        }
+    }
+}
+
+fn is_about_token(refusal: &seamline_evm::policy::Refusal) -> bool {
+    matches!(refusal.code(), "network_not_allowed" | "asset_not_allowed")
 }

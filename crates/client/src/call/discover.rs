@@ -111,7 +111,7 @@ impl Call<'_> {
 
     /// The most that this request can cost at a listed price, every byte counted as a token: what an
     /// honest node of this network offers.
-    fn estimate(&self, model: &ListedModel) -> Amount {
+    pub(super) fn estimate(&self, model: &ListedModel) -> Amount {
         let prompt = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
         let answer = u64::from(self.chat.max_tokens);
         let prices = Prices {

@@ -10,18 +10,18 @@ use seamline_core::binding;
 use seamline_core::receipt as event;
 use seamline_evm::payment::Event;
 use seamline_evm::registry::NodeRecord;
-use seamline_evm::upto::Authorization;
+use seamline_evm::scheme::SignedAuthorization;
 use seamline_evm::x402::{PAYMENT_RESPONSE, PAYMENT_SIGNATURE, Reason, decode_header};
 use seamline_net::client::{Body, Error as NetError};
 use tokio::time::Instant;
 
 use super::attest::Enclave;
 use super::offer::{chat_url, offers};
-use super::pay::Next;
 use super::settle::UNPROMISED_WAIT;
 use super::verify::Proof;
 use super::{Call, word};
 use crate::error::ErrorKind;
+use crate::leg::Next;
 use crate::step::Step;
 
 /// Wait before the first re-presentation; doubled for the next.
@@ -58,7 +58,7 @@ impl Call<'_> {
         &mut self,
         record: &NodeRecord,
         enclave: &Enclave,
-        authorization: &Authorization,
+        authorization: &SignedAuthorization,
     ) -> Result<Response, ErrorKind> {
         self.begin(Step::Execute, &format!("node {}", record.node.short()));
         let payment = payment_header(record, authorization)?;
@@ -68,7 +68,7 @@ impl Call<'_> {
         let mut wait = FIRST_WAIT;
         loop {
             // Nothing leaves without the payment's consent.
-            self.tell(Event::Sent)?;
+            self.leg.tell(Event::Sent)?;
             let presented = self
                 .present(record, enclave, &payment, authorization, &mut delivered)
                 .await;
@@ -89,8 +89,8 @@ impl Call<'_> {
             wait = asked.unwrap_or(wait).min(MAX_WAIT);
             let cause = word(&failure.code());
             lost.get_or_insert(failure);
-            self.replied = Instant::now();
-            match (self.pay(heard, UNPROMISED_WAIT).await?, lost.take()) {
+            self.leg.replied = Instant::now();
+            match (self.leg.pay(heard, UNPROMISED_WAIT).await?, lost.take()) {
                 (Next::Report, Some(failure)) => return Err(failure),
                 (_, kept) => lost = kept,
             }
@@ -110,7 +110,7 @@ impl Call<'_> {
         record: &NodeRecord,
         enclave: &Enclave,
         payment: &HeaderValue,
-        authorization: &Authorization,
+        authorization: &SignedAuthorization,
         delivered: &mut String,
     ) -> Presented {
         let node = record.node;
@@ -145,6 +145,7 @@ impl Call<'_> {
             402 => {
                 let (failure, reason) = refusal(record, response.headers(), authorization);
                 self.refused = Some(reason);
+                self.fresh = offers(response.headers()).and_then(Result::ok);
                 Presented::Useless(failure)
             }
             // In flight at the node, or the settlement is pending: the same bytes, later.
@@ -253,7 +254,7 @@ impl Call<'_> {
 /// The authorization as a header, the same bytes every time.
 fn payment_header(
     record: &NodeRecord,
-    authorization: &Authorization,
+    authorization: &SignedAuthorization,
 ) -> Result<HeaderValue, ErrorKind> {
     let mut payment = HeaderValue::from_str(&authorization.payload.to_header()).map_err(|_| {
         ErrorKind::Answer {
@@ -283,7 +284,11 @@ fn lost_reply(record: &NodeRecord, source: NetError) -> Presented {
 }
 
 /// Reads a 402 to a paid request: another price than the one accepted, or a reason.
-fn refusal(record: &NodeRecord, headers: &HeaderMap, paid: &Authorization) -> (ErrorKind, Reason) {
+fn refusal(
+    record: &NodeRecord,
+    headers: &HeaderMap,
+    paid: &SignedAuthorization,
+) -> (ErrorKind, Reason) {
     let node = record.node;
     let refused = |reason: Reason| {
         // The node has read the prompt by now: text of its own choice stays out of errors and logs.

@@ -14,15 +14,77 @@ use crate::step::Step;
 /// OpenGradient's gateways want an `Authorization` header and do not look at it.
 const AUTHORIZATION: HeaderValue = HeaderValue::from_static("Bearer seamline");
 
+/// What a node asks, and where the receipt has it.
+pub(super) struct Terms {
+    pub(super) required: PaymentRequired,
+    pub(super) event: u32,
+    /// Whether it was remembered from an earlier call.
+    pub(super) remembered: bool,
+}
+
 impl Call<'_> {
-    /// Sends the request without payment: the answer is 402 and the offer. The prompt goes along,
-    /// because the price depends on it; by now the connection is bound to verified evidence.
+    /// The node's offer: the one that it made for an earlier call, if that still covers this one, else
+    /// a new one.
     pub(super) async fn offer(
         &mut self,
         record: &NodeRecord,
         enclave: &Enclave,
-    ) -> Result<(PaymentRequired, u32), ErrorKind> {
+    ) -> Result<Terms, ErrorKind> {
         self.begin(Step::Offer, &format!("node {}", record.node.short()));
+        let Some(required) = self.remembered_offer(record) else {
+            let required = self.ask_offer(record, enclave).await?;
+            let terms = self.record_offer(record, required, false);
+            self.done();
+            return Ok(terms);
+        };
+        let terms = self.record_offer(record, required, true);
+        self.done();
+        Ok(terms)
+    }
+
+    /// A young offer of this node for this model that the policy admits still and that covers what the
+    /// call can cost at the prices that the node lists now.
+    fn remembered_offer(&self, record: &NodeRecord) -> Option<PaymentRequired> {
+        let now = self.now();
+        let ttl = self.client.config.options.offer_ttl;
+        let model = &self.chat.model;
+        let required = self.client.node(record.node, |node| {
+            let listing = node.listing(now, self.client.config.options.listing_ttl)?;
+            let listed = listing.models.iter().find(|listed| listed.id == *model)?;
+            let estimate = self.estimate(listed);
+            node.offers.covering(model, estimate, now, ttl)
+        })?;
+        let admitted = self.admitted(record, &required);
+        admitted.is_ok().then_some(required)
+    }
+
+    /// Puts an offer into the receipt.
+    pub(super) fn record_offer(
+        &mut self,
+        record: &NodeRecord,
+        required: PaymentRequired,
+        remembered: bool,
+    ) -> Terms {
+        let offer = self.attach(EvidenceType::Offer, required.raw().to_vec());
+        let event = self.event(event::Offered {
+            node: record.node,
+            offer,
+            remembered,
+        });
+        Terms {
+            required,
+            event,
+            remembered,
+        }
+    }
+
+    /// Sends the request without payment: the answer is 402 and the offer. The prompt goes along,
+    /// because the price depends on it; by now the connection is bound to verified evidence.
+    async fn ask_offer(
+        &mut self,
+        record: &NodeRecord,
+        enclave: &Enclave,
+    ) -> Result<PaymentRequired, ErrorKind> {
         let node = record.node;
         self.record_request(record, false);
         let response = enclave
@@ -34,20 +96,12 @@ impl Call<'_> {
         if status != 402 {
             return Err(ErrorKind::Status { node, status });
         }
-        let required = offers(response.headers())
+        offers(response.headers())
             .ok_or(ErrorKind::Answer {
                 node,
                 what: "402 without an offer",
             })?
-            .map_err(|source| ErrorKind::Offer { node, source })?;
-        let offer = self.attach(EvidenceType::Offer, required.raw().to_vec());
-        let offer_event = self.event(event::Offered {
-            node,
-            offer,
-            remembered: false,
-        });
-        self.done();
-        Ok((required, offer_event))
+            .map_err(|source| ErrorKind::Offer { node, source })
     }
 
     pub(super) fn record_request(&mut self, record: &NodeRecord, paid: bool) {

@@ -1,5 +1,7 @@
 //! 1. open: the open entry is on disk before anything is asked of anyone.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use seamline_core::canonical::ChatRequest;
 use seamline_core::receipt::{self as event, Recorder};
@@ -8,10 +10,12 @@ use seamline_evm::payment::Payment;
 use tokio::time::Instant;
 
 use super::Call;
+use crate::books::Running;
 use crate::chat::Chat;
-use crate::client::{Client, Running};
+use crate::client::Client;
 use crate::error::ErrorKind;
 use crate::journal::{CallRecord, CallState};
+use crate::leg::Leg;
 use crate::step::{Step, Watch};
 
 /// A call signs one leg; a second would need a policy that says so.
@@ -49,9 +53,10 @@ impl<'a> Call<'a> {
         let draw_commitment = binding::draw_commitment(&draw);
         let (mut recorder, mut running) = (None, None);
         let record = client
+            .books
             .journal
             .open_call(opened.as_millis(), |seq| {
-                running = Some(Running::new(client, seq));
+                running = Some(Running::new(&client.books, seq));
                 let call_id = binding::call_id(&recorder_key, seq);
                 let begun = Recorder::new(
                     call_key,
@@ -75,7 +80,7 @@ impl<'a> Call<'a> {
             .map_err(ErrorKind::Journal)?;
         let id = binding::call_id(&recorder_key, record.seq);
         let h_bind = binding::h_bind(&id, &req_commitment, &policy_hash);
-        let running = running.unwrap_or_else(|| Running::new(client, record.seq));
+        let running = running.unwrap_or_else(|| Running::new(&client.books, record.seq));
         let mut call = Self {
             client,
             chat,
@@ -88,17 +93,23 @@ impl<'a> Call<'a> {
             h_bind,
             draw,
             output_salt,
-            budget,
             route,
             recorder,
-            record,
             _running: running,
             requests: 0,
-            payment: Payment::new(binding::leg_nonce(&h_bind, LEG)),
+            leg: Leg {
+                books: Arc::clone(&client.books),
+                env: env.clone(),
+                rpc: Arc::clone(&client.config.network.rpc),
+                budget,
+                record,
+                payment: Payment::new(binding::leg_nonce(&h_bind, LEG)),
+                replied: started,
+            },
             from_block: 0,
-            replied: started,
             settle_reply: None,
             refused: None,
+            fresh: None,
         };
         call.done();
         Ok(call)
@@ -115,5 +126,6 @@ fn fresh_record(seq: u64, call_id: CallId, opened: Timestamp, chat: &Chat) -> Ca
         step: Step::Open.as_str().to_owned(),
         payment: None,
         receipt: None,
+        purchase: None,
     }
 }

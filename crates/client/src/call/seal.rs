@@ -21,7 +21,7 @@ impl Call<'_> {
             Err(_) => Outcome::Failed,
         };
         let error_code = outcome.as_ref().err().map(|failure| word(&failure.code()));
-        let charged = self.payment.charged();
+        let charged = self.leg.payment.charged();
         self.event(event::Closed {
             outcome: kind,
             error_code,
@@ -29,7 +29,7 @@ impl Call<'_> {
         });
         if outcome.is_err() {
             // The books name the step that failed, not this one, which every call reaches.
-            failed_at.as_str().clone_into(&mut self.record.step);
+            failed_at.as_str().clone_into(&mut self.leg.record.step);
         }
         let written = self.write(kind);
         match (outcome, written) {
@@ -47,13 +47,13 @@ impl Call<'_> {
     /// an open call and a receipt that nobody claims, never a closed call without its receipt.
     fn write(&mut self, outcome: Outcome) -> Result<(Sealed, PathBuf), ErrorKind> {
         let client = self.client;
-        let _in_turn = lock(&client.sealing);
+        let _in_turn = lock(&client.books.sealing);
         let recorder = self
             .recorder
             .take()
             .ok_or(ErrorKind::Seal(event::Error::NotClosed))?;
         let sealed = recorder
-            .seal(client.journal.last_receipt(), &client.config.recorder)
+            .seal(client.books.journal.last_receipt(), &client.config.recorder)
             .map_err(ErrorKind::Seal)?;
         let path = client
             .config
@@ -64,16 +64,17 @@ impl Call<'_> {
             path: path.clone(),
             source,
         })?;
-        self.record.receipt = Some(sealed.receipt_hash);
-        self.record.state = if outcome == Outcome::Answered {
+        self.leg.record.receipt = Some(sealed.receipt_hash);
+        self.leg.record.state = if outcome == Outcome::Answered {
             CallState::Answered
         } else {
             CallState::Failed
         };
         client
+            .books
             .journal
             .close_call(
-                &self.record,
+                &self.leg.record,
                 self.now().as_millis(),
                 sealed.receipt_hash,
                 outcome,
@@ -86,7 +87,7 @@ impl Call<'_> {
     fn reply(&self, answer: Answer, sealed: &Sealed, receipt_path: PathBuf) -> Reply {
         let receipt = Bytes::from(sealed.bytes());
         let verdict = seamline_verify::verify(&receipt, &self.client.config.trust, self.now());
-        let payment = self.record.payment.as_ref();
+        let payment = self.leg.record.payment.as_ref();
         Reply {
             text: answer.text,
             model: self.chat.model.clone(),
@@ -95,7 +96,7 @@ impl Call<'_> {
             authorized: payment.map(|payment| payment.amount()).unwrap_or_default(),
             settled: payment.and_then(|payment| payment.settled),
             payment_state: payment.map_or("none", |payment| payment.state.as_str()),
-            charged: self.payment.charged(),
+            charged: self.leg.payment.charged(),
             receipt,
             receipt_path,
             verdict,

@@ -31,14 +31,11 @@ impl Call<'_> {
         };
         let heard = self.heard(reply);
         if !matches!(heard, Event::Woken) {
-            self.replied = Instant::now();
+            self.leg.replied = Instant::now();
         }
-        self.pay(heard, patience).await?;
+        self.leg.pay(heard, patience).await?;
         self.record_settlement();
-        self.client
-            .journal
-            .update(&self.record)
-            .map_err(ErrorKind::Journal)?;
+        self.leg.write_down()?;
         self.done();
         Ok(())
     }
@@ -48,7 +45,7 @@ impl Call<'_> {
         match (self.refused.take(), reply) {
             (Some(reason), _) => Event::ReplyRefused(reason),
             (None, Some(reply)) => Event::ReplyOk(Box::new(reply)),
-            (None, None) => match self.payment.state() {
+            (None, None) => match self.leg.payment.state() {
                 // The bytes never left this machine, and nobody else has them.
                 State::New | State::Signed | State::Authorized => Event::GivenUp,
                 State::Sent => Event::ReplyMute,
@@ -76,14 +73,14 @@ impl Call<'_> {
     }
 
     fn record_settlement(&mut self) {
-        let (state, facts) = match self.payment.state() {
+        let (state, facts) = match self.leg.payment.state() {
             State::Settled(facts) => (SettlementState::Settled, Some(*facts)),
             State::NotSettled(_) | State::Abandoned => (SettlementState::NotSettled, None),
             State::Submitted { .. } => (SettlementState::Submitted, None),
             State::Sent | State::Unknown { .. } => (SettlementState::Unknown, None),
             State::New | State::Signed | State::Authorized => (SettlementState::Authorized, None),
         };
-        let waited_ms = millis(self.replied.elapsed());
+        let waited_ms = millis(self.leg.replied.elapsed());
         self.event(event::SettlementSeen {
             state,
             transaction: facts.map(|facts| facts.transaction),

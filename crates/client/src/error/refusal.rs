@@ -45,6 +45,8 @@ pub(super) fn refusal_code(refused: &NotAdmitted) -> &'static str {
         Some(Refusal::PayTo { .. }) => "offer.pay_to",
         Some(Refusal::PerCall { .. }) => "offer.per_call",
         Some(Refusal::PerDay { .. }) => "offer.per_day",
+        Some(Refusal::PerHour { .. }) => "offer.per_hour",
+        Some(Refusal::PerModelDay { .. }) => "offer.per_model_day",
         Some(Refusal::PerNodeDay { .. }) => "offer.per_node_day",
         Some(Refusal::Scheme { .. }) => "offer.scheme",
         Some(_) => "offer.refused",
@@ -55,7 +57,11 @@ pub(super) fn refusal_code(refused: &NotAdmitted) -> &'static str {
 const fn is_cap(refusal: &Refusal) -> bool {
     matches!(
         refusal,
-        Refusal::PerCall { .. } | Refusal::PerDay { .. } | Refusal::PerNodeDay { .. }
+        Refusal::PerCall { .. }
+            | Refusal::PerHour { .. }
+            | Refusal::PerDay { .. }
+            | Refusal::PerNodeDay { .. }
+            | Refusal::PerModelDay { .. }
     )
 }
 

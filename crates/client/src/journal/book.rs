@@ -1,12 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use seamline_core::{Amount, B256, Timestamp};
-use seamline_evm::policy::{SpendPolicy, Spent};
+use seamline_core::{Address, Amount, B256, Timestamp};
 
 use super::CallRecord;
 
+/// Budgets per hour look back this far.
+pub(super) const HOUR_MS: u64 = 60 * 60 * 1_000;
 /// Budgets per day look back this far.
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// What every call cost, or may still cost.
 ///
@@ -17,11 +18,41 @@ pub(super) struct Book {
     lines: BTreeMap<u64, Line>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A token on a chain. Base units of different tokens do not add up, so each has books of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Token {
+    /// CAIP-2 id of the chain.
+    pub(crate) network: String,
+    /// The ERC-20.
+    pub(crate) asset: Address,
+}
+
+/// Which of the money one asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    All,
+    Node(&'a B256),
+    Model(&'a str),
+}
+
+/// Money of one token in one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// Settled in the window.
+    pub(super) settled: Amount,
+    /// May still settle, whatever its age.
+    pub(super) reserved: Amount,
+    /// The first moment at which some of it leaves the window, Unix milliseconds.
+    pub(super) frees_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
 struct Line {
     /// The last moment at which the money can have moved, Unix milliseconds.
     until_ms: u64,
+    token: Token,
     node: B256,
+    model: String,
     amount: Amount,
     /// Whether it may still move.
     live: bool,
@@ -32,10 +63,12 @@ impl Book {
     pub(super) fn note(&mut self, record: &CallRecord) {
         let line = record.payment.as_ref().map(|payment| Line {
             until_ms: payment
-                .deadline_s
+                .last_deadline_s()
                 .saturating_mul(1_000)
                 .max(record.opened_ms),
+            token: payment.token(),
             node: payment.node,
+            model: record.model.clone(),
             amount: record.committed(),
             live: payment.state.is_live(),
         });
@@ -45,42 +78,65 @@ impl Book {
         };
     }
 
-    /// Whether the day's budget and the node's cover the authorization of `record` beside all
-    /// others.
-    pub(super) fn allows(&self, record: &CallRecord, policy: &SpendPolicy, now: Timestamp) -> bool {
-        let Some(payment) = &record.payment else {
-            return false;
-        };
-        let spent = self.spent(now, &payment.node, Some(record.seq));
-        let within = |used: Amount, cap: Amount| {
-            used.checked_add(payment.amount)
-                .is_some_and(|total| total <= cap)
-        };
-        let node_cap = policy.per_node_day.unwrap_or(Amount::MAX);
-        payment.amount <= policy.per_call
-            && within(sum(spent.today, spent.reserved), policy.per_day)
-            && within(spent.node_today, node_cap)
-    }
-
-    /// Sums the last 24 hours, leaving one call out. What may still move counts whatever its age.
-    pub(super) fn spent(&self, now: Timestamp, node: &B256, except: Option<u64>) -> Spent {
-        let since = now.as_millis().saturating_sub(DAY_MS);
-        let mut spent = Spent::default();
+    /// Sums one token over a window, leaving one call out. What may still move counts whatever its
+    /// age.
+    pub(super) fn sums(
+        &self,
+        now: Timestamp,
+        window_ms: u64,
+        token: &Token,
+        part: Part<'_>,
+        except: Option<u64>,
+    ) -> Sums {
+        let since = now.as_millis().saturating_sub(window_ms);
+        let mut sums = Sums::default();
         for (seq, line) in &self.lines {
-            if Some(*seq) == except || !(line.live || line.until_ms >= since) {
+            let asked = match part {
+                Part::All => true,
+                Part::Node(node) => line.node == *node,
+                Part::Model(model) => line.model == model,
+            };
+            let counts = line.live || line.until_ms >= since;
+            if !asked || !counts || line.token != *token || Some(*seq) == except {
                 continue;
             }
-            let total = if line.live {
-                &mut spent.reserved
+            // What is live can be proven unspent right after its deadline.
+            let (total, frees_ms) = if line.live {
+                (&mut sums.reserved, line.until_ms.saturating_add(1_000))
             } else {
-                &mut spent.today
+                let leaves = line.until_ms.saturating_add(window_ms).saturating_add(1);
+                (&mut sums.settled, leaves)
             };
             *total = sum(*total, line.amount);
-            if line.node == *node {
-                spent.node_today = sum(spent.node_today, line.amount);
+            if !line.amount.is_zero() {
+                sums.frees_ms = Some(sums.frees_ms.map_or(frees_ms, |first| first.min(frees_ms)));
             }
         }
-        spent
+        sums
+    }
+
+    /// Every token that was ever paid with.
+    pub(super) fn tokens(&self) -> BTreeSet<Token> {
+        self.lines.values().map(|line| line.token.clone()).collect()
+    }
+
+    /// Every node that was ever paid with a token.
+    pub(super) fn nodes(&self, token: &Token) -> BTreeSet<B256> {
+        let lines = self.lines.values().filter(|line| line.token == *token);
+        lines.map(|line| line.node).collect()
+    }
+
+    /// Every model that was ever paid for with a token.
+    pub(super) fn models(&self, token: &Token) -> BTreeSet<String> {
+        let lines = self.lines.values().filter(|line| line.token == *token);
+        lines.map(|line| line.model.clone()).collect()
+    }
+}
+
+impl Sums {
+    /// Settled and reserved together.
+    pub(super) fn used(&self) -> Amount {
+        sum(self.settled, self.reserved)
     }
 }
 

@@ -14,19 +14,16 @@ use std::sync::Mutex;
 use redb::{Database, StorageBackend};
 
 use super::error::opening;
-use super::{Journal, JournalError};
+use super::{Journal, JournalError, State};
 use crate::client::lock;
 
 /// Writes are kept in pieces of this size: the page size of the database, so that few are split.
 const PIECE: u64 = 4096;
 
-/// Checks that the file, if there is one, is a journal in good order.
-pub(super) fn check(path: &Path) -> Result<(), JournalError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(err) => return Err(opening(path, err.into())),
-    };
+/// Checks that the file is a journal in good order, and returns where it stands. The file stays locked
+/// for whoever holds `file`.
+pub(super) fn check(path: &Path, file: &File) -> Result<State, JournalError> {
+    let file = file.try_clone().map_err(|err| opening(path, err.into()))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -40,7 +37,7 @@ pub(super) fn check(path: &Path) -> Result<(), JournalError> {
     let length = length.len();
     // An empty file is what a process leaves that died before it wrote its first page.
     if length == 0 {
-        return Ok(());
+        return Ok(State::default());
     }
     let damaged = || JournalError::Damaged {
         path: path.to_owned(),
@@ -63,7 +60,7 @@ pub(super) fn check(path: &Path) -> Result<(), JournalError> {
         if !sound.map_err(|err| opening(path, err.into()))? {
             return Err(damaged());
         }
-        Journal::read_through(path, db).map(drop)
+        Journal::read_through(path, db)
     }));
     examined.unwrap_or_else(|_| Err(damaged()))
 }

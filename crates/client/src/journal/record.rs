@@ -1,6 +1,9 @@
-use seamline_core::{Amount, B256, Charged};
+use seamline_core::{Address, Amount, B256, Charged};
 use seamline_evm::payment::{Action, Misuse, Payment, State, Terms};
+use seamline_evm::scheme::{Method, Scheme, SignedAuthorization, payment_key};
 use serde::{Deserialize, Serialize};
+
+use super::book::Token;
 
 /// What the journal knows of one call. Holds no prompt and no completion.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +25,21 @@ pub struct CallRecord {
     pub payment: Option<PaymentRecord>,
     /// Hash of the sealed receipt.
     pub receipt: Option<B256>,
+    /// What was bought, where it was no call of a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purchase: Option<PurchaseRecord>,
+}
+
+/// What was bought from a plain server. Holds no URL, no header and no body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PurchaseRecord {
+    /// Names the request: the same one is the same purchase (`spec/binding.md`, "Purchases").
+    pub key: B256,
+    /// Scheme, host and port.
+    pub origin: String,
+    /// Version of x402 that the server speaks.
+    pub x402_version: u8,
 }
 
 /// Whether a call is open, and how it ended.
@@ -44,8 +62,18 @@ pub enum CallState {
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PaymentRecord {
-    /// The Permit2 nonce, equal to the call's H_bind.
+    /// The nonce, equal to the call's H_bind.
     pub auth_nonce: B256,
+    /// The scheme; `upto` in journals of the first version.
+    #[serde(default = "upto")]
+    pub scheme: String,
+    /// What moves the token; `permit2` in journals of the first version.
+    #[serde(default = "permit2")]
+    pub method: String,
+    /// Authorizations of the same nonce that were signed before this one and may be in other hands.
+    /// The chain settles at most one of them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier: Vec<Earlier>,
     /// The digest that was signed: names the authorization.
     pub digest: B256,
     /// Who pays.
@@ -59,7 +87,7 @@ pub struct PaymentRecord {
     /// The node that was asked.
     pub node: B256,
     /// Most that may be settled, base units, decimal.
-    #[serde(with = "decimal")]
+    #[serde(with = "super::decimal::plain")]
     pub(crate) amount: Amount,
     /// Unix seconds after which the chain refuses the authorization.
     pub deadline_s: u64,
@@ -70,7 +98,7 @@ pub struct PaymentRecord {
     /// What is known about it.
     pub state: PaymentState,
     /// What was settled, base units, where it was.
-    #[serde(with = "optional_decimal")]
+    #[serde(with = "super::decimal::optional")]
     pub(crate) settled: Option<Amount>,
     /// The settlement's transaction.
     pub transaction: Option<B256>,
@@ -78,6 +106,23 @@ pub struct PaymentRecord {
     pub block: Option<u64>,
     /// The hash of the settlement's block.
     pub block_hash: Option<B256>,
+}
+
+/// An authorization that another one of the same nonce followed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Earlier {
+    pub(crate) scheme: String,
+    pub(crate) digest: B256,
+    pub(crate) pay_to: Address,
+    #[serde(with = "super::decimal::plain")]
+    pub(crate) amount: Amount,
+    pub(crate) deadline_s: u64,
+}
+
+impl Earlier {
+    fn scheme(&self) -> Option<Scheme> {
+        Scheme::parse(&self.scheme)
+    }
 }
 
 /// What is known about an authorization.
@@ -160,15 +205,152 @@ impl PaymentRecord {
         self.settled
     }
 
+    /// What a signed authorization leaves in the books. `earlier` is the record of the one before it
+    /// of the same nonce.
+    pub(crate) fn new(
+        signed: &SignedAuthorization,
+        node: B256,
+        from_block: u64,
+        earlier: Option<Self>,
+    ) -> Self {
+        let earlier = earlier.map(|record| {
+            let mut all = record.earlier;
+            all.push(Earlier {
+                scheme: record.scheme,
+                digest: record.digest,
+                pay_to: record.pay_to,
+                amount: record.amount,
+                deadline_s: record.deadline_s,
+            });
+            (all, record.from_block)
+        });
+        let (earlier, from_block) = match earlier {
+            Some((earlier, first)) => (earlier, first.min(from_block)),
+            None => (Vec::new(), from_block),
+        };
+        Self {
+            auth_nonce: signed.auth_nonce,
+            scheme: signed.scheme.as_str().to_owned(),
+            method: signed.method.as_str().to_owned(),
+            earlier,
+            digest: signed.digest,
+            payer: signed.payer,
+            asset: signed.asset,
+            network: format!("eip155:{}", signed.chain_id),
+            pay_to: signed.pay_to,
+            node,
+            amount: signed.amount,
+            deadline_s: signed.deadline_s,
+            from_block,
+            payload: signed.payload_json().to_owned(),
+            state: PaymentState::Authorized,
+            settled: None,
+            transaction: None,
+            block: None,
+            block_hash: None,
+        }
+    }
+
+    /// Whether the chain settles at most one of this authorization and another.
+    pub(crate) fn shares_nonce_with(&self, other: &SignedAuthorization) -> bool {
+        self.auth_nonce == other.auth_nonce
+            && self.payer == other.payer
+            && self.chain_id() == other.chain_id
+            && self.method() == Some(other.method)
+            && (other.method == Method::Permit2 || self.asset == other.asset)
+    }
+
+    /// What stays in the books when the newest authorization was never promised to anybody.
+    pub(crate) fn without_last(mut self) -> Option<Self> {
+        let last = self.earlier.pop()?;
+        self.scheme = last.scheme;
+        self.digest = last.digest;
+        self.pay_to = last.pay_to;
+        self.amount = last.amount;
+        self.deadline_s = last.deadline_s;
+        // Its bytes are gone with the newer ones: it is never presented again, only asked about.
+        self.payload = String::new();
+        Some(self)
+    }
+
+    /// The token that is paid with.
+    pub(crate) fn token(&self) -> Token {
+        Token {
+            network: self.network.clone(),
+            asset: self.asset,
+        }
+    }
+
+    /// EIP-155 id of the chain; zero where the record names none.
+    pub(crate) fn chain_id(&self) -> u64 {
+        let id = self.network.strip_prefix("eip155:");
+        id.and_then(|id| id.parse().ok()).unwrap_or(0)
+    }
+
+    /// The scheme of the newest authorization.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        Scheme::parse(&self.scheme)
+    }
+
+    /// What moves the token.
+    pub(crate) fn method(&self) -> Option<Method> {
+        Method::parse(&self.method)
+    }
+
+    /// Most that may settle of all authorizations: they share a nonce, so it is the largest.
+    pub(crate) fn reserved_amount(&self) -> Amount {
+        let earlier = self.earlier.iter().map(|earlier| earlier.amount);
+        earlier.fold(self.amount, Amount::max)
+    }
+
+    /// Last second at which any of the authorizations can be settled.
+    pub(crate) fn last_deadline_s(&self) -> u64 {
+        let earlier = self.earlier.iter().map(|earlier| earlier.deadline_s);
+        earlier.fold(self.deadline_s, u64::max)
+    }
+
     /// The payment as its rules see it, after a restart: whatever is stored may have been sent.
     pub(crate) fn rebuild(&self) -> Result<(Payment, Vec<Action>), Misuse> {
-        Payment::recover(vec![Terms {
+        Payment::recover(self.terms()?)
+    }
+
+    fn terms(&self) -> Result<Vec<Terms>, Misuse> {
+        let (scheme, method) = (self.scheme(), self.method());
+        let (scheme, method) = scheme.zip(method).ok_or(Misuse::OutOfOrder)?;
+        let key = payment_key(
+            method,
+            self.chain_id(),
+            self.asset,
+            self.payer,
+            self.auth_nonce,
+        );
+        let earlier = self.earlier.iter().map(|earlier| Terms {
             auth_nonce: self.auth_nonce,
+            scheme: earlier.scheme().unwrap_or(scheme),
+            method,
+            key,
+            digest: earlier.digest,
+            pay_to: earlier.pay_to,
+            amount: earlier.amount,
+            deadline_s: earlier.deadline_s,
+        });
+        let newest = Terms {
+            auth_nonce: self.auth_nonce,
+            scheme,
+            method,
+            key,
             digest: self.digest,
             pay_to: self.pay_to,
             amount: self.amount,
             deadline_s: self.deadline_s,
-        }])
+        };
+        Ok(earlier.chain([newest]).collect())
+    }
+
+    /// The payment for somebody who repeats what it is for.
+    pub(crate) fn resume(&self) -> Result<Payment, Misuse> {
+        let (payment, _) = Payment::resume(self.terms()?)?;
+        Ok(payment)
     }
 
     /// Takes over where the payment stands.
@@ -200,40 +382,10 @@ impl core::fmt::Debug for PaymentRecord {
     }
 }
 
-/// Amounts are decimal strings in JSON: they do not fit its numbers.
-mod decimal {
-    use seamline_core::Amount;
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(amount: &Amount, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(amount)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Amount, D::Error> {
-        let text = String::deserialize(from)?;
-        Amount::parse(&text).map_err(D::Error::custom)
-    }
+fn upto() -> String {
+    Scheme::Upto.as_str().to_owned()
 }
 
-mod optional_decimal {
-    use seamline_core::Amount;
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(
-        amount: &Option<Amount>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match amount {
-            Some(amount) => to.collect_str(amount),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Amount>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        text.map(|text| Amount::parse(&text).map_err(D::Error::custom))
-            .transpose()
-    }
+fn permit2() -> String {
+    Method::Permit2.as_str().to_owned()
 }

@@ -2,15 +2,20 @@ use std::fs;
 use std::time::Duration;
 
 use redb::TableDefinition;
-use seamline_core::Amount;
+use seamline_core::{Amount, NodeId};
+use seamline_evm::policy::Spent;
 
 use super::*;
-use crate::fixtures::{NODE, NOW, open, payment, policy};
+use crate::fixtures::{NODE, NOW, TOKEN, open, payment, policy};
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.redb");
     (folder, path)
+}
+
+fn spent_at(journal: &Journal, now: Timestamp, node: B256) -> Spent {
+    journal.spent("eip155:1", TOKEN, &NodeId::new(node), now)
 }
 
 fn after(seconds: u64) -> Timestamp {
@@ -269,7 +274,7 @@ fn a_crash_between_two_writes_keeps_the_first() {
     let found = || {
         fs::copy(&path, &copy).unwrap();
         let journal = Journal::open(&copy).unwrap();
-        let spent = journal.spent(NOW, &NodeId::new(NODE)).unwrap();
+        let spent = spent_at(&journal, NOW, NODE);
         let entries = journal.log().unwrap().len();
         (journal.calls().unwrap(), spent, entries)
     };
@@ -310,7 +315,7 @@ fn a_crash_between_two_writes_keeps_the_first() {
 fn what_is_reserved_settled_or_free_again() {
     let (_folder, path) = folder();
     let journal = Journal::open(&path).unwrap();
-    let spent = |journal: &Journal| journal.spent(NOW, &NodeId::new(NODE)).unwrap();
+    let spent = |journal: &Journal| spent_at(journal, NOW, NODE);
     let reserve = |nonce, amount, per_day| {
         let mut call = open(&journal, NOW);
         call.payment = Some(payment(nonce, amount, NOW));
@@ -321,9 +326,9 @@ fn what_is_reserved_settled_or_free_again() {
     assert_eq!(reserved, Ok(()));
     assert_eq!(spent(&journal).reserved, Amount::new(60));
     // One more than what is left, then exactly that.
-    assert_eq!(reserve(2, 41, 100).1, Err(OverDaily));
+    assert_eq!(reserve(2, 41, 100).1, Err(Over::PerDay));
     assert_eq!(reserve(3, 40, 100).1, Ok(()));
-    assert_eq!(reserve(4, 1, 100).1, Err(OverDaily));
+    assert_eq!(reserve(4, 1, 100).1, Err(Over::PerDay));
     settle(&mut first, 25);
     journal.update(&first).unwrap();
     let now = spent(&journal);
@@ -342,11 +347,13 @@ fn what_is_reserved_settled_or_free_again() {
     over.per_call = Amount::new(9);
     let mut call = open(&journal, NOW);
     call.payment = Some(payment(8, 10, NOW));
-    assert_eq!(journal.reserve(&call, &over, NOW).unwrap(), Err(OverDaily));
+    let reserved = journal.reserve(&call, &over, NOW).unwrap();
+    assert_eq!(reserved, Err(Over::PerCall));
     // And the node's day.
     let mut node = policy(100_000);
     node.per_node_day = Some(Amount::new(1_100));
-    assert_eq!(journal.reserve(&call, &node, NOW).unwrap(), Err(OverDaily));
+    let reserved = journal.reserve(&call, &node, NOW).unwrap();
+    assert_eq!(reserved, Err(Over::PerNodeDay));
     call.payment.as_mut().unwrap().node = B256::repeat_byte(2);
     assert_eq!(journal.reserve(&call, &node, NOW).unwrap(), Ok(()));
     // The same sums after a restart.
@@ -359,7 +366,6 @@ fn what_is_reserved_settled_or_free_again() {
 fn the_day_is_the_last_24_hours_but_what_is_live_counts_longer() {
     let (_folder, path) = folder();
     let journal = Journal::open(&path).unwrap();
-    let nobody = NodeId::new(B256::ZERO);
     let mut settled = open(&journal, NOW);
     settled.payment = Some(payment(1, 50, NOW));
     settle(&mut settled, 50);
@@ -370,7 +376,7 @@ fn the_day_is_the_last_24_hours_but_what_is_live_counts_longer() {
     let day = 24 * 60 * 60;
     // A settlement can have happened as late as at the deadline, a minute after the opening.
     for (seconds, today) in [(0, 50), (day, 50), (day + 60, 50), (day + 61, 0)] {
-        let spent = journal.spent(after(seconds), &nobody).unwrap();
+        let spent = spent_at(&journal, after(seconds), B256::ZERO);
         assert_eq!(spent.today, Amount::new(today), "{seconds}");
         assert_eq!(spent.reserved, Amount::new(7), "{seconds}");
         assert_eq!(spent.node_today, Amount::ZERO);
@@ -390,7 +396,7 @@ fn a_clock_that_was_wrong_for_a_while_hides_no_spending() {
     let mut call = open(&journal, after(1));
     call.payment = Some(payment(2, 20, after(1)));
     let reserved = journal.reserve(&call, &policy(100), after(1)).unwrap();
-    assert_eq!(reserved, Err(OverDaily));
+    assert_eq!(reserved, Err(Over::PerDay));
 }
 
 #[test]
@@ -412,7 +418,7 @@ fn parallel_reservations_share_the_last_of_the_budget() {
         taken.filter(|taken| *taken).count()
     });
     assert_eq!(taken, 3);
-    let spent = journal.spent(NOW, &NodeId::new(NODE)).unwrap();
+    let spent = spent_at(&journal, NOW, NODE);
     assert_eq!(spent.reserved, Amount::new(90));
 }
 

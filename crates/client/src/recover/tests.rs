@@ -6,7 +6,7 @@ use seamline_core::receipt::SealingKey;
 use seamline_verify::Trust;
 
 use super::*;
-use crate::client::Running;
+use crate::books::Running;
 use crate::config::{Config, Home, Network, Options};
 use crate::env::Env;
 use crate::fixtures::{NOW, Script, TOKEN, authorization, open, payment, policy, wallet};
@@ -26,7 +26,7 @@ fn desk() -> Desk {
     let clock = Arc::new(AtomicU64::new(NOW.as_secs()));
     let time = Arc::clone(&clock);
     let client = Client::open(Config {
-        signer: wallet(),
+        signer: Arc::new(wallet()),
         recorder: SealingKey::from_seed(&[0x52; 32]),
         trust: Trust::nobody(),
         budget: policy(1_000),
@@ -62,9 +62,13 @@ fn desk() -> Desk {
 impl Desk {
     /// A call that a dead process left with a stored authorization of 100.
     fn authorized(&self) -> CallRecord {
-        let mut call = open(&self.client.journal, NOW);
+        let mut call = open(&self.client.books.journal, NOW);
         call.payment = Some(payment(1, 100, NOW));
-        let reserved = self.client.journal.reserve(&call, &policy(1_000), NOW);
+        let reserved = self
+            .client
+            .books
+            .journal
+            .reserve(&call, &policy(1_000), NOW);
         reserved.unwrap().unwrap();
         call
     }
@@ -82,12 +86,12 @@ impl Desk {
 
     fn reserved(&self) -> Amount {
         let nobody = seamline_core::NodeId::new(B256::ZERO);
-        let spent = self.client.journal.spent(NOW, &nobody).unwrap();
-        spent.reserved
+        let journal = &self.client.books.journal;
+        journal.spent("eip155:1", TOKEN, &nobody, NOW).reserved
     }
 
     fn log(&self) -> usize {
-        self.client.journal.log().unwrap().len()
+        self.client.books.journal.log().unwrap().len()
     }
 }
 
@@ -157,7 +161,7 @@ async fn a_chain_that_is_down_loses_nothing() {
 #[tokio::test]
 async fn an_open_call_without_an_authorization_needs_no_chain() {
     let desk = desk();
-    open(&desk.client.journal, NOW);
+    open(&desk.client.books.journal, NOW);
     let found = desk.recover_one().await;
     assert_eq!(found.charged, Charged::No);
     assert_eq!(found.call.state, CallState::Interrupted);
@@ -171,7 +175,7 @@ async fn a_sealed_call_is_amended_not_closed_again() {
     call.state = CallState::Failed;
     call.receipt = Some(receipt);
     call.payment.as_mut().unwrap().state = PaymentState::Unknown;
-    let journal = &desk.client.journal;
+    let journal = &desk.client.books.journal;
     journal
         .close_call(&call, 1, receipt, Outcome::Failed)
         .unwrap();
@@ -190,7 +194,7 @@ async fn a_sealed_call_is_amended_not_closed_again() {
 async fn a_call_that_runs_is_left_alone() {
     let desk = desk();
     let call = desk.authorized();
-    let running = Running::new(&desk.client, call.seq);
+    let running = Running::new(&desk.client.books, call.seq);
     assert!(desk.client.recover().await.unwrap().is_empty());
     assert_eq!(desk.log(), 1);
     // Its future was dropped: now it is nobody's.

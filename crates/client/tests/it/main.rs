@@ -36,7 +36,7 @@ fn trust(net: &Localnet) -> Trust {
 
 fn client(net: &Localnet, home: &Path) -> Client {
     let config = Config {
-        signer: Wallet::from_bytes(&PAYER).unwrap(),
+        signer: Arc::new(Wallet::from_bytes(&PAYER).unwrap()),
         recorder: SealingKey::from_seed(&RECORDER),
         trust: trust(net),
         budget: net.budget(PRICE, PRICE),

@@ -420,6 +420,36 @@ fn events_have_an_order() {
 }
 
 #[test]
+fn a_repeated_purchase_presents_what_was_stored() {
+    let (mut payment, actions) = Payment::resume(vec![terms(5)]).unwrap();
+    assert_eq!(actions, [Action::AskChain]);
+    assert_eq!(
+        step(&mut payment, unspent(1_001)),
+        [Action::ResendSame(digest(5))]
+    );
+    // Not for another one, and never after the deadline.
+    let refused = payment.on_event(Event::Signed(Terms { auth_nonce: B256::ZERO, ..terms(6) }), NOW);
+    assert_eq!(refused, Err(Misuse::OtherNonce));
+    let (mut late, _) = Payment::resume(vec![terms(5)]).unwrap();
+    step(&mut late, unspent(1_061));
+    assert!(matches!(late.state(), State::NotSettled(_)));
+}
+
+#[test]
+fn what_is_signed_after_a_refusal_is_presented_again() {
+    let mut payment = sent();
+    step(&mut payment, Event::ReplyRefused(Reason::InvalidPayload));
+    step(&mut payment, Event::Signed(terms(6)));
+    step(&mut payment, Event::AuthorizationStored);
+    step(&mut payment, Event::Sent);
+    step(&mut payment, Event::ReplyLost);
+    assert_eq!(
+        step(&mut payment, unspent(1_001)),
+        [Action::ResendSame(digest(6))]
+    );
+}
+
+#[test]
 fn a_restart_takes_up_what_was_stored() {
     let (mut payment, actions) = Payment::recover(vec![terms(5)]).unwrap();
     assert_eq!(actions, [Action::AskChain]);

@@ -114,7 +114,9 @@ async fn audit(place: &Place, net: &Localnet, client: &Client, now: Timestamp) -
     assert_eq!(transfers, transactions, "a transfer without a call");
 
     // 4. the budget of the day: spent and reserved are exactly these
-    let spent = client.journal().spent(now, &node.node).unwrap();
+    let network = format!("eip155:{}", client.network().chain_id);
+    let asset = client.network().asset;
+    let spent = client.journal().spent(&network, asset, &node.node, now);
     assert_eq!((spent.today, spent.reserved), (settled, reserved));
     paid
 }

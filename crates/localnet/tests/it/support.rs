@@ -73,7 +73,7 @@ impl World {
         let mut network = net.network().unwrap();
         network.rpc = Arc::new(HttpRpc::loopback(rpc_url).unwrap());
         Config {
-            signer: self.wallet(),
+            signer: Arc::new(self.wallet()),
             recorder: recorder(),
             trust,
             budget: net.budget(self.per_call, self.per_day),
