@@ -138,6 +138,8 @@ struct Core {
     time_offset: Duration,
     /// Make a block as soon as a transaction can be executed.
     automine: bool,
+    /// Wei per gas of the next block, where a test has set it.
+    next_base_fee: Option<u64>,
     /// Blocks made by reorganisations, so that no two are alike.
     reorgs: u64,
     /// Head numbers that `evm_revert` can return to; the index is the snapshot's id less one.
@@ -167,6 +169,7 @@ impl Chain {
                     pool: Pool::default(),
                     time_offset: Duration::ZERO,
                     automine: config.mining == Mining::Instant,
+                    next_base_fee: None,
                     reorgs: 0,
                     snapshots: Vec::new(),
                 }),

@@ -12,6 +12,9 @@ use super::record::Head;
 use super::state::{Diff, StateView};
 use super::store::{Identity, Sealed, Store};
 
+/// In the header of a block that brought a chain to a later edition. Such a block is not taken back: nothing would bring it again.
+pub(super) const EXTRA_DATA: &[u8] = b"seamline edition";
+
 /// Places what editions after `from` have added, in one block without transactions, and makes `identity` the chain's: both or
 /// neither, so a process killed here does it at the next start.
 ///
@@ -79,7 +82,7 @@ fn next_header(genesis: &Genesis, parent: &Head) -> Header {
         timestamp: genesis.time.as_secs().max(parent.header.timestamp),
         mix_hash: evm::prevrandao(parent.hash),
         base_fee_per_gas: Some(base_fee.max(MIN_BASE_FEE)),
-        extra_data: Bytes::from_static(b"seamline edition"),
+        extra_data: Bytes::from_static(EXTRA_DATA),
         ..empty_header()
     }
 }

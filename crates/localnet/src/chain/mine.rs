@@ -70,6 +70,7 @@ impl Chain {
             core.pool
                 .settle(record.sender, transaction.nonce().saturating_add(1));
         }
+        core.next_base_fee = None;
         Ok(Head { header, hash }.reference())
     }
 
@@ -82,6 +83,7 @@ impl Chain {
             .header
             .next_block_base_fee(BaseFeeParams::ethereum())
             .unwrap_or_default();
+        let base_fee = core.next_base_fee.unwrap_or(base_fee);
         Header {
             parent_hash: parent.hash,
             number: parent.header.number.saturating_add(1),

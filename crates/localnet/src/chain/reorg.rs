@@ -7,7 +7,7 @@ use super::record::Head;
 use super::state::Diff;
 use super::store::Sealed;
 use super::transaction::Transaction;
-use super::{BlockRef, Chain, HISTORY_BLOCKS};
+use super::{BlockRef, Chain, HISTORY_BLOCKS, edition};
 
 /// What becomes of the transactions of the blocks that a reorganisation takes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ impl Chain {
     /// Snapshots of replaced blocks are forgotten.
     ///
     /// # Errors
-    /// [`Error::TooOld`] for a depth that reaches the first block or past the last [`HISTORY_BLOCKS`]; [`Error::Store`].
+    /// [`Error::TooOld`] for a depth that reaches the first block, one that brought an edition of the genesis, or past the last
+    /// [`HISTORY_BLOCKS`]; [`Error::Store`].
     pub fn reorg(&self, depth: u64, orphans: Orphans) -> Result<BlockRef, Error> {
         let mut core = self.core();
         let reader = self.inner.store.reader()?;
@@ -38,6 +39,9 @@ impl Chain {
         let mut held = Vec::new();
         for number in fork.saturating_add(1)..=head.header.number {
             let block = reader.block(number)?.ok_or(Error::Corrupt("block"))?;
+            if *block.header.extra_data == *edition::EXTRA_DATA {
+                return Err(Error::TooOld(number));
+            }
             held.extend(block.transactions);
         }
         // 2. The other branch.

@@ -1,7 +1,8 @@
 //! Admission of transactions, and a helper that signs, sends and waits.
 
-use alloy_consensus::{SignableTransaction as _, Transaction as _, TxEip1559};
+use alloy_consensus::{SignableTransaction as _, Transaction as _, TxEip1559, TxEip7702};
 use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_eips::eip7702::Authorization;
 use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Log, Signature, TxKind, U256};
 use revm::context::result::InvalidTransaction;
@@ -11,7 +12,7 @@ use seamline_evm::Wallet;
 
 use super::call::{At, Call, CallError};
 use super::error::{Error, Rejection};
-use super::evm::{self, SPEC};
+use super::evm::{self, FEE_RECIPIENT, SPEC};
 use super::rpc::PRIORITY_FEE;
 use super::state::StateView;
 use super::transaction::Transaction;
@@ -19,6 +20,9 @@ use super::{BLOCK_GAS_LIMIT, BlockRef, Chain, Core, MIN_BASE_FEE};
 
 /// EIP-7702: the designator, then an address.
 const EIP7702_DELEGATION_BYTES: usize = 23;
+
+/// Of a transaction that delegates once and calls nobody: 21,000 and 25,000 (EIP-7702).
+const DELEGATION_GAS: u64 = 46_000;
 
 /// What became of a transaction that [`Chain::transact`] sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +142,44 @@ impl Chain {
             .ok_or(SendError::Chain(Error::Corrupt("contract address")))
     }
 
+    /// Lets the account of `wallet` run the code at `to` from now on, or no code where `to` is zero (EIP-7702). The account sends
+    /// it and pays for it.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn delegate(&self, wallet: &Wallet, to: Address) -> Result<B256, SendError> {
+        let reader = self.inner.store.reader()?;
+        let stored = reader.account(wallet.address())?;
+        let stored = stored.map_or(0, |account| account.account_nonce);
+        let header = self.next_header(&self.core(), &reader.head()?);
+        let base_fee = u128::from(header.base_fee_per_gas.unwrap_or_default());
+        let authorization = Authorization {
+            chain_id: U256::from(self.inner.chain_id),
+            address: to,
+            // The transaction itself uses the nonce before.
+            nonce: stored.saturating_add(1),
+        };
+        let signature = sign_hash(wallet, &authorization.signature_hash())?;
+        let transaction = TxEip7702 {
+            chain_id: self.inner.chain_id,
+            nonce: stored,
+            gas_limit: DELEGATION_GAS,
+            max_fee_per_gas: base_fee.saturating_mul(2).saturating_add(PRIORITY_FEE),
+            max_priority_fee_per_gas: PRIORITY_FEE,
+            // To nobody: the account's code, if it has any, is not run.
+            to: FEE_RECIPIENT,
+            authorization_list: vec![authorization.into_signed(signature)],
+            ..TxEip7702::default()
+        };
+        let signature = sign_hash(wallet, &transaction.signature_hash())?;
+        let raw = transaction.into_signed(signature).encoded_2718();
+        let hash = self.send_raw(&raw)?;
+        if self.inner.store.reader()?.place_of(hash)?.is_none() {
+            self.mine()?;
+        }
+        Ok(hash)
+    }
+
     fn sign(
         &self,
         wallet: &Wallet,
@@ -187,9 +229,7 @@ impl Chain {
             access_list: call.access_list,
             input: call.input,
         };
-        let signature = wallet.sign_hash(&transaction.signature_hash());
-        let signature =
-            Signature::from_raw(signature.as_bytes()).map_err(|_| Rejection::Signature)?;
+        let signature = sign_hash(wallet, &transaction.signature_hash())?;
         Ok(transaction.into_signed(signature).encoded_2718())
     }
 
@@ -250,6 +290,11 @@ impl Chain {
         }
         intrinsic_gas(transaction)
     }
+}
+
+fn sign_hash(wallet: &Wallet, hash: &B256) -> Result<Signature, Rejection> {
+    let signature = wallet.sign_hash(hash);
+    Signature::from_raw(signature.as_bytes()).map_err(|_| Rejection::Signature)
 }
 
 /// Tells whether an account's code only names where its code is (EIP-7702).

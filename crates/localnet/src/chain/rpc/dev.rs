@@ -26,6 +26,10 @@ impl Chain {
                     .then_some(hash)
                     .map_or(Value::Null, |hash| json!(hash)))
             }
+            "anvil_setNextBlockBaseFeePerGas" => {
+                core.next_base_fee = Some(params.number(0)?);
+                Ok(Value::Null)
+            }
             "evm_mine" => {
                 self.mine_locked(&mut core).map_err(internal)?;
                 Ok(json!("0x0"))

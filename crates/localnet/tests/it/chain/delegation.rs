@@ -5,7 +5,7 @@ use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, Signature, U256};
 use seamline_evm::Wallet;
-use seamline_localnet::chain::{CHAIN_ID, Chain};
+use seamline_localnet::chain::{CHAIN_ID, Chain, Rejection, SendError};
 use serde_json::{Value, json};
 
 use super::{COUNTER, STRANGER, ask, get, number, open, open_at, send, signed, transfer, wallet};
@@ -164,4 +164,21 @@ fn what_delegates_nothing_or_costs_more_is_not_admitted() {
         json!([{ "to": STRANGER, "authorizationList": list }]),
     );
     assert_eq!(err.expect_err("refused").code, -32_602);
+}
+
+#[test]
+fn the_chain_delegates_for_a_wallet() {
+    let chain = open();
+    let account = wallet(1).address();
+    chain.delegate(&wallet(1), COUNTER).expect("delegated");
+    assert_eq!(code(&chain, account), designator(COUNTER));
+    chain
+        .delegate(&wallet(1), Address::ZERO)
+        .expect("delegated");
+    assert_eq!(code(&chain, account), "0x");
+    let poor = chain.delegate(&wallet(3), COUNTER).expect_err("refused");
+    assert!(
+        matches!(poor, SendError::Rejected(Rejection::Funds(_))),
+        "{poor:?}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, b256};
 use seamline_core::Timestamp;
-use seamline_localnet::chain::{Artifact, Chain, ChainConfig, Error, Genesis};
+use seamline_localnet::chain::{Artifact, Chain, ChainConfig, Error, Genesis, Orphans};
 use seamline_localnet::contracts::{
     self, BATCH_SETTLEMENT, ERC3009_COLLECTOR, MULTICALL3, PERMIT2_COLLECTOR,
 };
@@ -159,4 +159,16 @@ fn networks_of_the_first_edition_are_still_opened() {
     for address in added {
         assert_eq!(code(&chain, address), newest.accounts[&address].code);
     }
+}
+
+#[test]
+fn the_block_of_an_edition_is_not_taken_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open(&folder, genesis()).expect("a chain"));
+    let chain = open(&folder, grown()).expect("the same chain");
+    send(&chain, &signed(&wallet(1), transfer(0))).expect("sent");
+    let err = chain.reorg(2, Orphans::Forget).expect_err("refused");
+    assert!(matches!(err, Error::TooOld(1)), "{err}");
+    chain.reorg(1, Orphans::Forget).expect("reorganised");
+    assert_eq!(code(&chain, ADDED), counter_code());
 }

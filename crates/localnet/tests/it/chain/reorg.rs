@@ -201,3 +201,35 @@ fn what_waits_can_be_dropped() {
     get(&chain, "evm_mine", json!([]));
     assert_eq!(balance(&chain, STRANGER), U256::from(2));
 }
+
+#[test]
+fn a_dear_block_leaves_cheap_transactions_waiting() {
+    let chain = open();
+    get(
+        &chain,
+        "anvil_setNextBlockBaseFeePerGas",
+        json!([50_000_000]),
+    );
+    let stuck = send(&chain, &signed(&wallet(1), transfer(0))).expect("pooled");
+    assert_eq!(get(&chain, "eth_blockNumber", json!([])), "0x0");
+    let mut bumped = transfer(0);
+    (bumped.max_fee_per_gas, bumped.max_priority_fee_per_gas) = (60_000_000, 1_125_000);
+    let second = send(&chain, &signed(&wallet(1), bumped)).expect("replaced");
+    assert_eq!(
+        receipt(&chain, &second)["effectiveGasPrice"],
+        "0x30c06e8",
+        "51,125,000"
+    );
+    assert_eq!(
+        get(&chain, "eth_getTransactionByHash", json!([stuck])),
+        Value::Null
+    );
+    // It held for one block; from there the fee falls by an eighth with each that is near empty.
+    get(&chain, "evm_mine", json!([]));
+    let block = get(&chain, "eth_getBlockByNumber", json!(["latest", false]));
+    let fee = super::number(&block["baseFeePerGas"]);
+    assert!(
+        fee > U256::from(43_750_000) && fee < U256::from(43_800_000),
+        "{fee}"
+    );
+}

@@ -110,6 +110,15 @@ pub(super) fn approve(world: &World) {
     world.send(&world.payer, TOKEN, &call);
 }
 
+/// A transfer of the payer that the stranger may settle.
+pub(super) fn transfer(world: &World, nonce: u64) -> Permit2::permitTransferFromCall {
+    let terms = Terms {
+        nonce: U256::from(nonce),
+        ..Terms::of(world)
+    };
+    terms.signed(&world.payer, &world.stranger)
+}
+
 fn word(world: &World, word: u64) -> U256 {
     world.read(
         PERMIT2,

@@ -3,9 +3,9 @@
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use alloy_sol_types::{SolError as _, sol};
 use seamline_evm::Wallet;
-use seamline_evm::bindings::IContractSigner;
+use seamline_evm::bindings::{IContractSigner, IPermit2, PERMIT2};
 
-use super::{PAYEE, TOKEN, World, artifact};
+use super::{PAYEE, REFUSING, TOKEN, World, artifact, permit2};
 
 sol! {
     interface OwnedWallet {
@@ -132,4 +132,23 @@ fn a_fickle_wallet_consents_as_it_was_told() {
     assert_eq!(told(Fickle::WHEN_SIMULATED, 0), MAGIC);
     assert_eq!(told(Fickle::UNTIL, world.now() + 1), MAGIC);
     assert_eq!(told(Fickle::UNTIL, world.now()), REFUSED);
+}
+
+#[test]
+fn a_delegated_account_answers_by_its_code_alone() {
+    let world = world();
+    permit2::approve(&world);
+    let payer = world.payer.address();
+    let terms = |nonce: u64| permit2::transfer(&world, nonce);
+    // With the wallet's code the key of the account still signs.
+    world.chain.delegate(&world.payer, WALLET).unwrap();
+    let own = *world.payer.sign_hash(&digest()).as_bytes();
+    assert_eq!(asked(&world, payer, &own), MAGIC);
+    world.send(&world.stranger, PERMIT2, &terms(1));
+    // With code that refuses, the same key signs nothing: there is no way back to the bare key.
+    world.chain.delegate(&world.payer, REFUSING).unwrap();
+    let refusal = world.refusal(&world.stranger, PERMIT2, &terms(2));
+    assert_eq!(refusal[..], IPermit2::InvalidContractSignature::SELECTOR);
+    world.chain.delegate(&world.payer, Address::ZERO).unwrap();
+    world.send(&world.stranger, PERMIT2, &terms(2));
 }

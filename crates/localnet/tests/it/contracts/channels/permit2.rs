@@ -1,6 +1,6 @@
 //! Deposits over Permit2.
 
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{
     Eip712Domain, Revert, SolEvent as _, SolStruct as _, SolValue as _, eip712_domain,
 };
@@ -26,6 +26,15 @@ mod typed {
 
 fn permit2_domain() -> Eip712Domain {
     eip712_domain! { name: "Permit2", chain_id: CHAIN_ID, verifying_contract: PERMIT2, }
+}
+
+/// The type hash of Permit2's `TokenPermissions`.
+pub(super) fn token_permissions() -> B256 {
+    let permitted = typed::TokenPermissions {
+        token: TOKEN,
+        amount: U256::ZERO,
+    };
+    permitted.eip712_type_hash()
 }
 
 /// What a payer signs for a deposit over Permit2.

@@ -1,12 +1,12 @@
 //! Ids and digests, against our own typed data and the golden ones.
 
 use alloy_primitives::aliases::U40;
-use alloy_primitives::{Address, B256, U256, address, b256};
-use alloy_sol_types::{SolStruct as _, sol};
+use alloy_primitives::{Address, B256, U256, address, b256, keccak256};
+use alloy_sol_types::{SolStruct as _, eip712_domain, sol};
 use seamline_localnet::contracts::BATCH_SETTLEMENT;
 
 use super::super::{CONSENTING, World, artifact};
-use super::{Channel, ChannelConfig, Channels, batch_digest, domain, typed};
+use super::{Channel, ChannelConfig, Channels, batch_digest, domain, permit2, typed};
 
 sol! {
     interface Domain {
@@ -47,6 +47,77 @@ fn the_golden_id_and_digest_come_out() {
     };
     let digest = b256!("cf08e9090df8d9ce50f29be8378fa1d298c51663f27b806923a0d897d66c25c5");
     assert_eq!(world.read(BATCH_SETTLEMENT, &call), digest);
+}
+
+#[test]
+fn our_typed_data_has_the_published_type_hashes() {
+    let golden = golden();
+    let config = typed::ChannelConfig {
+        payer: golden.payer,
+        payerAuthorizer: golden.payerAuthorizer,
+        receiver: golden.receiver,
+        receiverAuthorizer: golden.receiverAuthorizer,
+        token: golden.token,
+        withdrawDelay: golden.withdrawDelay,
+        salt: golden.salt,
+    };
+    let id = B256::ZERO;
+    let entry = typed::ClaimEntry {
+        channelId: id,
+        maxClaimableAmount: 0,
+        totalClaimed: 0,
+    };
+    let receipt = typed::ReceiveWithAuthorization {
+        from: PAYER,
+        to: PAYER,
+        value: U256::ZERO,
+        validAfter: U256::ZERO,
+        validBefore: U256::ZERO,
+        nonce: id,
+    };
+    let hashes = [
+        config.eip712_type_hash(),
+        typed::Voucher {
+            channelId: id,
+            maxClaimableAmount: 0,
+        }
+        .eip712_type_hash(),
+        typed::Refund {
+            channelId: id,
+            nonce: U256::ZERO,
+            amount: 0,
+        }
+        .eip712_type_hash(),
+        entry.eip712_type_hash(),
+        typed::ClaimBatch {
+            claims: vec![entry],
+        }
+        .eip712_type_hash(),
+        receipt.eip712_type_hash(),
+        permit2::token_permissions(),
+        keccak256(
+            "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)",
+        ),
+    ];
+    let published = [
+        b256!("1c9a06ceab9b0ebbd3301dc56c9111bb6d9af421356dc9ccb3b7084c755db308"),
+        b256!("1e1bd6ff84c3e0d9029a292b212e039c0ca97ec497c55191a4a5874294609a69"),
+        b256!("be23ad087435072cd69b49cc5b92de10ee610fce7ae0ab428307972d764bb216"),
+        b256!("30b9a0367528fca13c3e8ec6134c3113f1887ebe7a1ad61de0955aac288b0cf5"),
+        b256!("42bd57c010b870c2e96203c66341f28a6a19b4d56a74533a8eb5f706b9fd6d57"),
+        b256!("d099cc98ef71107a616c4f0f941f04c322d8e254fe26b3c6668db87aae413de8"),
+        b256!("618358ac3db8dc274f0cd8829da7e234bd48cd73c4a740aede1adec9846d06a1"),
+        b256!("6e71edae12b1b97f4d1f60370fef10105fa2faae0126114a169c64845d6126c9"),
+    ];
+    assert_eq!(hashes, published);
+    let separator = eip712_domain! {
+        name: "x402 Batch Settlement",
+        version: "1",
+        chain_id: BASE_SEPOLIA,
+        verifying_contract: BATCH_SETTLEMENT,
+    };
+    let expected = b256!("fdef80764086b1e0fc6ba99f0cb9aa1d59109fda7c23d60334c89d2de44dffce");
+    assert_eq!(separator.separator(), expected);
 }
 
 #[test]
