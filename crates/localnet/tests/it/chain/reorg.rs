@@ -217,7 +217,7 @@ fn a_dear_block_leaves_cheap_transactions_waiting() {
     let second = send(&chain, &signed(&wallet(1), bumped)).expect("replaced");
     assert_eq!(
         receipt(&chain, &second)["effectiveGasPrice"],
-        "0x30c06e8",
+        "0x30c1b08",
         "51,125,000"
     );
     assert_eq!(
