@@ -42,6 +42,21 @@ pub(crate) fn offer() -> Value {
     })
 }
 
+/// An offer of `exact` over ERC-3009.
+pub(crate) fn transfer_offer() -> Value {
+    let mut offer = offer();
+    offer["scheme"] = json!("exact");
+    offer["extra"] = json!({ "name": "OpenGradient", "version": "1" });
+    offer
+}
+
+/// An offer of `exact` over Permit2.
+pub(crate) fn exact_offer() -> Value {
+    let mut offer = transfer_offer();
+    offer["extra"]["assetTransferMethod"] = json!("permit2");
+    offer
+}
+
 pub(crate) fn required(offers: &[Value]) -> PaymentRequired {
     let json = json!({
         "x402Version": 2,
@@ -81,6 +96,26 @@ pub(crate) fn auth_nonce() -> B256 {
 
 pub(crate) fn authorization() -> SignedAuthorization {
     scheme::sign(&admitted(), auth_nonce(), Marks::default(), &wallet(), NOW).unwrap()
+}
+
+/// What the payer signs for any offer.
+pub(crate) fn signed(offer: &Value) -> SignedAuthorization {
+    let admitted = admitted_of(offer);
+    scheme::sign(&admitted, auth_nonce(), Marks::default(), &wallet(), NOW).unwrap()
+}
+
+pub(crate) fn admitted_of(offer: &Value) -> Admitted {
+    let policy = SpendPolicy {
+        schemes: vec![Scheme::Exact, Scheme::Upto],
+        ..policy()
+    };
+    let required = required(std::slice::from_ref(offer));
+    policy.admit(&required, SELLER, &Spent::default()).unwrap()
+}
+
+/// The payment for any offer as JSON, to be altered.
+pub(crate) fn payment_of(offer: &Value) -> Value {
+    serde_json::from_str(signed(offer).payload_json()).unwrap()
 }
 
 /// The payment as JSON, to be altered.

@@ -5,7 +5,8 @@ use alloy_rlp::{BufMut, Encodable as _, Header};
 use serde_json::Value;
 
 use crate::rpc::{member, u256_of};
-use crate::{Error, Signature, Wallet};
+use crate::signer::sign_checked;
+use crate::{Error, Signature, Signer, Wallet};
 
 /// An EIP-1559 transaction without an access list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,9 +152,25 @@ impl Transaction {
 impl Wallet {
     /// Signs a transaction. The same transaction always yields the same bytes.
     pub fn sign_transaction(&self, transaction: &Transaction) -> SignedTransaction {
-        let signature = self.sign_hash(&transaction.digest());
-        let raw = transaction.encode(Some(&signature));
-        SignedTransaction {
+        SignedTransaction::new(transaction, &self.sign_hash(&transaction.digest()))
+    }
+}
+
+/// Signs a transaction with any signer. Blocks as long as the signer does; a signer that is not a
+/// [`Wallet`] may answer other bytes each time, so that what is stored is what is sent.
+///
+/// # Errors
+///
+/// [`Error::Sign`].
+pub fn sign(signer: &dyn Signer, transaction: &Transaction) -> Result<SignedTransaction, Error> {
+    let signature = sign_checked(signer, &transaction.digest())?;
+    Ok(SignedTransaction::new(transaction, &signature))
+}
+
+impl SignedTransaction {
+    fn new(transaction: &Transaction, signature: &Signature) -> Self {
+        let raw = transaction.encode(Some(signature));
+        Self {
             hash: keccak256(&raw),
             raw: raw.into(),
         }

@@ -1,8 +1,10 @@
 //! The key that pays, and signatures as Ethereum writes them.
 
+use std::sync::LazyLock;
+
 use alloy_primitives::{Address, B256, U256, keccak256};
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
-use secp256k1::{Message, PublicKey, Secp256k1, SecretKey};
+use secp256k1::{All, Message, PublicKey, Secp256k1, SecretKey};
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -31,10 +33,7 @@ impl Wallet {
     /// [`Error::Key`] for zero and for a number not below the order of the curve.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, Error> {
         let key = SecretKey::from_byte_array(*bytes).map_err(|_| Error::Key)?;
-        let address = address_of(&PublicKey::from_secret_key(
-            &Secp256k1::signing_only(),
-            &key,
-        ));
+        let address = address_of(&PublicKey::from_secret_key(&CURVE, &key));
         Ok(Self { key, address })
     }
 
@@ -57,7 +56,7 @@ impl Wallet {
     /// Signs a digest. The same digest always yields the same bytes (RFC 6979).
     pub fn sign_hash(&self, digest: &B256) -> Signature {
         let message = Message::from_digest(digest.0);
-        let signed = Secp256k1::signing_only().sign_ecdsa_recoverable(message, &self.key);
+        let signed = CURVE.sign_ecdsa_recoverable(message, &self.key);
         let (recovery, compact) = signed.serialize_compact();
         Signature::from_parts(&compact, i32::from(recovery) == 1)
     }
@@ -113,7 +112,7 @@ impl Signature {
         let id = RecoveryId::try_from(i32::from(self.odd_y())).map_err(|_| Error::Signature)?;
         let signature =
             RecoverableSignature::from_compact(compact, id).map_err(|_| Error::Signature)?;
-        Secp256k1::verification_only()
+        CURVE
             .recover_ecdsa(Message::from_digest(digest.0), &signature)
             .map(|key| address_of(&key))
             .map_err(|_| Error::Signature)
@@ -169,6 +168,9 @@ fn address_of(key: &PublicKey) -> Address {
     let [_, point @ ..] = key.serialize_uncompressed();
     Address::from_word(keccak256(point))
 }
+
+/// The curve library's context, made once for all signatures and recoveries.
+static CURVE: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
 
 /// Half of the order of secp256k1, rounded down: the largest `s` that EIP-2 accepts.
 const HALF_ORDER: U256 = U256::from_limbs([

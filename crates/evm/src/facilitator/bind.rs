@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{DEADLINE_BUFFER_S, Invalid, Rules};
 use crate::bindings::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
 use crate::scheme::{Authorization, Eip2612, Method, Scheme};
+use crate::x402::extensions::eip2612;
 use crate::x402::{Offer, OfferTerms, PaymentPayload, Reason};
 
 /// Which of its two questions a facilitator is asked.
@@ -97,7 +98,7 @@ pub fn bind(
     // 14. The approval that is to be used first fits the authorization.
     let sponsor = match method {
         Method::Eip3009 => None,
-        Method::Permit2 => Eip2612::of(payload).map_err(refuse)?,
+        Method::Permit2 => eip2612::of(payload.extensions()).map_err(refuse)?,
     };
     if let Some(sponsor) = &sponsor {
         fits(sponsor, &authorization, rules).map_err(refuse)?;
@@ -286,27 +287,20 @@ fn echo_mismatch(
 }
 
 fn fits(sponsor: &Eip2612, promise: &Authorization, rules: &Rules<'_>) -> Result<(), Reason> {
-    let approval = &sponsor.approval;
     let checks = [
+        (sponsor.from == promise.payer(), Reason::Eip2612FromMismatch),
         (
-            approval.owner == promise.payer(),
-            Reason::Eip2612FromMismatch,
-        ),
-        (
-            sponsor.token == promise.asset(),
+            sponsor.asset == promise.asset(),
             Reason::Eip2612AssetMismatch,
         ),
+        (sponsor.spender == PERMIT2, Reason::Eip2612SpenderNotPermit2),
         (
-            approval.spender == PERMIT2,
-            Reason::Eip2612SpenderNotPermit2,
-        ),
-        (
-            expires_late_enough(approval.deadline, rules),
+            expires_late_enough(sponsor.deadline, rules),
             Reason::Eip2612DeadlineExpired,
         ),
         // The proxies demand it, although x402 suggests an unlimited approval.
         (
-            approval.value == promise.amount(),
+            sponsor.amount == promise.amount(),
             Reason::Permit2612AmountMismatch,
         ),
     ];

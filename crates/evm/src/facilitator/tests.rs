@@ -1,10 +1,16 @@
 mod conclude;
+mod exact;
+mod mutation;
 mod settle;
+mod sponsor;
+mod transfer;
+mod wallets;
 
 use alloy_primitives::{U256, keccak256};
-use alloy_sol_types::SolCall as _;
+use alloy_sol_types::{SolCall as _, SolValue as _};
 use serde_json::{Value, json};
 
+use super::ask::Ask;
 use super::*;
 use crate::bindings::{IToken, IUptoProxy, UPTO_PROXY};
 use crate::fixtures::{self, Answer, FACILITATOR, NOW, SELLER, TOKEN, reverted, word};
@@ -46,6 +52,45 @@ fn good_chain() -> Vec<Result<Value, RpcError>> {
         Ok(word(5_000)),
         Ok(word(0)),
     ]
+}
+
+/// What a chain answers to any plan on which the payment can be settled.
+fn good_answers(plan: &VerifyPlan) -> Vec<Result<Value, RpcError>> {
+    let text = |text: &str| json!(rpc::hex(&text.abi_encode()));
+    let answer = |asked: &Ask| match asked {
+        Ask::PayerCode | Ask::ContractSignature | Ask::Simulation => json!("0x"),
+        Ask::ProxyCode | Ask::TokenCode => json!("0x6001"),
+        Ask::Allowance | Ask::Balance => word(5_000),
+        Ask::Spent => word(0),
+        Ask::Name => text("OpenGradient"),
+        Ask::Version => text("1"),
+        Ask::Counterfactual => wallets::steps(&[(true, &[]), (true, &[])]),
+    };
+    plan.asked.iter().map(answer).map(Ok).collect()
+}
+
+/// The reason on a good chain whose answers to some questions are others.
+fn reason_with(plan: &VerifyPlan, others: &[(Ask, Result<Value, RpcError>)]) -> Option<Reason> {
+    let mut answers = good_answers(plan);
+    for (ask, answer) in others {
+        let place = plan.asked.iter().position(|asked| asked == ask).unwrap();
+        answers[place] = answer.clone();
+    }
+    conclude_verify(plan, &Ok(answers)).invalid_reason
+}
+
+fn plan_of(payment: &Value, offer: &Value) -> Result<VerifyPlan, Reason> {
+    verify(payment, &offer_of(offer))
+}
+
+/// A payment with one member replaced, signed anew by the payer if asked for.
+fn altered(offer: &Value, pointer: &str, value: Value, signed_anew: bool) -> Value {
+    let mut payment = fixtures::payment_of(offer);
+    *payment.pointer_mut(pointer).unwrap() = value;
+    if signed_anew {
+        fixtures::resign(&mut payment, &fixtures::wallet(), 8453);
+    }
+    payment
 }
 
 fn reason_on(chain: Vec<Result<Value, RpcError>>) -> Option<Reason> {

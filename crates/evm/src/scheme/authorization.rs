@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use seamline_core::Amount;
 
-use super::{Eip2612, Method, Scheme, Wrapped};
+use super::{Eip2612, Method, Scheme, Wrapped, sponsor};
 use crate::bindings::{EXACT_PROXY, UPTO_PROXY};
 use crate::typed::TransferAuthorization;
 use crate::x402::{PaymentPayload, Reason};
@@ -221,7 +221,7 @@ impl Authorization {
     /// The call that settles: the contract and its input. `amount` is looked at for `upto` only, what
     /// is exact is signed; `sponsor` over Permit2 only.
     pub fn settle_call(&self, amount: Amount, sponsor: Option<&Eip2612>) -> (Address, Bytes) {
-        let approval = || sponsor.map(Eip2612::argument);
+        let approval = || sponsor.map(sponsor::argument);
         let input = match self {
             Self::Eip3009(it) => it.settle_call(),
             Self::ExactPermit2(it) => it.settle_call(approval()),

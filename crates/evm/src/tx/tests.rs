@@ -100,3 +100,22 @@ fn a_replacement_pays_an_eighth_more_or_is_not_sent() {
     assert_eq!(fees(100, 90).bumped(&CEILING), None);
     assert_eq!(fees(u128::MAX, 0).bumped(&CEILING), None);
 }
+
+#[test]
+fn any_signer_makes_the_wallets_transaction() {
+    let wallet = Wallet::from_bytes(&[7; 32]).unwrap();
+    let transaction = Transaction {
+        chain_id: 8453,
+        account_nonce: 3,
+        fees: Fees {
+            max_fee_per_gas: 10,
+            max_priority_fee_per_gas: 1,
+        },
+        gas_limit: 21_000,
+        to: Some(Address::repeat_byte(1)),
+        value: U256::from(5),
+        input: Bytes::new(),
+    };
+    let expected = wallet.sign_transaction(&transaction);
+    assert_eq!(sign(&wallet, &transaction), Ok(expected));
+}

@@ -62,12 +62,12 @@ fn nothing_metered_settles_nothing() {
     assert!(conclude_verify(plan.verify(), &Ok(chain)).is_valid);
 }
 
-fn log(address: Address, topics: &[B256], data: &[u8]) -> Value {
+pub(super) fn log(address: Address, topics: &[B256], data: &[u8]) -> Value {
     let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
     json!({ "address": rpc::hex(address.as_slice()), "topics": topics, "data": rpc::hex(data) })
 }
 
-fn transfer(token: Address, from: Address, to: Address, value: u64) -> Value {
+pub(super) fn transfer(token: Address, from: Address, to: Address, value: u64) -> Value {
     let topics = [
         IToken::Transfer::SIGNATURE_HASH,
         from.into_word(),
@@ -76,7 +76,7 @@ fn transfer(token: Address, from: Address, to: Address, value: u64) -> Value {
     log(token, &topics, &U256::from(value).to_be_bytes::<32>())
 }
 
-fn tx_receipt(status: &str, logs: &[Value]) -> Value {
+pub(super) fn tx_receipt(status: &str, logs: &[Value]) -> Value {
     json!({
         "transactionHash": keccak256("tx").to_string(),
         "blockNumber": "0x10",
