@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use seamline_core::receipt::{
-    Authorized, EventKind, RequestSent, SettleReplied, SettlementSeen, SettlementState as State,
+    Admitted, Authorized, EventKind, RequestSent, SettleReplied, SettlementSeen,
+    SettlementState as State,
 };
 use seamline_core::{Amount, B256, Charged, SourceClass};
+use seamline_evm::scheme::Scheme;
 use seamline_evm::x402::SettleResponse;
 
 use crate::case::{Case, Last};
@@ -193,8 +195,20 @@ fn states(case: &Case<'_>) -> Result<(), String> {
 /// authorizations of one leg share a nonce.
 fn amounts(case: &Case<'_>) -> Result<(), String> {
     let (mut leg, mut most) = (None, Amount::ZERO);
+    // Amounts that alone can be settled, while nothing metered was authorized.
+    let (mut exact, mut admitted_exact) = (Some(BTreeSet::new()), false);
     for event in case.slots.iter().filter_map(|slot| slot.event()) {
+        if let Some(admitted) = event.get::<Admitted>() {
+            admitted_exact = admitted.scheme == Scheme::Exact.as_str();
+        }
         if let Some(authorized) = event.get::<Authorized>() {
+            if leg != Some(authorized.leg) {
+                exact = Some(BTreeSet::new());
+            }
+            exact = exact.filter(|_| admitted_exact);
+            if let Some(amounts) = &mut exact {
+                amounts.insert(authorized.amount);
+            }
             let same = leg.replace(authorized.leg) == Some(authorized.leg);
             most = authorized
                 .amount
@@ -211,6 +225,12 @@ fn amounts(case: &Case<'_>) -> Result<(), String> {
         };
         if amount > most {
             return Err(format!("{amount} was settled, {most} was authorized"));
+        }
+        let only = exact.as_ref().filter(|only| !only.is_empty());
+        if only.is_some_and(|only| !only.contains(&amount)) {
+            return Err(format!(
+                "{amount} was settled, exactly {most} was authorized"
+            ));
         }
     }
     Ok(())

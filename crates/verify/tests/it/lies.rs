@@ -8,6 +8,7 @@ mod order;
 mod policy;
 mod response;
 mod routing;
+mod schemes;
 mod settlement;
 
 use seamline_verify::{Claim, Level, Outcome, Status};
