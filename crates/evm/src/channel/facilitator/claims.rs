@@ -19,18 +19,18 @@ pub(super) struct ClaimWork {
 
 /// Plans the transaction of a claim.
 pub(super) fn plan(
-    claims: Vec<Claim>,
+    claims: &[Claim],
     signature: Option<Vec<u8>>,
     context: &Context<'_>,
 ) -> Result<SettlePlan, Reason> {
     // 5. There is something to claim, for the receiver and in the token of the requirement.
-    let authorizer = check(&claims, context)?;
+    let authorizer = check(claims, context)?;
     // 6. The receiver's side signed it.
     let signature = match signature {
         Some(signature) => signature,
-        None => sign(&claims, authorizer, context)?,
+        None => sign(claims, authorizer, context)?,
     };
-    let input = call(&claims, signature)?;
+    let input = call(claims, signature)?;
     let rows: Vec<(B256, Amount)> = claims
         .iter()
         .map(|claim| (claim.config.id(context.chain_id), claim.total_claimed))

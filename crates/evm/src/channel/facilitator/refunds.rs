@@ -24,7 +24,7 @@ pub(super) struct RefundWork {
 
 /// Plans the transaction of a refund: the claims first, then what is left, in one.
 pub(super) fn plan(
-    config: ChannelConfig,
+    config: &ChannelConfig,
     voucher: &Voucher,
     amount: Amount,
     order: RefundOrder,
@@ -37,17 +37,17 @@ pub(super) fn plan(
         return Err(Reason::InvalidBatchSettlementEvmChannelIdMismatch);
     }
     context.for_seller(config.receiver, config.token)?;
-    if voucher.check(&config, context.chain_id) == VoucherCheck::Invalid {
+    if voucher.check(config, context.chain_id) == VoucherCheck::Invalid {
         return Err(Reason::InvalidBatchSettlementEvmVoucherSignature);
     }
     // 6. What is claimed with it is claimed of the same channel.
-    if order.claims.iter().any(|claim| claim.config != config) {
+    if order.claims.iter().any(|claim| claim.config != *config) {
         return Err(malformed());
     }
     // 7. The receiver's side signed it.
     let refund_signature = match order.refund_signature {
         Some(signature) => signature,
-        None => sign(&config, &channel_id, amount, order.nonce, context)?,
+        None => sign(config, &channel_id, amount, order.nonce, context)?,
     };
     let refund = IBatchSettlement::refundWithSignatureCall {
         config: config

@@ -1,0 +1,141 @@
+use std::fmt;
+
+use alloy_primitives::{B256, keccak256};
+
+use super::{Channel, DepositRule, Keys, Payment, Refusal, config_of};
+use crate::policy::Admitted;
+use seamline_core::{Amount, Timestamp};
+
+/// Channels with any number of sellers, several with each: one request at a time goes through a
+/// channel.
+///
+/// What all of them hold together is the policy's cap per channel, times the number of channels.
+#[derive(Clone)]
+pub struct Pool {
+    seed: B256,
+    per_seller: u32,
+    channels: Vec<Channel>,
+}
+
+impl Pool {
+    /// A pool of at most `per_seller` channels with each seller. `seed` is random and kept for ever:
+    /// the channels' salts are made of it, so that two installations with one key do not meet in
+    /// one channel.
+    pub const fn new(seed: B256, per_seller: u32) -> Self {
+        Self {
+            seed,
+            per_seller,
+            channels: Vec::new(),
+        }
+    }
+
+    /// Takes in books that were stored.
+    pub fn restore(&mut self, channel: Channel) {
+        self.channels.retain(|known| known.id() != channel.id());
+        self.channels.push(channel);
+    }
+
+    /// Signs the next payment in an idle channel: one that covers it without a deposit, else one
+    /// that can be filled, else a new one. Returns the channel's id; store its books before
+    /// sending.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] of the last channel that was tried; [`Refusal::Busy`] where all of them have
+    /// a request under way.
+    pub fn pay(
+        &mut self,
+        admitted: &Admitted,
+        keys: &Keys<'_>,
+        rule: &DepositRule,
+        salt: B256,
+        now: Timestamp,
+    ) -> Result<(B256, Payment), Refusal> {
+        let mut last = Refusal::Busy;
+        for config in self.configs(admitted, keys)? {
+            let id = config.id(admitted.chain_id());
+            if self.get(&id).is_none() {
+                self.channels
+                    .push(Channel::new(config, admitted.chain_id()));
+            }
+        }
+        let mut order = self.candidates(admitted, keys)?;
+        order.sort_by_key(|(_, covers, place)| (!covers, *place));
+        for (id, _, _) in order {
+            let Some(channel) = self.get_mut(&id) else {
+                continue;
+            };
+            match channel.pay(admitted, keys, rule, salt, now) {
+                Ok(payment) => return Ok((id, payment)),
+                Err(refusal) => last = refusal,
+            }
+        }
+        Err(last)
+    }
+
+    /// The books of a channel.
+    pub fn get(&self, id: &B256) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.id() == *id)
+    }
+
+    /// The books of a channel, to take in what came back.
+    pub fn get_mut(&mut self, id: &B256) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| channel.id() == *id)
+    }
+
+    /// The books of all channels.
+    pub fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// What all channels were charged, base units; of one token only where the policy allows one.
+    pub fn charged(&self) -> Amount {
+        let all = self.channels.iter().map(Channel::charged);
+        all.fold(Amount::ZERO, |sum, it| sum.checked_add(it).unwrap_or(sum))
+    }
+
+    fn configs(
+        &self,
+        admitted: &Admitted,
+        keys: &Keys<'_>,
+    ) -> Result<Vec<crate::channel::ChannelConfig>, Refusal> {
+        let (payer, authorizer) = (keys.payer.address(), keys.authorizer.address());
+        (0..self.per_seller)
+            .map(|place| {
+                let salt = self.salt(place);
+                config_of(admitted, payer, authorizer, salt).ok_or(Refusal::OtherChannel)
+            })
+            .collect()
+    }
+
+    /// The idle channels for an offer: whether each covers it as it is, and its place.
+    fn candidates(
+        &self,
+        admitted: &Admitted,
+        keys: &Keys<'_>,
+    ) -> Result<Vec<(B256, bool, usize)>, Refusal> {
+        let configs = self.configs(admitted, keys)?;
+        let places = configs.iter().enumerate();
+        Ok(places
+            .filter_map(|(place, config)| {
+                let channel = self.get(&config.id(admitted.chain_id()))?;
+                let idle = !channel.busy() && !channel.closing();
+                let covers = channel.free() >= admitted.amount();
+                idle.then_some((channel.id(), covers, place))
+            })
+            .collect())
+    }
+
+    fn salt(&self, place: u32) -> B256 {
+        let domain = b"seamline/v1/channel-salt".as_slice();
+        keccak256([domain, self.seed.as_slice(), &place.to_be_bytes()].concat())
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("channels", &self.channels)
+            .finish_non_exhaustive()
+    }
+}
