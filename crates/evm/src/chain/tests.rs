@@ -1,3 +1,5 @@
+mod methods;
+
 use alloy_primitives::keccak256;
 use alloy_sol_types::SolEvent as _;
 use serde_json::json;

@@ -428,7 +428,13 @@ fn a_repeated_purchase_presents_what_was_stored() {
         [Action::ResendSame(digest(5))]
     );
     // Not for another one, and never after the deadline.
-    let refused = payment.on_event(Event::Signed(Terms { auth_nonce: B256::ZERO, ..terms(6) }), NOW);
+    let refused = payment.on_event(
+        Event::Signed(Terms {
+            auth_nonce: B256::ZERO,
+            ..terms(6)
+        }),
+        NOW,
+    );
     assert_eq!(refused, Err(Misuse::OtherNonce));
     let (mut late, _) = Payment::resume(vec![terms(5)]).unwrap();
     step(&mut late, unspent(1_061));
@@ -469,4 +475,62 @@ fn a_restart_takes_up_what_was_stored() {
     };
     let mixed = Payment::recover(vec![terms(5), other]);
     assert_eq!(mixed.err(), Some(Misuse::OtherNonce));
+}
+
+#[test]
+fn the_same_number_elsewhere_is_another_nonce() {
+    // Another method, chain or token would spend the same number a second time.
+    let other = Terms {
+        key: B256::repeat_byte(3),
+        ..terms(6)
+    };
+    let mut payment = sent();
+    step(&mut payment, Event::ReplyLost);
+    let refused = payment.on_event(Event::Signed(other), NOW);
+    assert_eq!(refused, Err(Misuse::OtherNonce));
+    assert_eq!(payment.terms().len(), 1);
+    let mixed = Payment::recover(vec![terms(5), other]);
+    assert_eq!(mixed.map(|_| ()), Err(Misuse::OtherNonce));
+}
+
+#[test]
+fn what_is_exact_is_settled_exactly() {
+    let exact = Terms {
+        scheme: Scheme::Exact,
+        method: Method::Eip3009,
+        ..terms(5)
+    };
+    let (mut payment, _) = Payment::recover(vec![exact]).unwrap();
+    // The chain's word is of 3, the authorization of 5.
+    step(&mut payment, Event::ChainSays(facts(true, true, 1_001)));
+    assert_eq!(payment.charged(), Charged::Unknown);
+    let mut whole = facts(true, true, 1_001);
+    if let Some(settlement) = &mut whole.settlement {
+        settlement.amount = Amount::new(5);
+    }
+    step(&mut payment, Event::ChainSays(whole));
+    assert_eq!(payment.charged(), Charged::Yes);
+}
+
+#[test]
+fn a_cancelled_nonce_settles_nothing_once_the_deadline_is_past() {
+    let cancelled = |time_s| {
+        Event::ChainSays(ChainFacts {
+            cancelled: true,
+            ..facts(true, false, time_s)
+        })
+    };
+    let mut payment = sent();
+    step(&mut payment, Event::ReplyMute);
+    // Before it a reorganisation could still bring the authorization back to life.
+    step(&mut payment, cancelled(1_060));
+    assert_eq!(payment.charged(), Charged::Unknown);
+    step(&mut payment, cancelled(1_061));
+    assert!(matches!(payment.state(), State::NotSettled(_)));
+    assert_eq!(payment.reserved(), Amount::ZERO);
+    // Without the token's word a spent nonce stays unknown.
+    let mut payment = sent();
+    step(&mut payment, Event::ReplyMute);
+    step(&mut payment, Event::ChainSays(facts(true, false, 2_000)));
+    assert_eq!(payment.charged(), Charged::Unknown);
 }

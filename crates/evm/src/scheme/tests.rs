@@ -1,1 +1,4 @@
+mod golden;
+mod signing;
 mod upto;
+mod words;

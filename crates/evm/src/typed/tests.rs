@@ -1,8 +1,10 @@
 use alloy_primitives::hex;
+use seamline_core::Amount;
 use serde_json::Value;
 
 use super::*;
 use crate::bindings::{EXACT_PROXY, UPTO_PROXY};
+use crate::channel::{ChannelConfig, Voucher, voucher_digest};
 use crate::x402::{address, uint256};
 use crate::{Signature, Wallet};
 
@@ -102,6 +104,86 @@ fn golden_digests_and_signatures() {
         deadline: number(it, "deadline"),
     };
     check(it, text(it, "signature"), approval.digest(&domain), &wallet);
+}
+
+#[test]
+fn golden_type_hashes() {
+    let golden = seamline_testkit::json_vector("x402/golden.json");
+    let of = |name: &str| hash(&golden["type_hashes"], name);
+    let word = U256::ZERO;
+    let (account, nonce) = (Address::ZERO, B256::ZERO);
+    let transfer = token::TransferWithAuthorization {
+        from: account,
+        to: account,
+        value: word,
+        validAfter: word,
+        validBefore: word,
+        nonce,
+    };
+    assert_eq!(transfer.eip712_type_hash(), of("TransferWithAuthorization"));
+    let approval = token::Permit {
+        owner: account,
+        spender: account,
+        value: word,
+        nonce: word,
+        deadline: word,
+    };
+    assert_eq!(approval.eip712_type_hash(), of("Permit"));
+    let upto = upto::PermitWitnessTransferFrom {
+        permitted: upto::TokenPermissions {
+            token: account,
+            amount: word,
+        },
+        spender: account,
+        nonce: word,
+        deadline: word,
+        witness: upto::Witness {
+            to: account,
+            facilitator: account,
+            validAfter: word,
+        },
+    };
+    assert_eq!(
+        upto.eip712_type_hash(),
+        of("PermitWitnessTransferFrom (upto)")
+    );
+}
+
+#[test]
+fn golden_channel_and_voucher() {
+    let golden = seamline_testkit::json_vector("x402/golden.json");
+    let chain_id = golden["chain_id"].as_u64().unwrap();
+    let batch = &golden["batch_settlement"];
+    let domain = Eip712Domain::new(
+        Some("x402 Batch Settlement".into()),
+        Some("1".into()),
+        Some(U256::from(chain_id)),
+        Some(account(batch, "contract")),
+        None,
+    );
+    assert_eq!(domain.separator(), hash(batch, "domain_separator"));
+    let it = &batch["channel"];
+    let channel = ChannelConfig {
+        payer: account(it, "payer"),
+        payer_authorizer: account(it, "payerAuthorizer"),
+        receiver: account(it, "receiver"),
+        receiver_authorizer: account(it, "receiverAuthorizer"),
+        token: account(it, "token"),
+        withdraw_delay_s: it["withdrawDelay"].as_u64().unwrap(),
+        salt: hash(it, "salt"),
+    };
+    assert_eq!(channel.id(chain_id), hash(it, "channelId"));
+    let it = &batch["voucher"];
+    let id = hash(it, "channelId");
+    let amount = Amount::parse(text(it, "maxClaimableAmount")).unwrap();
+    let wallet = Wallet::from_hex(text(&golden, "private_key")).unwrap();
+    let digest = voucher_digest(&id, amount, chain_id);
+    check(it, text(it, "signature"), digest, &wallet);
+    let voucher = Voucher::sign(id, amount, chain_id, &wallet).unwrap();
+    assert_eq!(
+        hex::encode_prefixed(voucher.signature),
+        text(it, "signature")
+    );
 }
 
 #[test]

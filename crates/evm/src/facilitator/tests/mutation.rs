@@ -23,7 +23,7 @@ fn others(value: &Value) -> Vec<Value> {
     match value {
         Value::Number(number) => {
             let number = number.as_u64().unwrap();
-            vec![json!(number + 1), json!(number - 1), json!(null)]
+            vec![json!(number ^ 1), json!(0), json!(null)]
         }
         Value::String(text) => {
             let digits = text.strip_prefix("0x").map(str::len);
