@@ -6,6 +6,7 @@ use crate::fixtures::{self, FACILITATOR, SELLER, TOKEN, offer, policy, required}
 use crate::scheme::Method;
 
 mod encoding;
+mod origins;
 mod purchase;
 
 const OTHER: Address = Address::repeat_byte(9);

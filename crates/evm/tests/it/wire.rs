@@ -130,7 +130,7 @@ proptest! {
     fn an_honest_echo_is_always_taken(declared in json(), added in json()) {
         let declared = serde_json::json!({ "a": { "info": declared, "schema": {} } });
         let mut additions = serde_json::Map::new();
-        additions.insert("a".to_owned(), serde_json::json!({ "info": added.clone() }));
+        additions.insert("a".to_owned(), serde_json::json!({ "info": &added }));
         additions.insert("b".to_owned(), serde_json::json!({ "info": added }));
         let sent = serde_json::Value::Object(extensions::merge(Some(&declared), &additions));
         prop_assert_eq!(extensions::check_echo(Some(&declared), Some(&sent)), Ok(()));

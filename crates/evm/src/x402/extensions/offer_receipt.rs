@@ -172,3 +172,6 @@ fn same_hash(text: &str, hash: B256) -> bool {
     let digits = text.strip_prefix("0x").unwrap_or_default();
     hex::decode_to_array::<_, 32>(digits).is_ok_and(|bytes| bytes == hash.0)
 }
+
+#[cfg(test)]
+mod tests;
