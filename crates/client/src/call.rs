@@ -22,6 +22,7 @@ use seamline_evm::scheme::Scheme;
 use seamline_evm::x402::{PaymentRequired, Reason};
 use tokio::time::Instant;
 
+pub(crate) use self::admit::each_token;
 use self::attest::Enclave;
 use self::execute::Response;
 use self::offer::Terms;
@@ -211,6 +212,9 @@ impl<'a> Call<'a> {
     fn learn_offer(&self, record: &NodeRecord, terms: Terms, good: bool) {
         let model = &self.chat.model;
         let now = self.now();
+        if !good {
+            self.client.funds.forget();
+        }
         let admitted = self.leg.record.payment.as_ref();
         let upto = admitted.filter(|it| it.scheme() == Some(Scheme::Upto));
         self.client.node(record.node, |node| match upto {

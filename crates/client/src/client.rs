@@ -27,7 +27,7 @@ use crate::step::{Step, Unwatched, Watch};
 /// One client owns its journal: a second one on the same file is refused. Calls may run in parallel
 /// on one client; the daily budget holds over all of them.
 pub struct Client {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) books: Arc<Books>,
     registry: Mutex<Option<(Timestamp, Arc<Snapshot>)>>,
     nodes: Mutex<HashMap<NodeId, NodeState>>,
@@ -73,7 +73,7 @@ impl Client {
         let books = Books::open(&config.home.journal)
             .map_err(|err| Error::new(ErrorKind::Journal(err), Step::Open, Charged::No, None))?;
         Ok(Self {
-            config,
+            config: Arc::new(config),
             books,
             registry: Mutex::new(None),
             nodes: Mutex::new(HashMap::new()),
@@ -124,7 +124,45 @@ impl Client {
     ///
     /// The journal or the chain cannot be read; what was learned before stays written.
     pub async fn recover(&self) -> Result<Vec<Recovered>, Error> {
-        recover::run(self).await
+        let rpc = |chain_id| self.endpoint(chain_id);
+        recover::run(&self.books, &self.config.env, &rpc).await
+    }
+
+    /// Recovers as [`Client::recover`], and asks the chain once more right after each deadline that comes
+    /// within `patience`. What was unknown because a node failed or lied is known then: an authorization
+    /// that has not settled by its deadline never will.
+    ///
+    /// # Cancellation
+    ///
+    /// Safe: what was learned before stays written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::recover`].
+    pub async fn recover_within(&self, patience: Duration) -> Result<Vec<Recovered>, Error> {
+        let rpc = |chain_id| self.endpoint(chain_id);
+        recover::run_within(&self.books, &self.config.env, &rpc, patience).await
+    }
+
+    fn endpoint(&self, chain_id: u64) -> Option<Arc<dyn seamline_evm::Rpc>> {
+        let network = &self.config.network;
+        (network.chain_id == chain_id).then(|| Arc::clone(&network.rpc))
+    }
+
+    /// Where the budget stands, token by token.
+    pub fn budget_status(&self) -> Vec<crate::journal::Budget> {
+        let now = self.config.env.now();
+        self.books.journal.budget(&self.config.budget, now)
+    }
+
+    /// Every payment of this installation, newest first.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn history(&self) -> Result<Vec<crate::journal::Paid>, Error> {
+        let paid = self.books.journal.history();
+        paid.map_err(|err| Error::new(ErrorKind::Journal(err), Step::Open, Charged::No, None))
     }
 
     /// The books of this client.
@@ -133,7 +171,7 @@ impl Client {
     }
 
     /// The network that this client calls.
-    pub const fn network(&self) -> &Network {
+    pub fn network(&self) -> &Network {
         &self.config.network
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong in a call, and the four answers that every error gives.
 
-mod refusal;
+pub(crate) mod refusal;
 
 use core::fmt;
 use core::time::Duration;
@@ -14,6 +14,7 @@ use seamline_evm::x402::Reason;
 use self::refusal::{refusal_code, refusal_fault, refusal_text, rejected_text};
 use crate::journal::{JournalError, Over};
 use crate::leg::LegFault;
+use crate::sealing::SealFault;
 use crate::sign::SignFault;
 use crate::step::Step;
 
@@ -353,6 +354,16 @@ impl From<LegFault> for ErrorKind {
             LegFault::Journal(source) => Self::Journal(source),
             LegFault::Over(over) => Self::OverBudget(over),
             LegFault::Payment(misuse) => Self::Payment(misuse),
+        }
+    }
+}
+
+impl From<SealFault> for ErrorKind {
+    fn from(fault: SealFault) -> Self {
+        match fault {
+            SealFault::Seal(source) => Self::Seal(source),
+            SealFault::Write(path, source) => Self::Write { path, source },
+            SealFault::Journal(source) => Self::Journal(source),
         }
     }
 }

@@ -234,6 +234,11 @@ impl Journal {
         })
     }
 
+    /// Purchases of this key that may have been paid and brought no answer, oldest first.
+    pub(crate) fn undelivered(&self, key: &B256) -> Vec<u64> {
+        lock(&self.state).book.undelivered(key)
+    }
+
     /// All calls, newest first.
     ///
     /// # Errors

@@ -6,16 +6,27 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use seamline_core::Timestamp;
+use seamline_core::receipt::{SettlementSeen, SettlementState};
 use seamline_evm::Rpc;
 use seamline_evm::chain::{self, SettlementQuery};
-use seamline_evm::payment::{Action, Event, Misuse, Payment};
+use seamline_evm::payment::{Action, Event, Misuse, Payment, State};
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::scheme::Method;
+use seamline_evm::x402::{Reason, SettleResponse};
 use tokio::time::Instant;
 
 use crate::books::Books;
+use crate::client::millis;
 use crate::env::Env;
 use crate::journal::{CallRecord, JournalError, Over, PaymentRecord};
+
+/// Wait before the first re-presentation; doubled for the next.
+pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// A peer's `Retry-After` is followed up to here: a peer does not set our timers.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(5);
+/// How long a settlement is waited for that nobody promised: one that was under way when the reply was
+/// lost shows by then, and anything later is learned by recovery.
+pub(crate) const UNPROMISED_WAIT: Duration = Duration::from_millis(500);
 
 /// One payment, and the books that follow it.
 pub(crate) struct Leg {
@@ -114,6 +125,43 @@ impl Leg {
         };
         let facts = chain::facts(&*self.rpc, &query(payment)).await;
         facts.map_or(Event::ChainSilent, Event::ChainSays)
+    }
+
+    /// What the payment has not been told yet, after the last reply.
+    pub(crate) fn heard(&self, refused: Option<Reason>, reply: Option<SettleResponse>) -> Event {
+        match (refused, reply) {
+            (Some(reason), _) => Event::ReplyRefused(reason),
+            (None, Some(reply)) => Event::ReplyOk(Box::new(reply)),
+            (None, None) => match self.payment.state() {
+                // The bytes never left this machine, and nobody else has them.
+                State::New | State::Signed | State::Authorized => Event::GivenUp,
+                State::Sent => Event::ReplyMute,
+                State::Submitted { .. }
+                | State::Unknown { .. }
+                | State::Settled(_)
+                | State::NotSettled(_)
+                | State::Abandoned => Event::Woken,
+            },
+        }
+    }
+
+    /// What is known about the settlement, for the receipt.
+    pub(crate) fn seen(&self) -> SettlementSeen {
+        let (state, facts) = match self.payment.state() {
+            State::Settled(facts) => (SettlementState::Settled, Some(*facts)),
+            State::NotSettled(_) | State::Abandoned => (SettlementState::NotSettled, None),
+            State::Submitted { .. } => (SettlementState::Submitted, None),
+            State::Sent | State::Unknown { .. } => (SettlementState::Unknown, None),
+            State::New | State::Signed | State::Authorized => (SettlementState::Authorized, None),
+        };
+        SettlementSeen {
+            state,
+            transaction: facts.map(|facts| facts.transaction),
+            block_number: facts.map(|facts| facts.block_number),
+            block_hash: facts.map(|facts| facts.block_hash),
+            amount: facts.map(|facts| facts.amount),
+            waited_ms: millis(self.replied.elapsed()),
+        }
     }
 
     /// Writes down where the payment stands: commits what was settled, releases what was proven

@@ -7,7 +7,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`journal`] | the local books: calls, authorizations, the hash-chained log |
+//! | [`journal`] | the local books: calls, authorizations, budgets, the hash-chained log |
+//! | [`pay`] | purchases from plain x402 servers, out of the same budget |
 //!
 //! A client needs a [`Config`]: signer, trust and budget have no defaults.
 //!
@@ -84,7 +85,9 @@ mod fixtures;
 pub mod journal;
 mod leg;
 mod node;
+pub mod pay;
 mod recover;
+mod sealing;
 mod sign;
 mod step;
 
@@ -95,5 +98,6 @@ pub use env::{EntropyError, Env};
 pub use error::{Error, ErrorKind, SignatureFault};
 pub use journal::{Journal, JournalError};
 pub use node::{ListedModel, Listing};
+pub use pay::{Payer, PayerConfig, Purchase, Purchased};
 pub use recover::Recovered;
 pub use step::{Step, Unwatched, Watch};

@@ -25,8 +25,8 @@
 //! presents the authorization that exists, until the chain proves that it can never settle. So a
 //! program that repeats a failed purchase pays at most once.
 
-mod execute;
 mod error;
+mod execute;
 mod offer;
 mod open;
 mod payer;
@@ -56,6 +56,7 @@ pub struct Purchase {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) max_price: Option<Amount>,
+    pub(crate) buy_again: bool,
 }
 
 /// Settings of a [`Payer`], each with a default.
@@ -153,6 +154,8 @@ pub enum Signed {
     No,
     /// The recipient of the payment signed what was offered, or what was paid.
     Yes,
+    /// A signature is there, in a format that is not verified here.
+    Unsupported,
     /// A signature is there and does not hold.
     Broken,
 }
@@ -166,6 +169,7 @@ impl Purchase {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             max_price: None,
+            buy_again: false,
         }
     }
 
@@ -204,6 +208,17 @@ impl Purchase {
     }
 }
 
+impl Purchase {
+    /// Buys again what an earlier attempt paid for and did not get. Without this, a settled payment that
+    /// brought no answer is only ever presented again. While it is unknown whether the earlier attempt
+    /// was paid, nothing is signed in any case.
+    #[must_use]
+    pub const fn buy_again(mut self) -> Self {
+        self.buy_again = true;
+        self
+    }
+}
+
 impl Default for PayOptions {
     fn default() -> Self {
         Self {
@@ -235,6 +250,7 @@ impl Signed {
         match self {
             Self::No => "no",
             Self::Yes => "yes",
+            Self::Unsupported => "unsupported",
             Self::Broken => "broken",
         }
     }
@@ -244,7 +260,10 @@ impl fmt::Debug for Purchase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Purchase")
             .field("method", &self.method)
-            .field("origin", &wire::Target::of(&self.url).ok().map(|it| it.origin))
+            .field(
+                "origin",
+                &wire::Target::of(&self.url).ok().map(|it| it.origin),
+            )
             .field("body", &self.body.len())
             .finish_non_exhaustive()
     }

@@ -1,15 +1,18 @@
 //! What became of calls whose process died: read from the chain, never guessed.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use seamline_core::receipt::{self as event, Outcome, Recorded, SettlementState};
-use seamline_core::{Amount, B256, Charged};
-use seamline_evm::chain;
+use seamline_core::{Amount, B256, Charged, Timestamp};
 use seamline_evm::payment::{Action, Event};
+use seamline_evm::{Rpc, chain};
+use tokio::time::Instant;
 
-use crate::client::Client;
+use crate::books::Books;
+use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::journal::{CallRecord, CallState, PaymentRecord, PaymentState};
+use crate::journal::{CallRecord, CallState, JournalError, PaymentRecord, PaymentState};
 use crate::leg::query;
 use crate::step::Step;
 
@@ -25,27 +28,67 @@ pub struct Recovered {
     pub settled: Option<Amount>,
 }
 
-pub(crate) async fn run(client: &Client) -> Result<Vec<Recovered>, Error> {
+impl Recovered {
+    /// When the chain can tell at the latest, Unix seconds: right after the last second at which the
+    /// payment can settle. `None` where it has told.
+    pub fn known_after_s(&self) -> Option<u64> {
+        let payment = self.call.payment.as_ref();
+        let live = payment.filter(|payment| payment.state.is_live())?;
+        Some(live.last_deadline_s())
+    }
+}
+
+/// The endpoint of a chain, where there is one.
+pub(crate) type Endpoints<'a> = dyn Fn(u64) -> Option<Arc<dyn Rpc>> + Send + Sync + 'a;
+
+pub(crate) async fn run(
+    books: &Books,
+    env: &Env,
+    rpc: &Endpoints<'_>,
+) -> Result<Vec<Recovered>, Error> {
     let outside = |kind| Error::new(kind, Step::Settle, Charged::Unknown, None);
-    let _alone = client.books.recovering.lock().await;
-    let calls = client
-        .books
-        .journal
-        .calls()
-        .map_err(|err| outside(ErrorKind::Journal(err)))?;
+    let _alone = books.recovering.lock().await;
+    let calls = books.journal.calls();
+    let calls = calls.map_err(|err| outside(ErrorKind::Journal(err)))?;
     let mut recovered = Vec::new();
     for call in calls {
         // A call that ended while others were looked at is in the books by now: read it anew.
-        if client.books.runs(call.seq) || !needs_a_look(&call) {
+        if books.runs(call.seq) || !needs_a_look(&call) {
             continue;
         }
-        let fresh = client.books.journal.call(call.seq);
+        let fresh = books.journal.call(call.seq);
         let fresh = fresh.map_err(|err| outside(ErrorKind::Journal(err)))?;
         if let Some(call) = fresh.filter(needs_a_look) {
-            recovered.push(look(client, call).await.map_err(outside)?);
+            recovered.push(look(books, env, rpc, call).await.map_err(outside)?);
         }
     }
     Ok(recovered)
+}
+
+/// Recovers, and asks again right after each deadline that comes within `patience`: then the chain can
+/// tell.
+pub(crate) async fn run_within(
+    books: &Books,
+    env: &Env,
+    rpc: &Endpoints<'_>,
+    patience: Duration,
+) -> Result<Vec<Recovered>, Error> {
+    let until = Instant::now().checked_add(patience);
+    loop {
+        let recovered = run(books, env, rpc).await?;
+        let next = recovered.iter().filter_map(Recovered::known_after_s).min();
+        let Some(deadline_s) = next else {
+            return Ok(recovered);
+        };
+        // A second after the deadline, and a block more if the chain is not there yet.
+        let due = Timestamp::from_secs(deadline_s.saturating_add(1));
+        let wait = due.saturating_since(env.now()).max(Duration::from_secs(1));
+        let wake = Instant::now().checked_add(wait);
+        match (wake, until) {
+            (Some(wake), Some(until)) if wake <= until => tokio::time::sleep_until(wake).await,
+            _ => return Ok(recovered),
+        }
+    }
 }
 
 fn needs_a_look(call: &CallRecord) -> bool {
@@ -56,31 +99,22 @@ fn needs_a_look(call: &CallRecord) -> bool {
     call.state == CallState::Open || live
 }
 
-/// Asks the chain about one call, and writes what it says. An open call is closed in the log as soon as
-/// its money is accounted for; until then it stays open, which is what it is.
-async fn look(client: &Client, mut call: CallRecord) -> Result<Recovered, ErrorKind> {
-    let was_open = call.state == CallState::Open;
+/// Asks the chain about one call, and writes what it says.
+async fn look(
+    books: &Books,
+    env: &Env,
+    rpc: &Endpoints<'_>,
+    mut call: CallRecord,
+) -> Result<Recovered, ErrorKind> {
     let before = call.payment.as_ref().map(|payment| payment.state);
     if let Some(payment) = &mut call.payment
         && payment.state.is_live()
+        && let Some(rpc) = rpc(payment.chain_id())
     {
-        ask(client, payment).await?;
+        ask(&*rpc, env, payment).await?;
     }
-    let now_ms = client.config.env.now().as_millis();
-    let after = call.payment.as_ref().map(|payment| payment.state);
-    let known = !after.is_some_and(PaymentState::is_live);
-    let journal = &client.books.journal;
-    let write = match call.receipt {
-        _ if was_open && known => {
-            call.state = CallState::Interrupted;
-            journal.close_call(&call, now_ms, B256::ZERO, Outcome::Abandoned)
-        }
-        Some(receipt) if known && before != after => {
-            journal.amend_call(&call, now_ms, receipt, amendment(&call, now_ms))
-        }
-        Some(_) | None => journal.update(&call),
-    };
-    write.map_err(ErrorKind::Journal)?;
+    let now_ms = env.now().as_millis();
+    write_down(books, &mut call, before, now_ms, Outcome::Abandoned).map_err(ErrorKind::Journal)?;
     Ok(Recovered {
         charged: call.charged(),
         settled: settled_amount(&call),
@@ -88,17 +122,44 @@ async fn look(client: &Client, mut call: CallRecord) -> Result<Recovered, ErrorK
     })
 }
 
+/// Writes what was learned about a call that no longer runs. An open call is closed in the log as soon as
+/// its money is accounted for; until then it stays open, which is what it is. A sealed one is amended.
+pub(crate) fn write_down(
+    books: &Books,
+    call: &mut CallRecord,
+    before: Option<PaymentState>,
+    now_ms: u64,
+    outcome: Outcome,
+) -> Result<(), JournalError> {
+    let was_open = call.state == CallState::Open;
+    let after = call.payment.as_ref().map(|payment| payment.state);
+    let known = !after.is_some_and(PaymentState::is_live);
+    let journal = &books.journal;
+    match call.receipt {
+        _ if was_open && known => {
+            call.state = match outcome {
+                Outcome::Answered => CallState::Answered,
+                Outcome::Refused | Outcome::Failed => CallState::Failed,
+                Outcome::Abandoned => CallState::Interrupted,
+            };
+            journal.close_call(call, now_ms, B256::ZERO, outcome)
+        }
+        Some(receipt) if known && before != after => {
+            journal.amend_call(call, now_ms, receipt, amendment(call, now_ms))
+        }
+        Some(_) | None => journal.update(call),
+    }
+}
+
 /// Takes the payment up where the journal has it, and asks the chain once. The rules are those of
 /// [`seamline_evm::payment`]; nothing is ever presented from here.
-async fn ask(client: &Client, record: &mut PaymentRecord) -> Result<(), ErrorKind> {
+async fn ask(rpc: &dyn Rpc, env: &Env, record: &mut PaymentRecord) -> Result<(), ErrorKind> {
     let (mut payment, actions) = record.rebuild().map_err(ErrorKind::Payment)?;
     if actions.contains(&Action::AskChain) {
-        let rpc = Arc::clone(&client.config.network.rpc);
-        let facts = chain::facts(&*rpc, &query(record)).await;
+        let facts = chain::facts(rpc, &query(record)).await;
         let said = Event::ChainSays(facts.map_err(ErrorKind::Chain)?);
-        payment
-            .on_event(said, client.config.env.now())
-            .map_err(ErrorKind::Payment)?;
+        let told = payment.on_event(said, env.now());
+        told.map_err(ErrorKind::Payment)?;
     }
     record.follow(&payment);
     Ok(())

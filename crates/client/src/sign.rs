@@ -8,15 +8,13 @@ use core::time::Duration;
 use seamline_core::{Amount, B256, Timestamp, U256};
 use seamline_evm::policy::Admitted;
 use seamline_evm::rpc::At;
-use seamline_evm::scheme::{
-    Eip2612, Marks, Method, SPONSORING_EXTENSION, SignedAuthorization, sign_with,
-};
+use seamline_evm::scheme::{Marks, Method, SignedAuthorization, sign_approval, sign_with};
 use seamline_evm::signer::SignError;
 use seamline_evm::x402::PaymentRequired;
-use seamline_evm::x402::extensions;
 use seamline_evm::x402::extensions::payment_identifier::{self, PaymentId};
+use seamline_evm::x402::extensions::{self, eip2612};
 use seamline_evm::{Error, Rpc, RpcCall, Signer, chain};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::client::lock;
 use crate::journal::Token;
@@ -87,7 +85,8 @@ impl Funds {
         if !permit2 || account.permit2_allowance >= needed {
             return Ok(Means::default());
         }
-        if declared(required, SPONSORING_EXTENSION).is_none() || admitted.token_domain().is_none() {
+        let sponsored = eip2612::is_declared(required.extensions.as_ref());
+        if !sponsored || admitted.token_domain().is_none() {
             return Err(SignFault::Allowance(admitted.amount()));
         }
         let nonce = token_nonce(rpc, admitted, signer).await;
@@ -148,9 +147,8 @@ pub(crate) async fn sign(
     let all = required.extensions.clone();
     let work = move || {
         if let Some(nonce) = means.sponsor_nonce {
-            let approval = Eip2612::sign(&admitted, nonce, &*signer, now)?;
-            let added = json!({ "info": approval.info() });
-            extensions.insert(SPONSORING_EXTENSION.to_owned(), added);
+            let approval = sign_approval(&admitted, nonce, &*signer, now)?;
+            extensions.insert(eip2612::KEY.to_owned(), approval.addition());
         }
         let extensions = echo(all, &extensions);
         let marks = Marks::default();

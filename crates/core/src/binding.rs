@@ -66,6 +66,29 @@ pub fn leg_nonce(h_bind: &B256, leg: u32) -> B256 {
     sha256(&[b"seamline/v1/leg", h_bind.as_slice(), &leg.to_be_bytes()])
 }
 
+/// Names a purchase by its request: the same method, URL and body are the same purchase.
+/// `SHA-256("seamline/v1/purchase" || length of method || method || length of url || url ||
+/// SHA-256(body))`, lengths as 4 bytes big-endian.
+///
+/// Stands in for the body in the [`request_commitment`] of a purchase.
+pub fn purchase_key(method: &str, url: &str, body: &[u8]) -> B256 {
+    let length = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
+    sha256(&[
+        b"seamline/v1/purchase",
+        &length(method),
+        method.as_bytes(),
+        &length(url),
+        url.as_bytes(),
+        sha256(&[body]).as_slice(),
+    ])
+}
+
+/// Stands in for a node where a plain server is paid: `SHA-256("seamline/v1/origin" || origin)`, the
+/// origin as scheme, host in lower case and port, the usual port left out.
+pub fn origin_id(origin: &str) -> B256 {
+    sha256(&[b"seamline/v1/origin", origin.as_bytes()])
+}
+
 /// The nonce that evidence fetched for a call must answer: the first 20 bytes of
 /// `SHA-256("seamline/v1/evidence-nonce" || h_bind)`. Twenty bytes because the enclave's HTTP API
 /// takes 40 hexadecimal digits.

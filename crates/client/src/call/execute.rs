@@ -17,17 +17,11 @@ use tokio::time::Instant;
 
 use super::attest::Enclave;
 use super::offer::{chat_url, offers};
-use super::settle::UNPROMISED_WAIT;
 use super::verify::Proof;
 use super::{Call, word};
 use crate::error::ErrorKind;
-use crate::leg::Next;
+use crate::leg::{FIRST_WAIT, MAX_WAIT, Next, UNPROMISED_WAIT};
 use crate::step::Step;
-
-/// Wait before the first re-presentation; doubled for the next.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// A node's `Retry-After` is followed up to here: a peer does not set our timers.
-const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// What came back for the money.
 pub(super) struct Response {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use seamline_core::receipt::{self as event, Outcome, Sealed};
 
 use super::{Answer, Call, word};
-use crate::client::{Reply, lock};
+use crate::client::Reply;
 use crate::error::{Error, ErrorKind};
-use crate::journal::CallState;
+use crate::sealing;
 use crate::step::Step;
 
 impl Call<'_> {
@@ -43,45 +43,25 @@ impl Call<'_> {
         }
     }
 
-    /// Signs the receipt, writes its file, then closes the call in the log: a crash in between leaves
-    /// an open call and a receipt that nobody claims, never a closed call without its receipt.
     fn write(&mut self, outcome: Outcome) -> Result<(Sealed, PathBuf), ErrorKind> {
         let client = self.client;
-        let _in_turn = lock(&client.books.sealing);
         let recorder = self
             .recorder
             .take()
             .ok_or(ErrorKind::Seal(event::Error::NotClosed))?;
-        let sealed = recorder
-            .seal(client.books.journal.last_receipt(), &client.config.recorder)
-            .map_err(ErrorKind::Seal)?;
-        let path = client
-            .config
-            .home
-            .receipts
-            .join(format!("{}.seam", self.id));
-        write_whole(&path, &sealed.bytes()).map_err(|source| ErrorKind::Write {
-            path: path.clone(),
-            source,
-        })?;
-        self.leg.record.receipt = Some(sealed.receipt_hash);
-        self.leg.record.state = if outcome == Outcome::Answered {
-            CallState::Answered
-        } else {
-            CallState::Failed
-        };
-        client
-            .books
-            .journal
-            .close_call(
-                &self.leg.record,
-                self.now().as_millis(),
-                sealed.receipt_hash,
-                outcome,
-            )
-            .map_err(ErrorKind::Journal)?;
+        let now_ms = self.now().as_millis();
+        let sealed = sealing::seal(
+            &client.books,
+            &client.config.recorder,
+            &client.config.home.receipts,
+            self.id,
+            recorder,
+            &mut self.leg.record,
+            outcome,
+            now_ms,
+        )?;
         self.done();
-        Ok((sealed, path))
+        Ok(sealed)
     }
 
     fn reply(&self, answer: Answer, sealed: &Sealed, receipt_path: PathBuf) -> Reply {
@@ -102,24 +82,4 @@ impl Call<'_> {
             verdict,
         }
     }
-}
-
-/// Writes a file for its owner only, whole or not at all.
-fn write_whole(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let partial = path.with_extension("partial");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(partial, path)?;
-    // The name as well must be on disk before the log says that the call is closed.
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }

@@ -12,7 +12,7 @@ pub(super) fn rejected_text(rejected: &[(NodeId, Rejection)]) -> String {
     parts.join(", ")
 }
 
-pub(super) fn refusal_text(refused: &NotAdmitted) -> String {
+pub(crate) fn refusal_text(refused: &NotAdmitted) -> String {
     nearest(refused).map_or_else(
         || "it makes none".to_owned(),
         |why| printable(&why.to_string()),
@@ -32,7 +32,7 @@ fn printable(text: &str) -> String {
 
 /// The code of the refusal nearest to being admitted: the budget's if a cap was all that stood in
 /// the way, otherwise the first.
-pub(super) fn refusal_code(refused: &NotAdmitted) -> &'static str {
+pub(crate) fn refusal_code(refused: &NotAdmitted) -> &'static str {
     match nearest(refused) {
         None => "offer.none",
         Some(Refusal::Amount { .. }) => "offer.amount",
@@ -70,7 +70,7 @@ fn nearest(refused: &NotAdmitted) -> Option<&Refusal> {
     cap.or_else(|| refused.refusals.first())
 }
 
-pub(super) fn refusal_fault(refused: &NotAdmitted) -> Fault {
+pub(crate) fn refusal_fault(refused: &NotAdmitted) -> Fault {
     if nearest(refused).is_some_and(is_cap) {
         Fault::Caller
     } else {

@@ -56,6 +56,8 @@ struct Line {
     amount: Amount,
     /// Whether it may still move.
     live: bool,
+    /// The purchase that it may have paid for and that brought no answer.
+    undelivered: Option<B256>,
 }
 
 impl Book {
@@ -71,6 +73,7 @@ impl Book {
             model: record.model.clone(),
             amount: record.committed(),
             live: payment.state.is_live(),
+            undelivered: record.undelivered(),
         });
         match line {
             Some(line) => self.lines.insert(record.seq, line),
@@ -113,6 +116,13 @@ impl Book {
             }
         }
         sums
+    }
+
+    /// Purchases of this key that may have been paid and brought no answer, oldest first.
+    pub(super) fn undelivered(&self, key: &B256) -> Vec<u64> {
+        let lines = self.lines.iter();
+        let found = lines.filter(|(_, line)| line.undelivered.as_ref() == Some(key));
+        found.map(|(seq, _)| *seq).collect()
     }
 
     /// Every token that was ever paid with.

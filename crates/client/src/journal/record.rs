@@ -30,16 +30,18 @@ pub struct CallRecord {
     pub purchase: Option<PurchaseRecord>,
 }
 
-/// What was bought from a plain server. Holds no URL, no header and no body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What was bought from a plain server. Holds no URL, no header and no body. `Debug` leaves the payment
+/// out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PurchaseRecord {
     /// Names the request: the same one is the same purchase (`spec/binding.md`, "Purchases").
     pub key: B256,
     /// Scheme, host and port.
     pub origin: String,
-    /// Version of x402 that the server speaks.
-    pub x402_version: u8,
+    /// The payment as it is sent, where the server speaks version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) v1_payload: Option<String>,
 }
 
 /// Whether a call is open, and how it ended.
@@ -182,6 +184,15 @@ impl CallRecord {
                 .rebuild()
                 .map_or(payment.amount, |(payment, _)| payment.reserved()),
         }
+    }
+
+    /// The key of a purchase that was paid, or may have been, and that brought no answer.
+    pub(crate) fn undelivered(&self) -> Option<B256> {
+        let payment = self.payment.as_ref()?;
+        let paid = payment.state != PaymentState::NotSettled;
+        let missing = self.state != CallState::Answered;
+        let purchase = self.purchase.as_ref()?;
+        (paid && missing).then_some(purchase.key)
     }
 
     /// Whether money moved, as far as the books know.
@@ -367,6 +378,15 @@ impl PaymentRecord {
                 PaymentState::Settled
             }
         };
+    }
+}
+
+impl core::fmt::Debug for PurchaseRecord {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PurchaseRecord")
+            .field("key", &self.key)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
     }
 }
 

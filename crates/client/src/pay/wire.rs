@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use core::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use seamline_evm::Malformed;
 use seamline_evm::x402::{
     PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentRequired, decode_header, v1,
 };
-use seamline_evm::Malformed;
 
 use super::error::ErrorKind;
 
@@ -170,7 +170,10 @@ mod tests {
         ] {
             assert_eq!(Target::of(url).unwrap().origin, origin);
         }
-        assert_eq!(Target::of("https://a.example/x#y").unwrap().url, "https://a.example/x");
+        assert_eq!(
+            Target::of("https://a.example/x#y").unwrap().url,
+            "https://a.example/x"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use seamline_verify::Trust;
 
 use super::*;
 use crate::books::Running;
+use crate::client::Client;
 use crate::config::{Config, Home, Network, Options};
 use crate::env::Env;
 use crate::fixtures::{NOW, Script, TOKEN, authorization, open, payment, policy, wallet};

@@ -6,9 +6,10 @@ use seamline_core::{Address, NodeId, Timestamp};
 use seamline_evm::registry::NodeRecord;
 use seamline_evm::x402::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, Reason};
 
-use super::{MAX_WAIT, refusal, retry_after, settle_reply};
+use super::{refusal, retry_after, settle_reply};
 use crate::error::ErrorKind;
 use crate::fixtures::{NODE, NOW, authorization};
+use crate::leg::MAX_WAIT;
 
 fn header(json: &str) -> HeaderValue {
     let text = base64::engine::general_purpose::STANDARD.encode(json);
