@@ -4,80 +4,58 @@
 //! settlement is written to the store with the signed bytes of its transaction before they are
 //! sent, so that a crash at any point leaves either nothing or something that sending again
 //! completes. The same request is answered from the store for ever; another request for the same
-//! nonce is refused.
+//! nonce is refused. Replicas share a store, and a signer where they like: one of them carries a
+//! settlement, all of them answer the same.
 //!
 //! | endpoint | answer |
 //! |---|---|
 //! | `POST /verify` | 200 with `isValid`, whatever the verdict |
 //! | `POST /settle` | 200 with `success`, whatever the outcome |
 //! | `GET /supported` | schemes, networks and the settling account |
-//! | `GET /health` | state and number of open settlements |
+//! | `GET /health` | lag of the chain, coin of the settling account, open settlements |
 
-mod flight;
+mod board;
+mod budget;
+mod classify;
+mod config;
+mod health;
 mod http;
+mod keeper;
 mod lane;
-mod record;
+mod outbox;
 mod respond;
 mod settle;
+mod settlement;
+mod shared;
 mod store;
-mod watch;
+mod subject;
+mod supported;
+mod verify;
 
-use core::fmt;
-use core::time::Duration;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use seamline_core::Address;
-use seamline_evm::facilitator::{Rules, conclude_verify, plan_verify};
-use seamline_evm::tx::FeeCeiling;
-use seamline_evm::x402::{
-    FacilitatorRequest, Reason, SettleResponse, Supported, SupportedKind, VERSION, VerifyResponse,
+use seamline_core::{Address, B256};
+use seamline_evm::RpcCall;
+use seamline_evm::rpc::At;
+use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
+use seamline_net::{FacilitatorApi, FacilitatorError, FacilitatorFuture, Tasks};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+pub use self::budget::{GasBudget, ValueFloor};
+pub use self::config::{
+    BUMP_AFTER, FINALITY_DEPTH, FacilitatorConfig, MAX_IN_FLIGHT, POLL, SETTLE_WAIT,
 };
-use seamline_evm::{Rpc, Wallet, upto};
-use seamline_net::{Clock, FacilitatorApi, FacilitatorError, FacilitatorFuture, Tasks};
-use serde_json::json;
-
-use self::flight::Flights;
+pub use self::health::Health;
 pub use self::http::router;
-use self::lane::Lane;
-use self::store::Store;
-pub use self::store::StoreError;
+pub use self::settlement::{Lease, Settlement};
+pub use self::store::{
+    Change, LEASE, MemoryStore, Page, Store, StoreError, StoreFuture, StoreLocation, open_store,
+};
 
-/// What a facilitator needs. Everything but the waits is a decision without a default.
-pub struct FacilitatorConfig {
-    /// The account that settles; `witness.facilitator` of every authorization it settles.
-    pub wallet: Wallet,
-    /// The chain.
-    pub rpc: Arc<dyn Rpc>,
-    /// EIP-155 id of the chain; the endpoint must agree.
-    pub chain_id: u64,
-    /// Tokens that it settles: an unknown token could pretend to have moved.
-    pub assets: Vec<Address>,
-    /// Where settlements are remembered.
-    pub store: StoreLocation,
-    /// The wall clock.
-    pub clock: Clock,
-    /// The most that it pays for gas.
-    pub fee_ceiling: FeeCeiling,
-    /// How long `/settle` waits for the transaction before it answers `settlement_pending`.
-    pub settle_wait: Duration,
-    /// Pause between two looks for a transaction receipt.
-    pub poll: Duration,
-}
-
-/// Where a facilitator remembers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreLocation {
-    /// A file, made if it is absent, readable by its owner only: it holds authorizations.
-    File(PathBuf),
-    /// Nowhere: for tests, and for networks that end with the process.
-    Memory,
-}
-
-/// Default of [`FacilitatorConfig::settle_wait`]: five blocks of a chain with blocks every 2 s.
-pub const SETTLE_WAIT: Duration = Duration::from_secs(10);
-/// Default of [`FacilitatorConfig::poll`]: the lower end of what keeps a local endpoint idle.
-pub const POLL: Duration = Duration::from_millis(25);
+use self::board::Flights;
+use self::keeper::Mail;
+use self::shared::{Core, quantity};
 
 /// Why a facilitator does not start, or cannot answer.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +69,9 @@ pub enum Error {
         /// Chain id that the endpoint answered.
         actual: u64,
     },
+    /// The system has no randomness to name this replica.
+    #[error("the system has no randomness")]
+    Randomness,
     /// The chain could not be asked.
     #[error("the chain does not answer")]
     Rpc(#[source] seamline_evm::Error),
@@ -99,133 +80,82 @@ pub enum Error {
     Store(#[source] StoreError),
 }
 
-/// A running facilitator. Clones share everything.
+/// A running facilitator. Clones share everything; with the last one its work stops, and the next
+/// start, or another replica, takes it up.
 #[derive(Clone)]
 pub struct Facilitator(Arc<Inner>);
 
 struct Inner {
-    rpc: Arc<dyn Rpc>,
-    chain_id: u64,
-    network: String,
-    address: Address,
-    assets: Vec<Address>,
-    store: Store,
-    lane: Lane,
+    core: Arc<Core>,
     flights: Flights,
-    clock: Clock,
-    settle_wait: Duration,
-    poll: Duration,
     tasks: Tasks,
+    health: health::Cache,
+    workers: [AbortHandle; 2],
 }
 
 impl Facilitator {
     /// Opens the store, checks the chain, and takes up every settlement that a crash left open:
-    /// their transactions are sent again, byte for byte, before this returns.
+    /// their transactions are sent again, byte for byte.
     ///
     /// # Errors
     ///
     /// Any [`Error`]; nothing was sent where it is [`Error::Chain`].
     pub async fn start(config: FacilitatorConfig) -> Result<Self, Error> {
-        let FacilitatorConfig {
-            wallet,
-            rpc,
-            chain_id,
-            assets,
-            store,
-            clock,
-            fee_ceiling,
-            settle_wait,
-            poll,
-        } = config;
-        let (actual, _) = seamline_evm::chain::head(rpc.as_ref())
-            .await
-            .map_err(Error::Rpc)?;
-        if actual != chain_id {
-            return Err(Error::Chain {
-                configured: chain_id,
-                actual,
-            });
+        check_chain(&config).await?;
+        let (location, chain_id) = (config.store.clone(), config.chain_id);
+        let store = open_store(location, chain_id, config.wallet.address()).await;
+        Self::run(config, store.map_err(Error::Store)?).await
+    }
+
+    /// As [`Facilitator::start`], with a store that is open already, perhaps shared with another
+    /// facilitator; [`FacilitatorConfig::store`] is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Facilitator::start`].
+    pub async fn start_with(
+        config: FacilitatorConfig,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, Error> {
+        check_chain(&config).await?;
+        Self::run(config, store).await
+    }
+
+    async fn run(config: FacilitatorConfig, store: Arc<dyn Store>) -> Result<Self, Error> {
+        let (mail, letters) = mpsc::unbounded_channel();
+        let (outbox, outgoing) = mpsc::unbounded_channel();
+        let owner = name_replica()?;
+        let core = Arc::new(Core::new(config, store, owner, mail.clone(), outbox));
+        // 1. This replica is alive: nobody takes from it what it takes up now.
+        let beat = core.store.beat(core.owner, core.lease).await;
+        beat.map_err(Error::Store)?;
+        // 2. Where the account stands.
+        learn_account(&core).await?;
+        // 3. What a crash left open, in the order of the account.
+        let orphans = keeper::orphans(&core).await.map_err(Error::Store)?;
+        let sender = tokio::spawn(outbox::run(Arc::clone(&core.rpc), outgoing, mail));
+        let keeper = tokio::spawn(keeper::run(Arc::clone(&core), letters));
+        for held in orphans {
+            core.post(Mail::Adopt(Box::new(held)));
         }
-        let store = Store::open(store).await.map_err(Error::Store)?;
-        let facilitator = Self(Arc::new(Inner {
-            chain_id,
-            network: format!("eip155:{chain_id}"),
-            address: wallet.address(),
-            lane: Lane::new(wallet, Arc::clone(&rpc), chain_id, fee_ceiling),
-            rpc,
-            assets,
-            store,
+        Ok(Self(Arc::new(Inner {
+            core,
             flights: Flights::default(),
-            clock,
-            settle_wait,
-            poll,
             tasks: Tasks::new(),
-        }));
-        facilitator.recover().await?;
-        Ok(facilitator)
+            health: health::Cache::default(),
+            workers: [sender.abort_handle(), keeper.abort_handle()],
+        })))
     }
 
     /// The account that settles.
     pub fn address(&self) -> Address {
-        self.0.address
+        self.0.core.address()
     }
 
-    /// Settlements under way: drain them after the listener has stopped. What is cut is taken up
-    /// by the next start.
+    /// Requests to settle under way: drain them after the listener has stopped. What is cut is
+    /// taken up by the next start, or by another replica.
     pub fn tasks(&self) -> &Tasks {
         &self.0.tasks
-    }
-
-    /// Judges a payment; nothing is reserved and nothing is remembered.
-    pub async fn verify_payment(&self, request: &FacilitatorRequest) -> VerifyResponse {
-        let inner = &self.0;
-        if let Err(reason) = self.own_business(request) {
-            return VerifyResponse::invalid(reason, None);
-        }
-        let (payload, offer) = (&request.payment_payload, &request.payment_requirements);
-        let now = (inner.clock)();
-        let plan = match plan_verify(payload, offer, &Rules::new(now, &[inner.address])) {
-            Ok(plan) => plan,
-            Err(invalid) => return VerifyResponse::invalid(invalid.reason, invalid.payer),
-        };
-        // A settlement under way spends the nonce although the chain does not show it yet.
-        let known = inner.store.get(plan.payment_key()).await;
-        if !matches!(known, Ok(None)) || inner.flights.contains(plan.payment_key()) {
-            let reason = match known {
-                Ok(_) => Reason::Permit2InvalidNonce,
-                Err(_) => Reason::UnexpectedVerifyError,
-            };
-            return VerifyResponse::invalid(reason, Some(plan.payer()));
-        }
-        let answer = inner.rpc.batch(plan.calls()).await;
-        conclude_verify(&plan, &answer)
-    }
-
-    /// Says what can be settled.
-    pub fn supported_kinds(&self) -> Supported {
-        let address = self.0.address.to_string();
-        Supported {
-            kinds: vec![SupportedKind {
-                x402_version: VERSION,
-                scheme: upto::SCHEME.to_owned(),
-                network: self.0.network.clone(),
-                extra: Some(json!({ "facilitatorAddress": address })),
-            }],
-            extensions: Vec::new(),
-            signers: [("eip155:*".to_owned(), vec![address])].into(),
-        }
-    }
-
-    /// Whether a payment is on our chain and in a token that we know.
-    fn own_business(&self, request: &FacilitatorRequest) -> Result<(), Reason> {
-        let terms = request.payment_requirements.terms();
-        if terms.network != self.0.network {
-            return Err(Reason::InvalidNetwork);
-        }
-        match terms.asset_address() {
-            Some(asset) if self.0.assets.contains(&asset) => Ok(()),
-            Some(_) | None => Err(Reason::InvalidPaymentRequirements),
-        }
     }
 }
 
@@ -252,21 +182,70 @@ impl FacilitatorApi for Facilitator {
     }
 }
 
-impl fmt::Debug for FacilitatorConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FacilitatorConfig")
-            .field("chain_id", &self.chain_id)
-            .field("assets", &self.assets)
-            .field("store", &self.store)
-            .finish_non_exhaustive()
+async fn check_chain(config: &FacilitatorConfig) -> Result<(), Error> {
+    let head = seamline_evm::chain::head(config.rpc.as_ref()).await;
+    let (actual, _) = head.map_err(Error::Rpc)?;
+    if actual == config.chain_id {
+        return Ok(());
+    }
+    Err(Error::Chain {
+        configured: config.chain_id,
+        actual,
+    })
+}
+
+/// Reads where the account stands. Where nothing of it is open, the chain's word replaces what the
+/// store remembers: a chain that was made anew begins at zero.
+async fn learn_account(core: &Core) -> Result<(), Error> {
+    let calls = [
+        RpcCall::account_nonce(core.address(), At::Latest),
+        RpcCall::account_nonce(core.address(), At::Pending),
+        RpcCall::block(At::Latest),
+    ];
+    let answer = core.rpc.batch(&calls).await;
+    let answer = answer.map_err(|error| Error::Rpc(error.into()))?;
+    let unreadable = || Error::Rpc(seamline_evm::Error::Answer("an account nonce"));
+    let [Ok(mined), Ok(pending), Ok(block)] = answer.as_slice() else {
+        return Err(unreadable());
+    };
+    let mined = quantity(mined).ok_or_else(unreadable)?;
+    let pending = quantity(pending).ok_or_else(unreadable)?;
+    let time_s = block.get("timestamp").and_then(quantity);
+    core.learn_head(mined, time_s.unwrap_or(0));
+    core.learn_floor(pending);
+    let open = core.store.unfinished(core.address()).await;
+    if open.map_err(Error::Store)?.is_empty() {
+        let lowered = store::with(
+            core.store.as_ref(),
+            B256::ZERO,
+            Some(core.address()),
+            move |page| page.next = page.next.min(pending),
+        );
+        lowered.await.map_err(Error::Store)?;
+    }
+    Ok(())
+}
+
+/// A number that no other replica has: 63 random bits, which every database can keep.
+fn name_replica() -> Result<u64, Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Randomness)?;
+    Ok(u64::from_be_bytes(bytes) >> 1)
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            worker.abort();
+        }
     }
 }
 
-impl fmt::Debug for Facilitator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl core::fmt::Debug for Facilitator {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Facilitator")
-            .field("network", &self.0.network)
-            .field("address", &self.0.address)
+            .field("network", &self.0.core.network)
+            .field("address", &self.address())
             .finish_non_exhaustive()
     }
 }

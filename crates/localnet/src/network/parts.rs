@@ -7,7 +7,7 @@ use seamline_attest::TrustRoots;
 use seamline_core::Timestamp;
 use seamline_evm::Wallet;
 use seamline_net::{Clock, Tasks};
-use seamline_services::facilitator::{self, Facilitator, FacilitatorConfig, StoreLocation};
+use seamline_services::facilitator::{Facilitator, FacilitatorConfig, GasBudget, StoreLocation};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -109,18 +109,17 @@ pub(super) async fn start_facilitator(
     wallet: Wallet,
     clock: &Clock,
 ) -> Result<Facilitator, Error> {
+    let store = files
+        .database("facilitator.redb")?
+        .map_or(StoreLocation::Memory, StoreLocation::File);
+    let (rpc, clock) = (Arc::new(chain.clone()), Arc::clone(clock));
+    let config =
+        FacilitatorConfig::new(wallet, rpc, CHAIN_ID, vec![TOKEN], store, clock, FEE_CEILING);
     Facilitator::start(FacilitatorConfig {
-        wallet,
-        rpc: Arc::new(chain.clone()),
-        chain_id: CHAIN_ID,
-        assets: vec![TOKEN],
-        store: files
-            .database("facilitator.redb")?
-            .map_or(StoreLocation::Memory, StoreLocation::File),
-        clock: Arc::clone(clock),
-        fee_ceiling: FEE_CEILING,
-        settle_wait: facilitator::SETTLE_WAIT,
         poll: CHAIN_POLL,
+        // Gas costs nothing here.
+        gas: GasBudget::UNLIMITED,
+        ..config
     })
     .await
     .map_err(|err| Error::Facilitator(Box::new(err)))

@@ -7,9 +7,8 @@ use seamline_evm::Malformed;
 use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
 use seamline_net::limits::FACILITATOR_BODY_BYTES;
 use seamline_net::{Problem, Shape};
-use serde_json::{Value, json};
 
-use super::{Error, Facilitator};
+use super::{Error, Facilitator, Health};
 
 /// The endpoints of a facilitator. There is no authentication: bind it where only its own
 /// resource servers can reach it.
@@ -47,15 +46,8 @@ async fn supported(State(facilitator): State<Facilitator>) -> Json<Supported> {
     Json(facilitator.supported_kinds())
 }
 
-async fn health(State(facilitator): State<Facilitator>) -> Json<Value> {
-    let supported = facilitator.supported_kinds();
-    Json(json!({
-        "status": "ok",
-        "supportedKinds": supported.kinds,
-        "extensions": supported.extensions,
-        "signers": supported.signers,
-        "openSettlements": facilitator.0.flights.len(),
-    }))
+async fn health(State(facilitator): State<Facilitator>) -> Json<Health> {
+    Json(facilitator.health().await)
 }
 
 fn malformed(malformed: Malformed) -> Response {

@@ -1,170 +1,130 @@
-use std::sync::Arc;
+//! Signs the transactions of the settling account.
 
-use seamline_core::U256;
-use seamline_evm::facilitator::{SETTLE_GAS, SettlePlan};
-use seamline_evm::rpc::At;
-use seamline_evm::tx::{FeeCeiling, Fees, SignedTransaction, Transaction};
-use seamline_evm::{Rpc, RpcCall, RpcError, Wallet};
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use seamline_core::{Address, U256};
+use seamline_evm::Wallet;
+use seamline_evm::tx::{FeeCeiling, Fees, Transaction};
 use serde_json::Value;
-use tokio::sync::{Mutex, MutexGuard};
 
-use super::record::Sent;
+use super::settlement::{Attempt, Call, Purpose};
 
-/// The one sequence of transactions of the settling account.
+/// The settling account: its key, and what it offers for gas.
 ///
-/// An account nonce is taken, signed, remembered and sent under the lock; the transaction is
-/// waited for outside it, so settlements overlap.
+/// Account nonces come from the store, one after the other, under its lock; transactions are waited
+/// for outside it, so settlements overlap.
 pub(super) struct Lane {
     wallet: Wallet,
-    rpc: Arc<dyn Rpc>,
     chain_id: u64,
     ceiling: FeeCeiling,
-    /// The account nonce after the highest one that this process knows to be taken.
-    next: Mutex<u64>,
+    market: Mutex<Option<Market>>,
 }
 
-/// The lane, held: whoever has it signs next.
-pub(super) struct Turn<'a> {
-    lane: &'a Lane,
-    next: MutexGuard<'a, u64>,
+/// Fees as of a moment of this process.
+#[derive(Clone, Copy)]
+struct Market {
+    fees: Fees,
+    at: Duration,
 }
 
-/// What became of a broadcast.
-pub(super) enum Broadcast {
-    /// The endpoint has the transaction, or may have it.
-    Sent,
-    /// The endpoint refused it and does not know it: it is nowhere.
-    Refused(RpcError),
-}
+/// How long fees are offered without asking again: below the block time of every chain that has one.
+const FRESH: Duration = Duration::from_secs(1);
+/// Gas of a transaction that does nothing.
+const NOTHING_GAS: u64 = 21_000;
 
 impl Lane {
-    pub(super) fn new(
-        wallet: Wallet,
-        rpc: Arc<dyn Rpc>,
-        chain_id: u64,
-        ceiling: FeeCeiling,
-    ) -> Self {
+    pub(super) const fn new(wallet: Wallet, chain_id: u64, ceiling: FeeCeiling) -> Self {
         Self {
             wallet,
-            rpc,
             chain_id,
             ceiling,
-            next: Mutex::new(0),
+            market: Mutex::new(None),
         }
     }
 
-    /// Waits for the lane.
-    pub(super) async fn turn(&self) -> Turn<'_> {
-        Turn {
-            lane: self,
-            next: self.next.lock().await,
-        }
+    pub(super) const fn address(&self) -> Address {
+        self.wallet.address()
     }
-}
 
-impl Turn<'_> {
-    /// Signs the transaction of `plan` with the next account nonce; nothing is taken yet.
-    pub(super) async fn sign(&self, plan: &SettlePlan) -> Result<Sent, seamline_evm::Error> {
-        let calls = [
-            RpcCall::account_nonce(self.lane.wallet.address(), At::Pending),
-            RpcCall::fee_history(),
-        ];
-        let results = self.lane.rpc.batch(&calls).await?;
-        let [count, history] = results.as_slice() else {
-            return Err(seamline_evm::Error::BatchLength {
-                sent: calls.len(),
-                received: results.len(),
-            });
-        };
-        let count = account_nonce(count).ok_or(seamline_evm::Error::Answer("an account nonce"))?;
-        let account_nonce = count.max(*self.next);
-        let fees = Fees::from_history(read(history)?, &self.lane.ceiling)?;
-        let SignedTransaction { raw, hash } = self.lane.wallet.sign_transaction(&Transaction {
-            chain_id: self.lane.chain_id,
-            account_nonce,
-            fees,
-            gas_limit: SETTLE_GAS,
-            to: Some(plan.contract()),
-            value: U256::ZERO,
-            input: plan.calldata(),
-        });
-        Ok(Sent {
-            raw: hex::encode_prefixed(&raw),
-            transaction: hash,
-            account_nonce,
+    /// The market's fees, where they were asked for lately.
+    pub(super) fn fresh(&self, now: Duration) -> Option<Fees> {
+        let market = *self.market();
+        let fresh = |market: &Market| now.saturating_sub(market.at) <= FRESH;
+        market.filter(fresh).map(|market| market.fees)
+    }
+
+    /// The market's fees, however old.
+    pub(super) fn known(&self) -> Option<Fees> {
+        self.market().map(|market| market.fees)
+    }
+
+    /// Takes in an answer to `eth_feeHistory`.
+    pub(super) fn learn(
+        &self,
+        history: &Value,
+        now: Duration,
+    ) -> Result<Fees, seamline_evm::Error> {
+        let fees = Fees::from_history(history, &self.ceiling)?;
+        *self.market() = Some(Market { fees, at: now });
+        Ok(fees)
+    }
+
+    /// Fees of a replacement: an eighth more than `offered`, the market's where they are higher.
+    /// `None` where the ceiling leaves no room.
+    pub(super) fn bumped(&self, offered: Option<Fees>) -> Option<Fees> {
+        let market = self.market().map(|market| market.fees);
+        // An older record does not say what was offered; what was is at most about the market's.
+        let offered = offered.or(market)?;
+        let least = offered.bumped(&self.ceiling)?;
+        let market = market.unwrap_or(least);
+        Some(Fees {
+            max_fee_per_gas: least.max_fee_per_gas.max(market.max_fee_per_gas),
+            max_priority_fee_per_gas: least
+                .max_priority_fee_per_gas
+                .max(market.max_priority_fee_per_gas),
         })
     }
 
-    /// Takes the account nonce of `sent` and sends it. Only a refusal gives the nonce back.
-    pub(super) async fn send(&mut self, sent: &Sent) -> Broadcast {
-        let before = *self.next;
-        self.taken(sent);
-        let outcome = broadcast(self.lane.rpc.as_ref(), sent).await;
-        if matches!(outcome, Broadcast::Refused(_)) {
-            *self.next = before;
+    /// A transaction that performs `call`.
+    pub(super) fn sign(&self, call: &Call, account_nonce: u64, fees: Fees) -> Attempt {
+        self.attempt(Purpose::Settle, call, account_nonce, fees)
+    }
+
+    /// A transaction that does nothing.
+    pub(super) fn cancel(&self, account_nonce: u64, fees: Fees) -> Attempt {
+        self.attempt(Purpose::Cancel, &self.nothing(), account_nonce, fees)
+    }
+
+    /// The call that does nothing: no coin, to the account itself.
+    pub(super) fn nothing(&self) -> Call {
+        Call {
+            to: self.address(),
+            input: Vec::new(),
+            gas_limit: NOTHING_GAS,
         }
-        outcome
     }
 
-    /// Marks the account nonce of a remembered transaction as taken.
-    pub(super) fn taken(&mut self, sent: &Sent) {
-        *self.next = sent.account_nonce.saturating_add(1).max(*self.next);
-    }
-}
-
-/// Sends, or sends again, the same bytes.
-pub(super) async fn broadcast(rpc: &dyn Rpc, sent: &Sent) -> Broadcast {
-    let Ok(raw) = hex::decode(&sent.raw) else {
-        // Written by ourselves as hexadecimal; a record that is not is nowhere on the chain.
-        return Broadcast::Refused(refusal("the remembered transaction is not hexadecimal"));
-    };
-    let calls = [RpcCall::send_raw_transaction(&raw)];
-    let answer = rpc.batch(&calls).await;
-    match answer.as_deref() {
-        Ok([Err(error)]) if !already_known(error) && nowhere(rpc, sent).await => {
-            Broadcast::Refused(error.clone())
+    fn attempt(&self, purpose: Purpose, call: &Call, account_nonce: u64, fees: Fees) -> Attempt {
+        let signed = self.wallet.sign_transaction(&Transaction {
+            chain_id: self.chain_id,
+            account_nonce,
+            fees,
+            gas_limit: call.gas_limit,
+            to: Some(call.to),
+            value: U256::ZERO,
+            input: call.input.clone().into(),
+        });
+        Attempt {
+            purpose,
+            raw: hex::encode_prefixed(&signed.raw),
+            transaction: signed.hash,
+            account_nonce,
+            fees: Some(fees.into()),
         }
-        // Taken, known already, or no clear answer: then it may have been taken.
-        Ok(_) | Err(_) => Broadcast::Sent,
     }
-}
 
-/// Whether the endpoint says that it does not know a transaction. An error of the send alone does not
-/// say it: endpoints fail after they have passed a transaction on, too.
-async fn nowhere(rpc: &dyn Rpc, sent: &Sent) -> bool {
-    let answer = rpc.batch(&[RpcCall::transaction(sent.transaction)]).await;
-    matches!(answer.as_deref(), Ok([Ok(Value::Null)]))
-}
-
-/// Whether a refusal says that another transaction has taken the account nonce.
-pub(super) fn nonce_taken(error: &RpcError) -> bool {
-    error.message.to_ascii_lowercase().contains("nonce too low")
-}
-
-/// Endpoints say in words that they have a transaction already; there is no code for it.
-fn already_known(error: &RpcError) -> bool {
-    let text = error.message.to_ascii_lowercase();
-    ["already known", "already imported", "known transaction"]
-        .iter()
-        .any(|words| text.contains(words))
-}
-
-/// Reads the answer to `eth_getTransactionCount`.
-pub(super) fn account_nonce(result: &Result<Value, RpcError>) -> Option<u64> {
-    let digits = result.as_ref().ok()?.as_str()?.strip_prefix("0x")?;
-    u64::from_str_radix(digits, 16).ok()
-}
-
-fn refusal(message: &str) -> RpcError {
-    RpcError {
-        code: 0,
-        message: message.to_owned(),
-        data: None,
+    fn market(&self) -> MutexGuard<'_, Option<Market>> {
+        self.market.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn read(result: &Result<Value, RpcError>) -> Result<&Value, seamline_evm::Error> {
-    result
-        .as_ref()
-        .map_err(|error| seamline_evm::Error::Call(error.clone()))
 }

@@ -1,27 +1,76 @@
 //! The settlement of one payment (x402 appendix D).
 
-use seamline_core::{Address, Amount};
-use seamline_evm::chain::{SettlementQuery, find_settlement, newest_block};
-use seamline_evm::facilitator::{Rules, SettlePlan, conclude_verify, plan_settle};
-use seamline_evm::scheme::Method;
+use core::time::Duration;
+use std::sync::Arc;
+
+use seamline_core::B256;
+use seamline_evm::facilitator::{Deployment, Rules, SettlePlan, conclude_verify, plan_settle};
+use seamline_evm::rpc::At;
+use seamline_evm::scheme::{APPROVAL_GAS, Eip2612};
+use seamline_evm::tx::Fees;
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
+use seamline_evm::{RpcCall, RpcError};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::flight::{Boarding, Progress, Ticket};
-use super::lane::{Broadcast, broadcast, nonce_taken};
-use super::record::{Place, Record, Sent, State, Subject, VERSION};
-use super::{Error, Facilitator, StoreError};
+use super::board::{Progress, Ticket};
+use super::budget::Full;
+use super::keeper::{Held, Mail};
+use super::settlement::{Attempt, Call, End, Event, Lease, Place, Settlement, Stage};
+use super::shared::{Core, quantity};
+use super::store::{Page, StoreError, with};
+use super::subject::Subject;
+use super::{Error, Facilitator, respond};
 
-/// How often a settlement is signed anew because its account nonce was taken meanwhile by another
-/// user of the key; there should be none.
-const MAX_TRIES: u32 = 3;
 /// How many blocks back a settlement is looked for that this store does not know: beyond the
 /// lifetime of any authorization that we accept, at 2 s a block.
-const SEARCH_BLOCKS: u64 = 5_000;
+pub(super) const SEARCH_BLOCKS: u64 = 5_000;
+/// How long a settlement waits for room in the lane before it is verified again.
+const ROOM: Duration = Duration::from_secs(1);
+/// How often an account nonce that another record has is skipped: there should be none.
+const MAX_SKIPS: u32 = 64;
+
+/// What the rules and the chain say to a settlement, before anything is signed.
+pub(super) enum Verified {
+    /// It can be signed.
+    Ready {
+        call: Call,
+        /// To be sent before it: it makes the payer's wallet.
+        deployment: Option<Call>,
+        fees: Fees,
+    },
+    /// It cannot be settled.
+    Invalid { reason: Reason },
+    /// Not now.
+    Full(Full),
+    /// The chain could not be asked.
+    Unknown,
+}
+
+/// What came of beginning a settlement.
+enum Begun {
+    /// Its answer is known.
+    Answer(SettleResponse),
+    /// A transaction of it is on the way, from here or from another replica.
+    UnderWay,
+    /// The lane is full: begin again.
+    NoRoom,
+}
+
+/// What came of the one change that begins a settlement.
+enum Signing {
+    Signed(Box<Settlement>),
+    Known(Box<Settlement>),
+    NoRoom,
+}
 
 impl Facilitator {
     /// Settles a payment at the amount of the request's requirement, at most once.
+    ///
+    /// # Retries
+    ///
+    /// The same request joins the settlement or gets its outcome, from every replica.
     ///
     /// # Cancellation
     ///
@@ -35,96 +84,46 @@ impl Facilitator {
         &self,
         request: &FacilitatorRequest,
     ) -> Result<SettleResponse, Error> {
-        if let Err(reason) = self.own_business(request) {
-            return Ok(self.refused(reason, None, Amount::ZERO));
+        let core = &self.0.core;
+        if let Err(reason) = core.own_business(request) {
+            return Ok(respond::refused(core, reason, None));
         }
-        let subject = match Subject::of(request, self.0.chain_id) {
-            Ok(subject) => subject,
-            Err(reason) => return Ok(self.refused(reason, None, Amount::ZERO)),
+        let subject = match Subject::of(request, core.chain_id) {
+            Ok(subject) => Arc::new(subject),
+            Err(reason) => return Ok(respond::refused(core, reason, None)),
         };
-        let (payer, amount) = (subject.permit.from, subject.amount);
-        let progress = loop {
-            let mut other = match self.0.flights.board(subject.key, subject.claim) {
-                Boarding::Conflict(other) => other,
-                Boarding::Joined(progress) => break progress,
-                Boarding::First(ticket, progress) => {
-                    let (facilitator, request) = (self.clone(), request.clone());
-                    self.0.tasks.spawn(async move {
-                        facilitator.carry(ticket, subject, &request).await;
-                    });
-                    break progress;
-                }
-            };
-            // Only what is verified has a transaction; the sender is gone where it came to nothing.
-            let sent = |progress: &Progress| matches!(progress, Progress::Pending(_));
-            match timeout(self.0.settle_wait, other.wait_for(sent)).await {
-                Ok(Ok(_)) => return Ok(self.conflict(&subject)),
-                Ok(Err(_)) => {}
-                Err(_) => return Ok(self.pending(String::new(), payer, amount)),
-            }
-        };
-        self.outcome(progress, payer, amount).await
-    }
-
-    /// Takes up what a crash left open: the same bytes are sent again, then waited for.
-    pub(super) async fn recover(&self) -> Result<(), Error> {
-        let now_s = (self.0.clock)().as_secs();
-        let open = self.0.store.open_settlements(now_s).await;
-        let mut open = open.map_err(Error::Store)?;
-        // In the order of the account, because endpoints refuse gaps.
-        open.sort_by_key(|(_, record)| match &record.state {
-            State::Broadcasting(sent) => sent.account_nonce,
-            State::Done { .. } => 0,
-        });
-        let mut turn = self.0.lane.turn().await;
-        for (_, record) in open {
-            let State::Broadcasting(sent) = record.state else {
-                continue;
-            };
-            let request = FacilitatorRequest::parse(record.request.as_bytes());
-            let request = request.map_err(|_| Error::Store(StoreError::Corrupt))?;
-            let subject = Subject::of(&request, self.0.chain_id);
-            let subject = subject.map_err(|_| Error::Store(StoreError::Corrupt))?;
-            match broadcast(self.0.rpc.as_ref(), &sent).await {
-                Broadcast::Sent => turn.taken(&sent),
-                // Most often because it is in a block already; its receipt will tell.
-                Broadcast::Refused(error) => {
-                    tracing::info!(%error, "a remembered transaction was not taken again");
-                }
-            }
-            if let Boarding::First(ticket, _) = self.0.flights.board(subject.key, subject.claim) {
-                ticket.report(Progress::Pending(sent.transaction));
-                let facilitator = self.clone();
-                self.0.tasks.spawn(async move {
-                    facilitator.carry(ticket, subject, &request).await;
-                });
-            }
+        let (mut progress, ticket) = self.0.flights.board(subject.claim);
+        if let Some(ticket) = ticket {
+            let (facilitator, request) = (self.clone(), request.clone());
+            let subject = Arc::clone(&subject);
+            self.0.tasks.spawn(async move {
+                facilitator.carry(ticket, subject, &request).await;
+            });
         }
-        Ok(())
-    }
-
-    /// Waits for a settlement as long as the configuration allows.
-    async fn outcome(
-        &self,
-        mut progress: watch::Receiver<Progress>,
-        payer: Address,
-        amount: Amount,
-    ) -> Result<SettleResponse, Error> {
-        let ended = |progress: &Progress| matches!(progress, Progress::Done(_) | Progress::Failed);
+        let ended = |progress: &Progress| {
+            matches!(
+                progress,
+                Progress::Done(_) | Progress::Forgotten(_) | Progress::Failed
+            )
+        };
         // An error means that the task is gone; the last progress tells how far it came.
-        drop(timeout(self.0.settle_wait, progress.wait_for(ended)).await);
+        drop(timeout(core.settle_wait, progress.wait_for(ended)).await);
         let last = progress.borrow().clone();
         match last {
             Progress::Done(response) => Ok(response),
             Progress::Failed => Err(Error::Store(StoreError::Corrupt)),
-            Progress::Preparing => Ok(self.pending(String::new(), payer, amount)),
-            Progress::Pending(hash) => Ok(self.pending(hash.to_string(), payer, amount)),
+            Progress::Forgotten(reason) => {
+                let payer = subject.authorization.payer();
+                Ok(respond::refused(core, reason, Some(payer)))
+            }
+            Progress::Preparing => Ok(respond::pending(core, &subject, None)),
+            Progress::Pending(hash) => Ok(respond::pending(core, &subject, Some(hash))),
         }
     }
 
-    /// Carries one settlement to its end, whoever waits for it.
-    async fn carry(&self, ticket: Ticket, subject: Subject, request: &FacilitatorRequest) {
-        let end = match self.complete(&ticket, &subject, request).await {
+    /// Carries one request to its end, whoever waits for it.
+    async fn carry(&self, ticket: Ticket, subject: Arc<Subject>, request: &FacilitatorRequest) {
+        let end = match complete(&self.0.core, &ticket, &subject, request).await {
             Ok(response) => Progress::Done(response),
             Err(error) => {
                 let error = seamline_core::chain(&error);
@@ -134,212 +133,414 @@ impl Facilitator {
         };
         ticket.report(end);
     }
+}
 
-    async fn complete(
-        &self,
-        ticket: &Ticket,
-        subject: &Subject,
-        request: &FacilitatorRequest,
-    ) -> Result<SettleResponse, Error> {
-        // Looked up with the ticket in hand: no other outcome can appear in between.
-        let known = self.0.store.get(subject.key).await.map_err(Error::Store)?;
-        let mut on_its_way = match known {
-            Some(known) if known.fingerprint != subject.fingerprint => {
-                return Ok(self.conflict(subject));
-            }
-            Some(known) => match known.state {
-                State::Done { response, .. } => return Ok(response),
-                State::Broadcasting(sent) => Some(sent),
-            },
-            None => None,
-        };
-        let mut displaced: Option<Sent> = None;
-        loop {
-            let sent = match on_its_way.take() {
-                Some(sent) => sent,
-                None => match (self.transmit(ticket, subject, request).await?, &displaced) {
-                    (Ok(sent), _) => sent,
-                    // The nonce is spent, perhaps by what only looks displaced: the record stays,
-                    // and the next request looks for that transaction again.
-                    (Err(response), Some(earlier)) if spent(&response) => {
-                        let (payer, amount) = (subject.permit.from, subject.amount);
-                        return Ok(self.pending(earlier.transaction.to_string(), payer, amount));
-                    }
-                    (Err(response), _) => return Ok(response),
-                },
-            };
-            ticket.report(Progress::Pending(sent.transaction));
-            let Some((response, place)) = self.receipt(subject, &sent).await else {
-                // Its account nonce went to another transaction: it can never be in a block.
-                tracing::warn!(transaction = %sent.transaction, "a transaction was displaced");
-                displaced = Some(sent);
+async fn complete(
+    core: &Core,
+    ticket: &Ticket,
+    subject: &Arc<Subject>,
+    request: &FacilitatorRequest,
+) -> Result<SettleResponse, Error> {
+    loop {
+        // Listened first, read and written second: no outcome can fall in between.
+        let mut news = core.board.listen(subject.key);
+        news.mark_unchanged();
+        match begin(core, subject, request).await? {
+            Begun::Answer(response) => return Ok(response),
+            Begun::NoRoom => {
+                drop(timeout(ROOM, core.room.notified()).await);
                 continue;
-            };
-            let success = response.success;
-            tracing::info!(transaction = %sent.transaction, success, "settlement resolved");
-            let kept = self.remember(subject, request, &response, place).await;
-            if let Err(error) = kept {
-                // The next start finds the transaction open and asks the chain again.
-                let error = seamline_core::chain(&error);
-                tracing::error!(error, "an outcome could not be remembered");
             }
-            return Ok(response);
+            Begun::UnderWay => {}
         }
-    }
-
-    /// Everything up to the send; the inner error is the answer where nothing was sent.
-    async fn transmit(
-        &self,
-        ticket: &Ticket,
-        subject: &Subject,
-        request: &FacilitatorRequest,
-    ) -> Result<Result<Sent, SettleResponse>, Error> {
-        let inner = &self.0;
-        let (payer, amount) = (subject.permit.from, subject.amount);
-        // 1. The rules, and the chain's view of the same settlement.
-        let plan = match self.plan(subject, request).await? {
-            Ok(plan) => plan,
-            Err(response) => return Ok(Err(response)),
-        };
-        // 2. Nothing is due: nothing moves (x402 §2.3).
-        if plan.amount().is_zero() {
-            return Ok(Err(self.settled(String::new(), payer, amount)));
-        }
-        // 3. The lane: from here to the send, one at a time.
-        let mut turn = inner.lane.turn().await;
-        let mut tries_left = MAX_TRIES;
-        loop {
-            let sent = match turn.sign(&plan).await {
-                Ok(sent) => sent,
-                Err(error) => {
-                    let error = seamline_core::chain(&error);
-                    tracing::error!(error, "a settlement could not be prepared");
-                    return Ok(Err(self.pending(String::new(), payer, amount)));
-                }
-            };
-            // 4. Remembered, before anybody else can know the transaction.
-            let record = Record {
-                version: VERSION,
-                fingerprint: subject.fingerprint,
-                request: request.to_json(),
-                deadline_s: subject.deadline_s,
-                state: State::Broadcasting(sent.clone()),
-            };
-            let written = inner.store.put(subject.key, record).await;
-            written.map_err(Error::Store)?;
-            ticket.report(Progress::Pending(sent.transaction));
-            // 5. Sent. Only where the endpoint refuses it, it is nowhere and can be forgotten.
-            let error = match turn.send(&sent).await {
-                Broadcast::Sent => {
-                    let transaction = sent.transaction;
-                    tracing::info!(%payer, %amount, %transaction, "settlement sent");
-                    return Ok(Ok(sent));
-                }
-                Broadcast::Refused(error) => error,
-            };
-            tracing::error!(%error, "the endpoint refuses a settlement");
-            let removed = inner.store.remove(subject.key).await;
-            removed.map_err(Error::Store)?;
-            tries_left = tries_left.saturating_sub(1);
-            if tries_left == 0 || !nonce_taken(&error) {
-                let reason = Reason::TransactionFailed;
-                return Ok(Err(self.refused(reason, Some(payer), amount)));
+        match outcome(ticket, &mut news).await {
+            Some(Progress::Done(response)) => return Ok(response),
+            // Another replica gave it up, or nobody: begin anew.
+            Some(Progress::Forgotten(Reason::SettlementPending)) | None => {}
+            Some(Progress::Forgotten(reason)) => {
+                let payer = subject.authorization.payer();
+                return Ok(respond::refused(core, reason, Some(payer)));
+            }
+            Some(Progress::Failed | Progress::Preparing | Progress::Pending(_)) => {
+                return Err(Error::Store(StoreError::Corrupt));
             }
         }
-    }
-
-    async fn plan(
-        &self,
-        subject: &Subject,
-        request: &FacilitatorRequest,
-    ) -> Result<Result<SettlePlan, SettleResponse>, Error> {
-        let inner = &self.0;
-        let (payload, offer) = (&request.payment_payload, &request.payment_requirements);
-        let payer = subject.permit.from;
-        let amount = subject.amount;
-        let now = (inner.clock)();
-        let plan = match plan_settle(payload, offer, &Rules::new(now, &[inner.address])) {
-            Ok(plan) => plan,
-            Err(invalid) => return Ok(Err(self.refused(invalid.reason, invalid.payer, amount))),
-        };
-        let answer = inner.rpc.batch(plan.verify().calls()).await;
-        let verdict = conclude_verify(plan.verify(), &answer);
-        if verdict.is_valid {
-            return Ok(Ok(plan));
-        }
-        let reason = verdict.invalid_reason;
-        let reason = reason.unwrap_or(Reason::UnexpectedVerifyError);
-        if reason == Reason::UnexpectedVerifyError {
-            // The chain could not be asked: that is no verdict. Asking again may get one.
-            return Ok(Err(self.pending(String::new(), payer, amount)));
-        }
-        if reason == Reason::Permit2InvalidNonce
-            && let Some(response) = self.found_on_chain(subject, request).await?
-        {
-            return Ok(Err(response));
-        }
-        Ok(Err(self.refused(reason, Some(payer), amount)))
-    }
-
-    /// The nonce is spent and this store does not know by what: a settlement of ours whose record
-    /// was lost moved exactly this to exactly this seller.
-    async fn found_on_chain(
-        &self,
-        subject: &Subject,
-        request: &FacilitatorRequest,
-    ) -> Result<Option<SettleResponse>, Error> {
-        let rpc = self.0.rpc.as_ref();
-        let Ok(newest) = newest_block(rpc).await else {
-            return Ok(None);
-        };
-        let terms = subject.permit.authorization;
-        let query = SettlementQuery {
-            method: Method::Permit2,
-            payer: subject.permit.from,
-            auth_nonce: subject.permit.auth_nonce(),
-            asset: terms.token,
-            from_block: newest.number.saturating_sub(SEARCH_BLOCKS),
-        };
-        let Ok(Some(facts)) = find_settlement(rpc, &query, &newest).await else {
-            return Ok(None);
-        };
-        if facts.pay_to != terms.to || facts.amount != subject.amount {
-            return Ok(None);
-        }
-        let hash = facts.transaction.to_string();
-        let response = self.settled(hash, query.payer, facts.amount);
-        let place = Place {
-            number: facts.block_number,
-            hash: facts.block_hash,
-        };
-        self.remember(subject, request, &response, Some(place))
-            .await?;
-        Ok(Some(response))
-    }
-
-    async fn remember(
-        &self,
-        subject: &Subject,
-        request: &FacilitatorRequest,
-        response: &SettleResponse,
-        block: Option<Place>,
-    ) -> Result<(), Error> {
-        let record = Record {
-            version: VERSION,
-            fingerprint: subject.fingerprint,
-            request: request.to_json(),
-            deadline_s: subject.deadline_s,
-            state: State::Done {
-                response: response.clone(),
-                block,
-            },
-        };
-        let written = self.0.store.put(subject.key, record).await;
-        written.map_err(Error::Store)
     }
 }
 
-/// Whether a settlement was refused because the authorization's nonce is spent.
-fn spent(response: &SettleResponse) -> bool {
-    response.error_reason == Some(Reason::Permit2InvalidNonce)
+/// Waits for the end of a settlement, and passes on how far it is.
+async fn outcome(ticket: &Ticket, news: &mut watch::Receiver<Progress>) -> Option<Progress> {
+    loop {
+        let progress = news.borrow_and_update().clone();
+        match progress {
+            Progress::Preparing => {}
+            Progress::Pending(hash) => ticket.report(Progress::Pending(hash)),
+            Progress::Done(_) | Progress::Forgotten(_) | Progress::Failed => return Some(progress),
+        }
+        news.changed().await.ok()?;
+    }
+}
+
+/// Everything up to the send.
+async fn begin(
+    core: &Core,
+    subject: &Arc<Subject>,
+    request: &FacilitatorRequest,
+) -> Result<Begun, Error> {
+    // 1. What is remembered decides.
+    let known = core.store.read(vec![subject.key]).await;
+    if let [Some(known)] = known.map_err(Error::Store)?.as_slice() {
+        return Ok(join(core, subject, known));
+    }
+    // 2. The rules, and the chain's view of the same settlement.
+    let (call, deployment, fees) = match verified(core, subject, request).await {
+        Verified::Ready {
+            call,
+            deployment,
+            fees,
+        } => (call, deployment, fees),
+        Verified::Full(full) => return Ok(Begun::Answer(respond::full(core, subject, full))),
+        // The chain could not be asked: that is no verdict. Asking again may get one.
+        Verified::Unknown => return Ok(Begun::Answer(respond::pending(core, subject, None))),
+        Verified::Invalid { reason } => {
+            if reason == subject.spent()
+                && let Some(begun) = found_on_chain(core, subject, request).await?
+            {
+                return Ok(begun);
+            }
+            let mut response = respond::blank(core, subject);
+            response.error_reason = Some(reason);
+            return Ok(Begun::Answer(response));
+        }
+    };
+    // 3. Nothing is due: nothing moves (x402 §2.3).
+    if subject.amount.is_zero() {
+        return Ok(Begun::Answer(respond::settled(core, subject, None)));
+    }
+    // 4. The wallet that the signature is of comes first in the account's sequence.
+    if let Some(deployment) = deployment {
+        let key = deployment_key(subject.key);
+        let blank = respond::blank(core, subject);
+        let filler = Settlement::new(
+            key,
+            B256::ZERO,
+            String::new(),
+            subject.authorization.deadline_s(),
+            core.address(),
+            Some(deployment),
+            blank,
+            core.fresh_lease(),
+        );
+        match sign(core, filler, fees).await? {
+            Signing::Signed(filler) => release(core, *filler, None),
+            Signing::Known(_) => {}
+            Signing::NoRoom => return Ok(Begun::NoRoom),
+        }
+    }
+    // 5. The account nonce, the signed bytes and the record are one change.
+    let payer = subject.authorization.payer();
+    core.gas().reserve(subject.key, payer, call.gas_limit);
+    let settlement = Settlement::new(
+        subject.key,
+        subject.fingerprint,
+        request.to_json(),
+        subject.authorization.deadline_s(),
+        core.address(),
+        Some(call),
+        respond::blank(core, subject),
+        core.fresh_lease(),
+    );
+    let signed = sign(core, settlement, fees).await;
+    if !matches!(signed, Ok(Signing::Signed(_))) {
+        core.gas().settle(subject.key, 0, false, core.elapsed());
+    }
+    match signed? {
+        Signing::NoRoom => Ok(Begun::NoRoom),
+        Signing::Known(known) => Ok(join(core, subject, &known)),
+        // 6. Sent, and watched.
+        Signing::Signed(settlement) => {
+            let (amount, transaction) = (subject.amount, settlement.newest());
+            tracing::info!(%payer, %amount, ?transaction, "settlement sent");
+            release(core, *settlement, Some(Arc::clone(subject)));
+            Ok(Begun::UnderWay)
+        }
+    }
+}
+
+/// Answers from a record.
+fn join(core: &Core, subject: &Subject, known: &Settlement) -> Begun {
+    if known.fingerprint != subject.fingerprint {
+        let mut response = respond::blank(core, subject);
+        response.error_reason = Some(subject.spent());
+        return Begun::Answer(response);
+    }
+    if let Some(response) = known.response() {
+        return Begun::Answer(response.clone());
+    }
+    if let Some(transaction) = known.newest() {
+        let progress = Progress::Pending(transaction);
+        core.board.report(subject.key, progress);
+    }
+    // Where this replica carries it, the keeper tells already.
+    core.post(Mail::Follow(subject.key));
+    Begun::UnderWay
+}
+
+/// Gives a settlement the next account nonce, signs it, and remembers it: one change.
+async fn sign(core: &Core, settlement: Settlement, fees: Fees) -> Result<Signing, Error> {
+    let mut skips_left = MAX_SKIPS;
+    loop {
+        let (floor, mined, most) = (core.floor(), core.mined(), core.max_in_flight);
+        let (now, pace) = (core.now(), core.pace);
+        let mut new = settlement.clone();
+        let Some(call) = new.call.clone() else {
+            return Err(Error::Store(StoreError::Corrupt));
+        };
+        let attempt = core.lane_signer(call, fees);
+        let change = move |page: &mut Page| {
+            if let Some(known) = &page.settlement {
+                return Signing::Known(Box::new(known.clone()));
+            }
+            let account_nonce = page.next.max(floor);
+            if account_nonce.saturating_sub(mined) >= most {
+                return Signing::NoRoom;
+            }
+            new.on_event(Event::Signed(attempt(account_nonce)), now, &pace);
+            page.next = account_nonce.saturating_add(1);
+            page.settlement = Some(new.clone());
+            Signing::Signed(Box::new(new))
+        };
+        let key = settlement.key();
+        let signed = with(core.store.as_ref(), key, Some(core.address()), change).await;
+        match signed {
+            Err(StoreError::AccountNonce) if skips_left > 0 => {
+                skips_left = skips_left.saturating_sub(1);
+                core.learn_floor(floor.max(mined).saturating_add(1));
+            }
+            signed => return signed.map_err(Error::Store),
+        }
+    }
+}
+
+/// Hands a signed settlement to the keeper and its transaction to the endpoint.
+fn release(core: &Core, settlement: Settlement, subject: Option<Arc<Subject>>) {
+    let newest = settlement.attempts.last();
+    let transaction = newest.map(|attempt| attempt.transaction);
+    let held = Held::new(settlement.clone(), subject);
+    core.post(Mail::Carry(Box::new(held)));
+    if let Some(transaction) = transaction {
+        core.send(&settlement, transaction);
+    }
+}
+
+/// Applies every rule, asks the chain once, and looks at the budgets.
+pub(super) async fn verified(
+    core: &Core,
+    subject: &Subject,
+    request: &FacilitatorRequest,
+) -> Verified {
+    let (payload, offer) = (&request.payment_payload, &request.payment_requirements);
+    let signers = [core.address()];
+    let deployed = core.deployed();
+    let rules = Rules {
+        now: (core.clock)(),
+        own_signers: &signers,
+        factories: &core.factories,
+        deployed: &deployed,
+    };
+    let plan = match plan_settle(payload, offer, &rules) {
+        Ok(plan) => plan,
+        Err(invalid) => {
+            return Verified::Invalid {
+                reason: invalid.reason,
+            };
+        }
+    };
+    if plan.verify().sponsor().is_some() && !core.sponsor_approvals {
+        return Verified::Invalid {
+            reason: Reason::Permit2AllowanceRequired,
+        };
+    }
+    let mut calls = plan.verify().calls().to_vec();
+    let judged = calls.len();
+    calls.push(RpcCall::fee_history());
+    calls.push(RpcCall::account_nonce(core.address(), At::Pending));
+    let Ok(mut results) = core.rpc.batch(&calls).await else {
+        return Verified::Unknown;
+    };
+    if results.len() != calls.len() {
+        return Verified::Unknown;
+    }
+    let market = results.split_off(judged);
+    let is_contract = has_code(plan.verify().calls(), &results, plan.verify().payer());
+    let deployment = plan.deployment(&results).cloned();
+    let answer = Ok(results);
+    let verdict = conclude_verify(plan.verify(), &answer);
+    if !verdict.is_valid {
+        let reason = verdict.invalid_reason;
+        return match reason.unwrap_or(Reason::UnexpectedVerifyError) {
+            Reason::UnexpectedVerifyError => Verified::Unknown,
+            reason => Verified::Invalid { reason },
+        };
+    }
+    core.saw_code(subject.authorization.asset(), plan.contract());
+    let Some(fees) = market_fees(core, &market) else {
+        return Verified::Unknown;
+    };
+    ready(core, subject, &plan, deployment, is_contract, fees)
+}
+
+fn ready(
+    core: &Core,
+    subject: &Subject,
+    plan: &SettlePlan,
+    deployment: Option<Deployment>,
+    is_contract: bool,
+    fees: Fees,
+) -> Verified {
+    let settlement = plan.transaction();
+    let deployment = deployment.map(|it| Call {
+        to: it.factory,
+        input: it.input.to_vec(),
+        gas_limit: it.gas_limit,
+    });
+    let extra = deployment.as_ref().map_or(0, |it| it.gas_limit);
+    let gas = settlement.gas_limit.saturating_add(extra);
+    let is_contract = is_contract || deployment.is_some();
+    if let Err(full) = core.admit(subject, is_contract, gas, Some(fees)) {
+        return Verified::Full(full);
+    }
+    Verified::Ready {
+        call: Call {
+            to: settlement.to,
+            input: settlement.input.to_vec(),
+            gas_limit: settlement.gas_limit,
+        },
+        deployment,
+        fees,
+    }
+}
+
+fn market_fees(core: &Core, market: &[Result<Value, RpcError>]) -> Option<Fees> {
+    let [Ok(history), count] = market else {
+        return None;
+    };
+    if let Some(count) = count.as_ref().ok().and_then(quantity) {
+        core.learn_floor(count);
+    }
+    match core.lane.learn(history, core.elapsed()) {
+        Ok(fees) => Some(fees),
+        Err(error) => {
+            let error = seamline_core::chain(&error);
+            tracing::error!(error, "a settlement could not be prepared");
+            None
+        }
+    }
+}
+
+/// Whether a batch shows code at `account`.
+pub(super) fn has_code(
+    calls: &[RpcCall],
+    results: &[Result<Value, RpcError>],
+    account: seamline_core::Address,
+) -> bool {
+    let of_account = RpcCall::code(account, At::Latest);
+    let mut pairs = calls.iter().zip(results);
+    let code = pairs.find(|(call, _)| **call == of_account);
+    let code = code.and_then(|(_, result)| result.as_ref().ok()?.as_str());
+    code.is_some_and(|code| code.len() > 2)
+}
+
+/// The call that settles a request, without its rules.
+pub(super) fn call_of(subject: &Subject, request: &FacilitatorRequest) -> Call {
+    let sponsor = Eip2612::of(&request.payment_payload).ok().flatten();
+    let authorization = &subject.authorization;
+    let (to, input) = authorization.settle_call(subject.amount, sponsor.as_ref());
+    let approval = sponsor.map_or(0, |_| APPROVAL_GAS);
+    Call {
+        to,
+        input: input.to_vec(),
+        gas_limit: authorization.gas_limit().saturating_add(approval),
+    }
+}
+
+/// The nonce is spent and this store does not know by what: a settlement of ours whose record was
+/// lost, or a stranger's, moved exactly this to exactly this seller.
+async fn found_on_chain(
+    core: &Core,
+    subject: &Arc<Subject>,
+    request: &FacilitatorRequest,
+) -> Result<Option<Begun>, Error> {
+    let rpc = core.rpc.as_ref();
+    let Ok(newest) = seamline_evm::chain::newest_block(rpc).await else {
+        return Ok(None);
+    };
+    let query = subject.query(newest.number.saturating_sub(SEARCH_BLOCKS));
+    let Ok(Some(facts)) = seamline_evm::chain::find_settlement(rpc, &query, &newest).await else {
+        return Ok(None);
+    };
+    if facts.pay_to != subject.authorization.pay_to() || facts.amount != subject.amount {
+        return Ok(None);
+    }
+    let response = respond::settled(core, subject, Some(facts.transaction));
+    let mut found = Settlement::new(
+        subject.key,
+        subject.fingerprint,
+        request.to_json(),
+        subject.authorization.deadline_s(),
+        core.address(),
+        None,
+        respond::blank(core, subject),
+        core.fresh_lease(),
+    );
+    found.stage = Stage::Done {
+        end: End::Replaced,
+        response: response.clone(),
+        block: Some(Place {
+            number: facts.block_number,
+            hash: facts.block_hash,
+        }),
+        settled_for_good: false,
+    };
+    let key = subject.key;
+    let written = with(core.store.as_ref(), key, None, move |page| {
+        if let Some(known) = &page.settlement {
+            return Err(Box::new(known.clone()));
+        }
+        page.settlement = Some(found.clone());
+        Ok(Box::new(found))
+    });
+    Ok(Some(match written.await.map_err(Error::Store)? {
+        Ok(found) => {
+            let held = Held::new(*found, Some(Arc::clone(subject)));
+            core.post(Mail::Carry(Box::new(held)));
+            Begun::Answer(response)
+        }
+        Err(known) => join(core, subject, &known),
+    }))
+}
+
+/// The key of the transaction that makes a payer's wallet.
+fn deployment_key(payment: B256) -> B256 {
+    seamline_core::sha256(&[b"seamline/v1/deployment".as_slice(), payment.as_slice()])
+}
+
+impl Core {
+    /// A lease of this replica.
+    fn fresh_lease(&self) -> Lease {
+        Lease {
+            owner: self.owner,
+            fence: 0,
+        }
+    }
+
+    /// Signs `call` under the account nonce that the store gives.
+    pub(super) fn lane_signer(
+        &self,
+        call: Call,
+        fees: Fees,
+    ) -> impl FnOnce(u64) -> Attempt + Send + 'static {
+        let lane = Arc::clone(&self.lane);
+        move |account_nonce| lane.sign(&call, account_nonce, fees)
+    }
 }

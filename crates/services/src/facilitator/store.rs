@@ -1,35 +1,113 @@
+//! Where settlements are remembered.
+//!
+//! A store does one thing: it reads and writes one settlement, and the next account nonce of its
+//! signer, as one atomic change. Every rule is in the change itself, which is the same for every
+//! store; `tests/it/stores.rs` runs one suite over all of them.
+
+mod embedded;
+mod memory;
+mod postgres;
+
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
-use seamline_core::B256;
+use seamline_core::{Address, B256};
 
-use super::StoreLocation;
-use super::record::{Record, State, VERSION};
+pub use self::memory::MemoryStore;
+use super::settlement::Settlement;
 
-/// Settlements by payment key. Every write is on disk before it returns.
+/// Where a facilitator remembers.
 #[derive(Clone)]
-pub(super) struct Store(Arc<Database>);
+pub enum StoreLocation {
+    /// A file, made if it is absent, readable by its owner only: it holds authorizations. One
+    /// process at a time.
+    File(PathBuf),
+    /// Nowhere: for tests, and for networks that end with the process.
+    Memory,
+    /// A `postgres://` or `postgresql://` URL: several replicas may share it, and one signer. TLS is
+    /// used for every host that is not loopback and no socket. Tables are made on start.
+    ///
+    /// # Security
+    ///
+    /// Holds a password, perhaps; `Debug` leaves it out.
+    Postgres(String),
+}
 
-/// Payment key to JSON of a [`Record`].
-const SETTLEMENTS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("settlements");
+/// Default of [`super::FacilitatorConfig::lease`].
+pub const LEASE: Duration = Duration::from_secs(15);
 
-/// How long a finished settlement is kept after its authorization expired: the chain refuses the
-/// nonce from then on, and a day is longer than any reorganisation.
-const KEEP_S: u64 = 24 * 60 * 60;
+/// What is changed at once: a settlement, and the sequence of its signer.
+#[derive(Debug)]
+pub struct Page {
+    /// The settlement; `None` where there is none. Left `None`, nothing is written, or what was
+    /// there is removed.
+    pub settlement: Option<Settlement>,
+    /// The account nonce that the signer takes next; 0 for a signer that never took one. Read and
+    /// written only where the change names a signer.
+    pub next: u64,
+}
 
-/// Why the store failed.
+/// A change of a [`Page`]; called at most once.
+pub type Change = Box<dyn FnOnce(&mut Page) + Send>;
+
+/// An answer of a store, later.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Remembers settlements, for one replica or for several.
+///
+/// # Cancellation
+///
+/// Dropping a future leaves the change done or not done, never half.
+pub trait Store: Send + Sync {
+    /// Name of the kind, for `/health`.
+    fn kind(&self) -> &'static str;
+
+    /// Reads settlements, in the order of the keys.
+    fn read(&self, keys: Vec<B256>) -> StoreFuture<'_, Vec<Option<Settlement>>>;
+
+    /// Applies `change` to the settlement of `key`, and to the sequence of `signer` where there is
+    /// one: exclusively, atomically, and durably before this returns.
+    ///
+    /// # Errors
+    ///
+    /// After [`StoreError::Database`] the change may or may not be done.
+    /// [`StoreError::AccountNonce`] where another unfinished settlement has this account nonce.
+    fn change(&self, key: B256, signer: Option<Address>, change: Change) -> StoreFuture<'_, ()>;
+
+    /// Says that `owner` is alive, for as long as `lease`.
+    fn beat(&self, owner: u64, lease: Duration) -> StoreFuture<'_, ()>;
+
+    /// Hands every unfinished settlement of `signer` whose owner is not alive to `owner`, and
+    /// returns them.
+    fn take_over(&self, owner: u64, signer: Address) -> StoreFuture<'_, Vec<Settlement>>;
+
+    /// Returns every unfinished settlement of `signer`, whoever owns it.
+    fn unfinished(&self, signer: Address) -> StoreFuture<'_, Vec<Settlement>>;
+
+    /// Removes what is finished and whose deadline is before `before_s`, Unix seconds.
+    fn prune(&self, before_s: u64) -> StoreFuture<'_, ()>;
+}
+
+/// Why a store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// Another unfinished settlement of the signer has the account nonce.
+    #[error("the account nonce is taken by another settlement")]
+    AccountNonce,
     /// A record is not what this version writes.
     #[error("a record of the settlement store cannot be read")]
     Corrupt,
     /// The database failed.
     #[error("the database of settlements failed")]
-    Database(#[source] Box<redb::Error>),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another replica carries the settlement now.
+    #[error("another replica carries the settlement")]
+    Fenced,
     /// The file cannot be opened; another process may hold it.
     #[error("cannot open the settlement store `{path}`")]
     Open {
@@ -39,142 +117,59 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// A newer version made the tables.
+    #[error("the settlement database has layout {found}, this version writes {known}")]
+    Schema {
+        /// Layout that the database has.
+        found: i32,
+        /// Layout that this version writes.
+        known: i32,
+    },
+    /// The URL of the database cannot be used.
+    #[error("the URL of the settlement database cannot be used")]
+    Url(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl Store {
-    /// Opens the store, makes its table, and forgets nothing.
-    pub(super) async fn open(location: StoreLocation) -> Result<Self, StoreError> {
-        blocking(move || {
-            let database = match location {
-                StoreLocation::Memory => {
-                    let backend = InMemoryBackend::new();
-                    Database::builder()
-                        .create_with_backend(backend)
-                        .map_err(database)?
-                }
-                StoreLocation::File(path) => {
-                    let file = private_file(&path).map_err(|source| StoreError::Open {
-                        path: path.clone(),
-                        source,
-                    })?;
-                    Database::builder().create_file(file).map_err(database)?
-                }
-            };
-            let write = database.begin_write().map_err(self::database)?;
-            write.open_table(SETTLEMENTS).map_err(self::database)?;
-            write.commit().map_err(self::database)?;
-            Ok(Self(Arc::new(database)))
-        })
-        .await
-    }
-
-    /// Reads a record.
-    pub(super) async fn get(&self, key: B256) -> Result<Option<Record>, StoreError> {
-        let store = self.clone();
-        blocking(move || {
-            let read = store.0.begin_read().map_err(database)?;
-            let table = read.open_table(SETTLEMENTS).map_err(database)?;
-            let bytes = table.get(key.0).map_err(database)?;
-            bytes.map(|bytes| decode(bytes.value())).transpose()
-        })
-        .await
-    }
-
-    /// Writes a record, durably.
-    pub(super) async fn put(&self, key: B256, record: Record) -> Result<(), StoreError> {
-        self.change(key, Some(record)).await
-    }
-
-    /// Removes a record, durably: of a transaction that the chain never took.
-    pub(super) async fn remove(&self, key: B256) -> Result<(), StoreError> {
-        self.change(key, None).await
-    }
-
-    /// Returns every settlement that is not done, and drops what expired before `now_s`.
-    pub(super) async fn open_settlements(
-        &self,
-        now_s: u64,
-    ) -> Result<Vec<(B256, Record)>, StoreError> {
-        let store = self.clone();
-        blocking(move || {
-            let mut open = Vec::new();
-            let mut expired = Vec::new();
-            let write = store.0.begin_write().map_err(database)?;
-            {
-                let mut table = write.open_table(SETTLEMENTS).map_err(database)?;
-                for entry in table.iter().map_err(database)? {
-                    let (key, bytes) = entry.map_err(database)?;
-                    let record = decode(bytes.value())?;
-                    let over = record.deadline_s.saturating_add(KEEP_S) < now_s;
-                    match record.state {
-                        State::Broadcasting(_) => open.push((B256::from(key.value()), record)),
-                        State::Done { .. } if over => expired.push(key.value()),
-                        State::Done { .. } => {}
-                    }
-                }
-                for key in expired {
-                    table.remove(key).map_err(database)?;
-                }
-            }
-            write.commit().map_err(database)?;
-            Ok(open)
-        })
-        .await
-    }
-
-    async fn change(&self, key: B256, record: Option<Record>) -> Result<(), StoreError> {
-        let store = self.clone();
-        blocking(move || {
-            let write = store.0.begin_write().map_err(database)?;
-            {
-                let mut table = write.open_table(SETTLEMENTS).map_err(database)?;
-                match record {
-                    Some(record) => {
-                        let bytes = serde_json::to_vec(&record).map_err(|_| StoreError::Corrupt)?;
-                        table.insert(key.0, bytes.as_slice()).map_err(database)?;
-                    }
-                    None => {
-                        table.remove(key.0).map_err(database)?;
-                    }
-                }
-            }
-            write.commit().map_err(database)
-        })
-        .await
-    }
+/// Opens a store for the chain `chain_id` and the account `signer`, for
+/// [`super::Facilitator::start_with`].
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn open_store(
+    location: StoreLocation,
+    chain_id: u64,
+    signer: Address,
+) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match location {
+        StoreLocation::Memory => Arc::new(MemoryStore::new()),
+        StoreLocation::File(path) => Arc::new(embedded::Embedded::open(path, signer).await?),
+        StoreLocation::Postgres(url) => Arc::new(postgres::Postgres::open(&url, chain_id).await?),
+    })
 }
 
-fn decode(bytes: &[u8]) -> Result<Record, StoreError> {
-    let record: Record = serde_json::from_slice(bytes).map_err(|_| StoreError::Corrupt)?;
-    if record.version == VERSION {
-        Ok(record)
-    } else {
-        Err(StoreError::Corrupt)
-    }
-}
-
-/// Opens or makes a file that only its owner can read: records hold signed authorizations.
-fn private_file(path: &Path) -> io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-fn database(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Database(Box::new(error.into()))
-}
-
-/// Runs a commit, which waits for the disk, beside the async threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+/// Runs `change` and returns what it returned.
+pub(super) async fn with<T: Send + 'static>(
+    store: &dyn Store,
+    key: B256,
+    signer: Option<Address>,
+    change: impl FnOnce(&mut Page) -> T + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            let stopped = io::Error::other("the runtime stopped");
-            Err(database(redb::Error::Io(stopped)))
+    let (sender, mut receiver) = tokio::sync::oneshot::channel();
+    let run: Change = Box::new(move |page| {
+        // Nobody waits any more where the receiver is gone: the change is done all the same.
+        drop(sender.send(change(page)));
+    });
+    store.change(key, signer, run).await?;
+    receiver.try_recv().map_err(|_| StoreError::Corrupt)
+}
+
+impl core::fmt::Debug for StoreLocation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Memory => f.write_str("Memory"),
+            Self::Postgres(_) => f.write_str("Postgres(..)"),
         }
     }
 }

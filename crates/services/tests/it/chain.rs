@@ -1,15 +1,18 @@
 //! A chain that knows one contract: enough of JSON-RPC for a facilitator, and every way to fail.
 
+mod transaction;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use seamline_core::{Address, B256, U256, keccak256};
-use seamline_evm::bindings::{PERMIT2, UPTO_PROXY};
+use seamline_evm::bindings::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
 use seamline_evm::rpc::{BatchFuture, TransportKind};
 use seamline_evm::{Rpc, RpcCall, RpcError, TransportError};
 use serde_json::{Value, json};
 
-use crate::payments::CHAIN_ID;
+use self::transaction::{Settles, Transaction};
+use crate::payments::{CHAIN_ID, NOW, TOKEN};
 
 /// What the chain does next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,30 +36,58 @@ pub(crate) enum Mood {
     Holds,
     /// Does not answer at all.
     Down,
+    /// Takes nothing: the account cannot pay for gas.
+    Poor,
 }
 
-#[derive(Default)]
 struct State {
     mood: Mood,
     /// Every transaction that was offered, in order.
     offered: Vec<Vec<u8>>,
     /// Transactions that wait for a block, by account nonce.
     pool: BTreeMap<u64, Transaction>,
-    mined: Vec<(Transaction, bool)>,
+    /// Block 100 is empty; these follow it.
+    blocks: Vec<Block>,
     refuse_next: Option<RpcError>,
     /// Account nonces below this are taken.
     next_account_nonce: u64,
+    /// What a transaction must offer to be mined.
+    min_fee: u128,
+    /// Grows with every reorganisation, so that new blocks differ from old ones.
+    fork: u64,
+    time_s: u64,
+    /// Accounts with code.
+    contracts: BTreeSet<Address>,
+    /// Batches that were asked.
+    batches: usize,
+}
+
+#[derive(Clone)]
+struct Block {
+    hash: B256,
+    mined: Vec<(Transaction, bool)>,
 }
 
 /// A scripted chain.
 #[derive(Default)]
 pub(crate) struct Chain(Mutex<State>);
 
-#[derive(Clone)]
-struct Transaction {
-    hash: B256,
-    account_nonce: u64,
-    input: Vec<u8>,
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            mood: Mood::default(),
+            offered: Vec::new(),
+            pool: BTreeMap::new(),
+            blocks: Vec::new(),
+            refuse_next: None,
+            next_account_nonce: 0,
+            min_fee: 0,
+            fork: 0,
+            time_s: NOW.as_secs(),
+            contracts: [PERMIT2, UPTO_PROXY, EXACT_PROXY, TOKEN].into(),
+            batches: 0,
+        }
+    }
 }
 
 impl Chain {
@@ -69,11 +100,7 @@ impl Chain {
     }
 
     pub(crate) fn refuse_next(&self, message: &str) {
-        self.state().refuse_next = Some(RpcError {
-            code: -32000,
-            message: message.to_owned(),
-            data: None,
-        });
+        self.state().refuse_next = Some(refusal(message));
     }
 
     /// Mines what waits and goes on mining.
@@ -83,12 +110,60 @@ impl Chain {
         state.mine(true);
     }
 
+    /// Adds empty blocks.
+    pub(crate) fn mine_empty(&self, blocks: usize) {
+        let mut state = self.state();
+        for _ in 0..blocks {
+            state.close(Vec::new());
+        }
+    }
+
+    /// What a transaction must offer to be mined.
+    pub(crate) fn set_min_fee(&self, fee: u128) {
+        self.state().min_fee = fee;
+    }
+
+    /// The time of the newest block.
+    pub(crate) fn set_time(&self, secs: u64) {
+        let mut state = self.state();
+        state.time_s = secs;
+        state.close(Vec::new());
+    }
+
+    /// Gives an account code, which accepts every signature.
+    pub(crate) fn deploy(&self, account: Address) {
+        self.state().contracts.insert(account);
+    }
+
+    /// The newest block is replaced by an empty one; its transactions are nowhere.
+    pub(crate) fn reorg(&self) {
+        let mut state = self.state();
+        let gone = state.blocks.pop();
+        state.fork += 1;
+        let taken = gone.map_or(0, |block| block.mined.len());
+        state.next_account_nonce -= u64::try_from(taken).unwrap();
+        state.close(Vec::new());
+    }
+
     /// Another user of the key takes the next account nonce: what waits at it is displaced.
     pub(crate) fn displace(&self) {
         let mut state = self.state();
         let taken = state.next_account_nonce;
         state.pool.remove(&taken);
         state.next_account_nonce += 1;
+    }
+
+    /// A transaction of the pool is lost.
+    pub(crate) fn lose(&self, account_nonce: u64) {
+        self.state().pool.remove(&account_nonce);
+    }
+
+    /// A stranger settles what the transaction `raw` would settle, at once.
+    pub(crate) fn preempt(&self, raw: &[u8]) {
+        let mut state = self.state();
+        let mut stranger = Transaction::read(raw);
+        stranger.hash = keccak256(stranger.hash);
+        state.close(vec![(stranger, true)]);
     }
 
     pub(crate) fn offered(&self) -> Vec<Vec<u8>> {
@@ -100,14 +175,43 @@ impl Chain {
         self.state().offered.iter().collect::<BTreeSet<_>>().len()
     }
 
+    /// Fees of the different transactions that were offered, in order.
+    pub(crate) fn bids(&self) -> Vec<(u64, u128)> {
+        let mut bids = Vec::new();
+        for raw in &self.state().offered {
+            let tx = Transaction::read(raw);
+            let bid = (tx.account_nonce, tx.max_fee);
+            if !bids.contains(&bid) {
+                bids.push(bid);
+            }
+        }
+        bids
+    }
+
     pub(crate) fn pooled(&self) -> usize {
         self.state().pool.len()
+    }
+
+    pub(crate) fn batches(&self) -> usize {
+        self.state().batches
     }
 
     /// Account nonces of the mined transactions, in order.
     pub(crate) fn mined_nonces(&self) -> Vec<u64> {
         let state = self.state();
-        state.mined.iter().map(|(tx, _)| tx.account_nonce).collect()
+        state.mined().map(|(_, tx, _)| tx.account_nonce).collect()
+    }
+
+    /// How many times each authorization moved money.
+    pub(crate) fn payments(&self) -> Vec<usize> {
+        let state = self.state();
+        let mut paid = BTreeMap::new();
+        for (_, tx, ok) in state.mined() {
+            if let (Some(settles), true) = (&tx.settles, *ok) {
+                *paid.entry(settles.spends()).or_insert(0) += 1;
+            }
+        }
+        paid.into_values().collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,6 +239,7 @@ impl Rpc for Chain {
                 core::future::pending::<()>().await;
             }
             let mut state = self.state();
+            state.batches += 1;
             let results = calls.iter().map(|call| state.answer(call)).collect();
             if sends && mood == Mood::LosesReplies {
                 return Err(unreachable());
@@ -149,21 +254,23 @@ impl State {
         let params = &call.params;
         Ok(match call.method.as_ref() {
             "eth_chainId" => json!(format!("{CHAIN_ID:#x}")),
-            "eth_getBlockByNumber" => json!({
-                "number": "0x64",
-                "hash": B256::repeat_byte(0xbb),
-                "timestamp": "0x6b49d200",
-                "parentHash": B256::ZERO,
+            "eth_getBlockByNumber" => self.block(&params[0]),
+            "eth_getBalance" => json!(if self.mood == Mood::Poor {
+                "0x0"
+            } else {
+                "0x1000"
             }),
             "eth_getCode" => {
-                let contract = [PERMIT2, UPTO_PROXY, crate::payments::TOKEN]
-                    .map(|address| json!(address))
-                    .contains(&params[0]);
-                json!(if contract { "0x6001" } else { "0x" })
+                let mut contracts = self.contracts.iter();
+                let known = contracts.any(|it| hex_of(it.as_slice()) == params[0]);
+                json!(if known { "0x6001" } else { "0x" })
             }
             "eth_getTransactionCount" if params[1] == "pending" => {
-                let pooled = u64::try_from(self.pool.len()).unwrap();
-                json!(format!("{:#x}", self.next_account_nonce + pooled))
+                let mut next = self.next_account_nonce;
+                while self.pool.contains_key(&next) {
+                    next += 1;
+                }
+                json!(format!("{next:#x}"))
             }
             "eth_getTransactionCount" => json!(format!("{:#x}", self.next_account_nonce)),
             "eth_feeHistory" => json!({"baseFeePerGas": ["0x7", "0x7"], "reward": [["0x1"]]}),
@@ -171,40 +278,109 @@ impl State {
             "eth_sendRawTransaction" => return self.send(&params[0]),
             "eth_getTransactionReceipt" => self.receipt(&params[0]),
             "eth_getTransactionByHash" => {
-                let mined = self.mined.iter().map(|(tx, _)| tx);
+                let mined = self.mined().map(|(_, tx, _)| tx);
                 let mut known = mined.chain(self.pool.values());
                 match known.find(|tx| json!(tx.hash) == params[0]) {
                     Some(tx) => json!({
-                        "to": UPTO_PROXY, "hash": tx.hash,
-                        "input": alloy_hex(&tx.input),
+                        "to": tx.to, "hash": tx.hash, "input": hex::encode_prefixed(&tx.input),
                     }),
                     None => Value::Null,
                 }
             }
             "eth_getLogs" if self.mood == Mood::Behind => json!([]),
-            "eth_getLogs" => self.mined.iter().map(|(tx, _)| log(tx, 0)).collect(),
+            "eth_getLogs" => self.logs(&params[0]),
             method => panic!("the facilitator should not call {method}"),
+        })
+    }
+
+    fn block(&self, number: &Value) -> Value {
+        let newest = u64::try_from(self.blocks.len()).unwrap() + 100;
+        let number = match number.as_str().unwrap() {
+            "latest" => newest,
+            text => u64::from_str_radix(&text[2..], 16).unwrap(),
+        };
+        if number > newest {
+            return Value::Null;
+        }
+        let hash = match number.checked_sub(101) {
+            Some(index) => self.blocks[usize::try_from(index).unwrap()].hash,
+            None => B256::repeat_byte(0xbb),
+        };
+        json!({
+            "number": format!("{number:#x}"),
+            "hash": hash,
+            "timestamp": format!("{:#x}", self.time_s),
+            "parentHash": B256::ZERO,
+        })
+    }
+
+    /// Every mined transaction with the number of its block and whether it succeeded.
+    fn mined(&self) -> impl Iterator<Item = (u64, &Transaction, &bool)> {
+        let numbered = self.blocks.iter().zip(101..);
+        numbered
+            .flat_map(|(block, number)| block.mined.iter().map(move |(tx, ok)| (number, tx, ok)))
+    }
+
+    fn is_spent(&self, settles: &Settles) -> bool {
+        self.mined().any(|(_, tx, ok)| {
+            let other = tx.settles.as_ref();
+            *ok && other.is_some_and(|other| other.spends() == settles.spends())
         })
     }
 
     fn call(&self, transaction: &Value) -> Result<Value, RpcError> {
         let input = bytes(&transaction["data"]);
-        let settles = transaction["to"] == json!(UPTO_PROXY);
-        let settled = |tx: &Transaction| word(&tx.input, 2) == word(&input, 2);
-        if settles && self.mined.iter().any(|(tx, ok)| *ok && settled(tx)) {
-            // Permit2's InvalidNonce().
+        let to: Address = transaction["to"].as_str().unwrap().parse().unwrap();
+        if let Some(settles) = Settles::read(to, &input) {
+            if !self.is_spent(&settles) {
+                return Ok(json!("0x"));
+            }
+            // Permit2's InvalidNonce(), and what FiatToken says.
+            let data = match to {
+                TOKEN => used(),
+                _ => "0x756688fe".to_owned(),
+            };
             return Err(RpcError {
                 code: 3,
                 message: "execution reverted".to_owned(),
-                data: Some(json!("0x756688fe")),
+                data: Some(json!(data)),
             });
         }
-        let plenty = U256::from(u64::MAX);
-        Ok(json!(if settles {
-            "0x".to_owned()
-        } else {
-            alloy_hex(&plenty.to_be_bytes::<32>())
-        }))
+        let word = match input[..4] {
+            // isValidSignature: whoever has code accepts.
+            [0x16, 0x26, 0xba, 0x7e] if self.contracts.contains(&to) => {
+                U256::from(0x1626_ba7e_u64) << 224
+            }
+            // Permit2's nonceBitmap(owner, word).
+            [0x4f, 0xe0, 0x2b, 0x44] => self.bitmap(&input),
+            // authorizationState(authorizer, nonce).
+            [0xe9, 0x4a, 0x01, 0x02] => {
+                let owner = Address::from_word(transaction::word(&input, 0));
+                let nonce = transaction::word(&input, 1);
+                let spent = self
+                    .spent_by(owner)
+                    .any(|it| it.token_nonce() == Some(nonce));
+                U256::from(spent)
+            }
+            _ => U256::from(u64::MAX),
+        };
+        Ok(json!(hex::encode_prefixed(word.to_be_bytes::<32>())))
+    }
+
+    fn bitmap(&self, input: &[u8]) -> U256 {
+        let owner = Address::from_word(transaction::word(input, 0));
+        let wanted = U256::from_be_bytes(transaction::word(input, 1).0);
+        let nonces = self.spent_by(owner).filter_map(Settles::permit2_nonce);
+        let of_word = nonces.filter(|nonce| *nonce >> 8 == wanted);
+        of_word.fold(U256::ZERO, |bits, nonce| {
+            bits | (U256::from(1) << (nonce & U256::from(255)))
+        })
+    }
+
+    fn spent_by(&self, owner: Address) -> impl Iterator<Item = &Settles> {
+        let settled = self.mined().filter(|(_, _, ok)| **ok);
+        let settled = settled.filter_map(|(_, tx, _)| tx.settles.as_ref());
+        settled.filter(move |settles| settles.payer == owner)
     }
 
     fn send(&mut self, raw: &Value) -> Result<Value, RpcError> {
@@ -213,15 +389,26 @@ impl State {
         if let Some(error) = self.refuse_next.take() {
             return Err(error);
         }
+        if self.mood == Mood::Poor {
+            return Err(refusal("insufficient funds for gas * price + value"));
+        }
         let tx = Transaction::read(&raw);
         let hash = json!(tx.hash);
-        if self.mined.iter().any(|(mined, _)| mined.hash == tx.hash)
-            || self.pool.contains_key(&tx.account_nonce)
-        {
+        if self.mined().any(|(_, mined, _)| mined.hash == tx.hash) {
             return Err(refusal("already known"));
         }
         if tx.account_nonce < self.next_account_nonce {
             return Err(refusal("nonce too low"));
+        }
+        if let Some(waiting) = self.pool.get(&tx.account_nonce) {
+            if waiting.hash == tx.hash {
+                return Err(refusal("already known"));
+            }
+            // An eighth more, in both fees, as geth wants it (it wants a tenth).
+            let enough = tx.max_fee * 10 >= waiting.max_fee * 11 && tx.tip * 10 >= waiting.tip * 11;
+            if !enough {
+                return Err(refusal("replacement transaction underpriced"));
+            }
         }
         self.pool.insert(tx.account_nonce, tx);
         match self.mood {
@@ -231,99 +418,106 @@ impl State {
                 return Err(refusal("internal error"));
             }
             Mood::Reverts => self.mine(false),
-            Mood::Slow | Mood::LosesReplies | Mood::HangsOnSend | Mood::Holds | Mood::Down => {}
+            Mood::Slow
+            | Mood::LosesReplies
+            | Mood::HangsOnSend
+            | Mood::Holds
+            | Mood::Down
+            | Mood::Poor => {}
         }
         Ok(hash)
     }
 
-    /// Mines from the pool in the order of the account, without gaps.
+    /// Mines from the pool in the order of the account, without gaps, what pays enough.
     fn mine(&mut self, success: bool) {
-        while let Some(tx) = self.pool.remove(&self.next_account_nonce) {
+        let mut mined: Vec<(Transaction, bool)> = Vec::new();
+        while let Some(tx) = self.pool.get(&self.next_account_nonce) {
+            if tx.max_fee < self.min_fee {
+                break;
+            }
+            let tx = self.pool.remove(&self.next_account_nonce).unwrap();
             self.next_account_nonce += 1;
-            self.mined.push((tx, success));
+            // Permit2 and the token spend a nonce once.
+            let spent = tx.settles.as_ref().is_some_and(|it| {
+                let spends = it.spends();
+                let here = mined.iter().filter(|(_, ok)| *ok);
+                let mut here = here.filter_map(|(tx, _)| tx.settles.as_ref());
+                self.is_spent(it) || here.any(|other| other.spends() == spends)
+            });
+            let succeeds = (success || tx.settles.is_none()) && !spent;
+            mined.push((tx, succeeds));
+        }
+        if !mined.is_empty() {
+            self.close(mined);
         }
     }
 
-    fn find(&self, hash: &Value) -> Option<&(Transaction, bool)> {
-        self.mined.iter().find(|(tx, _)| json!(tx.hash) == *hash)
+    fn close(&mut self, mined: Vec<(Transaction, bool)>) {
+        let number = u64::try_from(self.blocks.len()).unwrap();
+        let seed = [number.to_be_bytes(), self.fork.to_be_bytes()].concat();
+        let hash = keccak256(seed);
+        self.blocks.push(Block { hash, mined });
     }
 
     fn receipt(&self, hash: &Value) -> Value {
-        let found = self.find(hash).filter(|_| self.mood != Mood::Behind);
-        let Some((tx, success)) = found else {
+        if self.mood == Mood::Behind {
+            return Value::Null;
+        }
+        let Some((number, tx, success)) = self.mined().find(|(_, tx, _)| json!(tx.hash) == *hash)
+        else {
             return Value::Null;
         };
-        let settled = json!({
-            "address": UPTO_PROXY,
-            "topics": ["0x97088ec3606cfe8cc112180570d03fcde05f9b8e1bfef8e27784eaf5dd5691b6"],
-            "data": "0x",
-        });
-        let logs = if *success {
-            json!([log(tx, 0), settled])
-        } else {
-            json!([])
-        };
+        let logs = if *success { tx.logs() } else { Vec::new() };
+        let index = usize::try_from(number - 101).unwrap();
         json!({
             "transactionHash": tx.hash,
-            "blockNumber": "0x64",
-            "blockHash": B256::repeat_byte(0xbb),
+            "blockNumber": format!("{number:#x}"),
+            "blockHash": self.blocks[index].hash,
             "status": if *success { "0x1" } else { "0x0" },
+            "gasUsed": "0x16b48",
             "logs": logs,
         })
     }
-}
 
-impl Transaction {
-    /// Reads what is needed of an EIP-1559 transaction of our chain: `02 || list || chain id (3
-    /// bytes) || account nonce || ... || input`.
-    fn read(raw: &[u8]) -> Self {
-        assert_eq!(raw[0], 2);
-        assert_eq!((raw[1], &raw[4..7]), (0xf9, &[0x82, 0x7b, 0x7a][..]));
-        let account_nonce = match raw[7] {
-            0x80 => 0,
-            small => u64::from(small),
-        };
-        let selector = [0xff, 0x11, 0xe7, 0xb4];
-        let start = raw
-            .windows(4)
-            .position(|window| window == selector)
-            .unwrap();
-        let length = usize::from(raw[start - 2]) * 256 + usize::from(raw[start - 1]);
-        Self {
-            hash: keccak256(raw),
-            account_nonce,
-            input: raw[start..start + length].to_vec(),
-        }
+    /// Logs of an address whose first topics are the wanted ones.
+    fn logs(&self, filter: &Value) -> Value {
+        let wanted = filter["topics"].as_array().unwrap();
+        let all = self.mined().filter(|(_, _, ok)| **ok);
+        let all = all.flat_map(|(_, tx, _)| tx.logs());
+        all.filter(|log| {
+            let topics = log["topics"].as_array().unwrap();
+            let mut pairs = wanted.iter().zip(topics);
+            hex_of(
+                log["address"]
+                    .as_str()
+                    .unwrap()
+                    .parse::<Address>()
+                    .unwrap()
+                    .as_slice(),
+            ) == filter["address"]
+                && pairs.all(|(wanted, topic)| wanted == topic)
+        })
+        .collect()
     }
 }
 
-/// The token's `Transfer` of a settlement: token, amount, owner and recipient are words 0, 4, 5
-/// and 6 of the input.
-fn log(tx: &Transaction, index: u64) -> Value {
-    json!({
-        "address": Address::from_word(word(&tx.input, 0)),
-        "topics": [
-            keccak256("Transfer(address,address,uint256)"),
-            word(&tx.input, 5),
-            word(&tx.input, 6),
-        ],
-        "data": word(&tx.input, 4),
-        "transactionHash": tx.hash,
-        "logIndex": index,
-    })
+/// `Error("FiatTokenV2: authorization is used or canceled")`.
+fn used() -> String {
+    let text = b"FiatTokenV2: authorization is used or canceled";
+    let mut data = hex::decode("08c379a0").unwrap();
+    data.extend(U256::from(32).to_be_bytes::<32>());
+    data.extend(U256::from(text.len()).to_be_bytes::<32>());
+    data.extend(text);
+    data.resize(4 + 64 + 64, 0);
+    hex::encode_prefixed(data)
 }
 
-fn word(input: &[u8], index: usize) -> B256 {
-    let start = 4 + 32 * index;
-    B256::from_slice(&input[start..start + 32])
+fn hex_of(bytes: &[u8]) -> Value {
+    json!(hex::encode_prefixed(bytes))
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
     hex::decode(value.as_str().unwrap()).unwrap()
-}
-
-fn alloy_hex(bytes: &[u8]) -> String {
-    hex::encode_prefixed(bytes)
 }
 
 fn refusal(message: &str) -> RpcError {

@@ -91,20 +91,18 @@ pub(crate) fn altered(request: &FacilitatorRequest, pointer: &str, value: Value)
 
 pub(crate) fn config(chain: &Arc<Chain>, store: StoreLocation) -> FacilitatorConfig {
     let rpc: Arc<dyn Rpc> = Arc::<Chain>::clone(chain);
+    let ceiling = FeeCeiling {
+        max_fee_per_gas: 1_000,
+        max_priority_fee_per_gas: 10,
+    };
+    let clock = Arc::new(|| NOW);
+    let assets = vec![TOKEN];
+    let config = FacilitatorConfig::new(signer(), rpc, CHAIN_ID, assets, store, clock, ceiling);
     FacilitatorConfig {
-        wallet: signer(),
-        rpc,
-        chain_id: CHAIN_ID,
-        assets: vec![TOKEN],
-        store,
-        clock: Arc::new(|| NOW),
-        fee_ceiling: FeeCeiling {
-            max_fee_per_gas: 1_000,
-            max_priority_fee_per_gas: 10,
-        },
         // Long enough to sign and send on a busy machine, short enough for what stays pending.
         settle_wait: Duration::from_secs(1),
         poll: Duration::from_millis(1),
+        ..config
     }
 }
 
@@ -159,7 +157,7 @@ impl Desk {
             let pending = settled.error_reason == Some(Reason::SettlementPending);
             let unsent = settled.transaction.is_empty();
             let slow = match self.chain.mood() {
-                Mood::Down | Mood::Behind | Mood::Holds => false,
+                Mood::Down | Mood::Behind | Mood::Holds | Mood::Poor => false,
                 Mood::Instant | Mood::Reverts | Mood::ErrsOnSend => pending,
                 Mood::Slow | Mood::LosesReplies | Mood::HangsOnSend => pending && unsent,
             };

@@ -1,0 +1,106 @@
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use seamline_core::Address;
+use seamline_evm::tx::FeeCeiling;
+use seamline_evm::{Rpc, Wallet};
+use seamline_net::Clock;
+
+use super::budget::GasBudget;
+use super::store::{LEASE, StoreLocation};
+
+/// What a facilitator needs. What [`FacilitatorConfig::new`] takes is a decision without a default;
+/// the rest has one that suits a public service.
+pub struct FacilitatorConfig {
+    /// The account that settles; `witness.facilitator` of every `upto` authorization it settles.
+    /// Replicas may share it where they share the store.
+    pub wallet: Wallet,
+    /// The chain.
+    pub rpc: Arc<dyn Rpc>,
+    /// EIP-155 id of the chain; the endpoint must agree.
+    pub chain_id: u64,
+    /// Tokens that it settles: an unknown token could pretend to have moved.
+    pub assets: Vec<Address>,
+    /// Where settlements are remembered.
+    pub store: StoreLocation,
+    /// The wall clock.
+    pub clock: Clock,
+    /// The most that it pays for gas, also when it bids again.
+    pub fee_ceiling: FeeCeiling,
+    /// How long `/settle` waits for the transaction before it answers `settlement_pending`.
+    pub settle_wait: Duration,
+    /// Pause between two looks for transaction receipts: one batch for all of them.
+    pub poll: Duration,
+    /// Blocks that hold a transaction, its own included, before it counts as settled. At least 1.
+    pub confirmations: u64,
+    /// Blocks, the own included, after which nothing is watched any more. Until then a settlement
+    /// whose block leaves the chain is sent again.
+    pub finality_depth: u64,
+    /// A transaction that waits this long is replaced by one that pays at least an eighth more.
+    pub bump_after: Duration,
+    /// Transactions on their way at most. Nodes keep 64 of an account that follow a gap.
+    pub max_in_flight: u64,
+    /// How long a replica may be silent before another takes up its settlements.
+    pub lease: Duration,
+    /// What may be spent on gas, and for whom.
+    pub gas: GasBudget,
+    /// Contracts that may deploy payers' wallets on our gas (ERC-6492). Empty allows none.
+    pub factories: Vec<Address>,
+    /// Whether payers' gasless approvals of Permit2 (EIP-2612) are used, for their gas.
+    pub sponsor_approvals: bool,
+}
+
+/// Default of [`FacilitatorConfig::settle_wait`]: five blocks of a chain with blocks every 2 s.
+pub const SETTLE_WAIT: Duration = Duration::from_secs(10);
+/// Default of [`FacilitatorConfig::poll`]: the lower end of what keeps a local endpoint idle.
+pub const POLL: Duration = Duration::from_millis(25);
+/// Default of [`FacilitatorConfig::finality_depth`]: what wallets call confirmed.
+pub const FINALITY_DEPTH: u64 = 12;
+/// Default of [`FacilitatorConfig::bump_after`]: a block of Ethereum, and time to see it.
+pub const BUMP_AFTER: Duration = Duration::from_secs(15);
+/// Default of [`FacilitatorConfig::max_in_flight`]: go-ethereum's queue for one account.
+pub const MAX_IN_FLIGHT: u64 = 64;
+
+impl FacilitatorConfig {
+    /// A configuration with the defaults of a public service.
+    pub fn new(
+        wallet: Wallet,
+        rpc: Arc<dyn Rpc>,
+        chain_id: u64,
+        assets: Vec<Address>,
+        store: StoreLocation,
+        clock: Clock,
+        fee_ceiling: FeeCeiling,
+    ) -> Self {
+        Self {
+            wallet,
+            rpc,
+            chain_id,
+            assets,
+            store,
+            clock,
+            fee_ceiling,
+            settle_wait: SETTLE_WAIT,
+            poll: POLL,
+            confirmations: 1,
+            finality_depth: FINALITY_DEPTH,
+            bump_after: BUMP_AFTER,
+            max_in_flight: MAX_IN_FLIGHT,
+            lease: LEASE,
+            gas: GasBudget::default(),
+            factories: Vec::new(),
+            sponsor_approvals: true,
+        }
+    }
+}
+
+impl fmt::Debug for FacilitatorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FacilitatorConfig")
+            .field("chain_id", &self.chain_id)
+            .field("assets", &self.assets)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}

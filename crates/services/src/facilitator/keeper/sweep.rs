@@ -1,0 +1,154 @@
+//! Now and then: says that this replica is alive, takes up what a dead one left, and fills gaps in
+//! the account's sequence.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use seamline_core::B256;
+use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
+use tokio::time::Instant;
+
+use super::act::gap_key;
+use super::{Held, Mail};
+use crate::facilitator::settle::call_of;
+use crate::facilitator::settlement::{Event, Lease, Settlement};
+use crate::facilitator::shared::Core;
+use crate::facilitator::store::{StoreError, with};
+use crate::facilitator::subject::Subject;
+
+/// What a sweep remembers until the next.
+#[derive(Default)]
+pub(super) struct Sweeper {
+    /// Account nonces that nobody had at the last sweep although later ones wait.
+    gaps: BTreeSet<u64>,
+    pruned: Option<Instant>,
+}
+
+/// How long a finished settlement is kept after its authorization expired: the chain refuses the
+/// nonce from then on, and a day is longer than any reorganisation.
+const KEEP_S: u64 = 24 * 60 * 60;
+/// Gaps that are filled at once: there should be none.
+const MAX_GAPS: usize = 16;
+/// Seconds between two removals of what is over.
+const PRUNE_EVERY_S: u64 = 3600;
+
+impl Sweeper {
+    pub(super) async fn sweep(&mut self, core: &Core) {
+        if let Err(error) = self.all(core).await {
+            let error = seamline_core::chain(&error);
+            tracing::error!(error, "the settlement store cannot be swept");
+        }
+    }
+
+    async fn all(&mut self, core: &Core) -> Result<(), StoreError> {
+        core.store.beat(core.owner, core.lease).await?;
+        for held in orphans(core).await? {
+            core.post(Mail::Adopt(Box::new(held)));
+        }
+        self.fill(core).await?;
+        let due = |at: Instant| at.elapsed().as_secs() >= PRUNE_EVERY_S;
+        if self.pruned.is_none_or(due) {
+            self.pruned = Some(Instant::now());
+            let now_s = (core.clock)().as_secs();
+            core.store.prune(now_s.saturating_sub(KEEP_S)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whoever waits behind an account nonce that nobody has waits for ever.
+    async fn fill(&mut self, core: &Core) -> Result<(), StoreError> {
+        let mined = core.mined();
+        let open = core.store.unfinished(core.address()).await?;
+        let waiting: BTreeSet<u64> = open.iter().filter_map(Settlement::held_nonce).collect();
+        let Some(last) = waiting.last().copied() else {
+            self.gaps.clear();
+            return Ok(());
+        };
+        let gaps: BTreeSet<u64> = (mined..last)
+            .filter(|nonce| !waiting.contains(nonce))
+            .take(MAX_GAPS)
+            .collect();
+        let before = core::mem::replace(&mut self.gaps, gaps);
+        // Twice seen: it is no transaction that is being mined or signed right now.
+        for account_nonce in self.gaps.intersection(&before).copied() {
+            fill(core, account_nonce).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes up what dead replicas left, in the order of the account.
+pub(in crate::facilitator) async fn orphans(core: &Core) -> Result<Vec<Held>, StoreError> {
+    let taken = core.store.take_over(core.owner, core.address()).await?;
+    let mut orphans = Vec::with_capacity(taken.len());
+    for settlement in taken {
+        orphans.push(adopt(core, settlement)?);
+    }
+    orphans.sort_by_key(|held| held.settlement.account_nonce());
+    Ok(orphans)
+}
+
+fn adopt(core: &Core, mut settlement: Settlement) -> Result<Held, StoreError> {
+    if settlement.is_filler() {
+        return Ok(Held::new(settlement, None));
+    }
+    let request = FacilitatorRequest::parse(settlement.request.as_bytes());
+    let request = request.map_err(|_| StoreError::Corrupt)?;
+    let subject = Subject::of(&request, core.chain_id).map_err(|_| StoreError::Corrupt)?;
+    let call = match &settlement.call {
+        Some(call) => call.clone(),
+        None => call_of(&subject, &request),
+    };
+    let payer = subject.authorization.payer();
+    core.gas().reserve(subject.key, payer, call.gas_limit);
+    settlement.call = Some(call);
+    // A record of the first layout did not say them.
+    settlement.blank = crate::facilitator::respond::blank(core, &subject);
+    Ok(Held::new(settlement, Some(Arc::new(subject))))
+}
+
+/// Takes an account nonce with a transaction that does nothing.
+async fn fill(core: &Core, account_nonce: u64) -> Result<(), StoreError> {
+    let Ok(fees) = core.fees().await else {
+        return Ok(());
+    };
+    tracing::warn!(account_nonce, "a gap in the account's sequence is filled");
+    let key: B256 = gap_key(core, account_nonce);
+    let attempt = core.lane.cancel(account_nonce, fees);
+    let lease = Lease {
+        owner: core.owner,
+        fence: 0,
+    };
+    let blank = SettleResponse::failed(&core.network, None, Reason::TransactionFailed, None);
+    let call = Some(core.lane.nothing());
+    let mut filler = Settlement::new(
+        key,
+        B256::ZERO,
+        String::new(),
+        0,
+        core.address(),
+        call,
+        blank,
+        lease,
+    );
+    let transaction = attempt.transaction;
+    filler.on_event(Event::Signed(attempt), core.now(), &core.pace);
+    let written = with(core.store.as_ref(), key, None, move |page| {
+        let known = page.settlement.as_ref();
+        if known.is_some_and(|known| known.held_nonce().is_some()) {
+            return None;
+        }
+        page.settlement = Some(filler.clone());
+        Some(filler)
+    });
+    match written.await {
+        Ok(Some(filler)) => {
+            core.post(Mail::Carry(Box::new(Held::new(filler.clone(), None))));
+            core.send(&filler, transaction);
+            Ok(())
+        }
+        // Another replica fills it, or somebody has it by now.
+        Ok(None) | Err(StoreError::AccountNonce) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,492 @@
+//! The life of one settlement, as a synchronous state machine (x402 §3.1, appendix D).
+//!
+//! ```text
+//! new ──sign──▶ broadcasting ──taken──▶ pending ──▶ settled | reverted | replaced | expired
+//!                    ▲                     │  ▲                │
+//!                    └────── bumped ───────┘  └── block gone ──┘
+//! ```
+//!
+//! `new` is the absence of a record. Every transaction is in the record before it is sent, so that
+//! a crash at any point leaves either nothing or something that sending again completes. The
+//! machine asks for [`Action`]s; it performs none.
+
+mod migrate;
+mod react;
+
+use core::fmt;
+use core::time::Duration;
+
+use seamline_core::{Address, B256};
+use seamline_evm::tx::Fees;
+use seamline_evm::x402::{Reason, SettleResponse};
+use serde::{Deserialize, Serialize};
+
+/// One settlement: what the store keeps.
+///
+/// # Security
+///
+/// Holds a signed authorization; it has no `Debug`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// Layout of this record.
+    pub(crate) version: u32,
+    /// What the chain spends once for this payment.
+    pub(crate) key: B256,
+    /// What makes two requests for it the same settlement.
+    pub(crate) fingerprint: B256,
+    /// The request as it came; empty for a transaction that only fills a gap.
+    pub(crate) request: String,
+    /// Last second at which the authorization settles, Unix seconds.
+    pub(crate) deadline_s: u64,
+    /// The account whose transactions these are.
+    pub(crate) signer: Address,
+    /// A failed answer to the request without its reason: who pays, on which chain.
+    pub(crate) blank: SettleResponse,
+    /// What its transactions do; absent in records of an older layout.
+    pub(crate) call: Option<Call>,
+    /// Every transaction that was signed for it, oldest first.
+    pub(crate) attempts: Vec<Attempt>,
+    /// How far it has come.
+    pub(crate) stage: Stage,
+    /// Who carries it.
+    pub(crate) lease: Lease,
+    /// Pace of this process; forgotten with it.
+    #[serde(skip)]
+    watch: Watch,
+}
+
+/// Who may write a settlement: a store refuses writes under an older fence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The replica.
+    pub owner: u64,
+    /// Grows with every change of the owner.
+    pub fence: u64,
+}
+
+/// A call of a contract.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Call {
+    pub(crate) to: Address,
+    #[serde(with = "hexadecimal")]
+    pub(crate) input: Vec<u8>,
+    pub(crate) gas_limit: u64,
+}
+
+/// A signed transaction.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Attempt {
+    pub(crate) purpose: Purpose,
+    /// The signed bytes, hexadecimal.
+    pub(crate) raw: String,
+    /// Hash of the transaction.
+    pub(crate) transaction: B256,
+    /// The place of the transaction in the account's sequence.
+    pub(crate) account_nonce: u64,
+    /// What it offers for gas; absent in records of an older layout.
+    pub(crate) fees: Option<Offered>,
+}
+
+/// What a transaction does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    /// Settles the payment.
+    Settle,
+    /// Does nothing but take its account nonce.
+    Cancel,
+}
+
+/// Fees of a transaction, wei per gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Offered {
+    max: u128,
+    tip: u128,
+}
+
+/// The stages that are written; `new` is the absence of a record.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Stage {
+    /// Signed, perhaps sent, perhaps in a block.
+    Broadcasting,
+    /// An endpoint has said that it has the transaction.
+    Pending,
+    /// Over: the answer to every further request, unless its block goes away.
+    Done {
+        end: End,
+        /// The answer.
+        response: SettleResponse,
+        /// Block of the transaction; absent where there is none.
+        block: Option<Place>,
+        /// The block is deep enough: nothing is watched any more.
+        settled_for_good: bool,
+    },
+}
+
+/// How a settlement ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum End {
+    /// A transaction of ours moved the money.
+    Settled,
+    /// A transaction of ours failed on chain.
+    Reverted,
+    /// Somebody else's transaction moved exactly this money.
+    Replaced,
+    /// The authorization ran out unspent.
+    Expired,
+}
+
+/// A place on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Number of the block.
+    pub(crate) number: u64,
+    /// Hash of the block.
+    pub(crate) hash: B256,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A transaction was signed under an account nonce that the store gave.
+    Signed(Attempt),
+    /// An endpoint answered to a transaction.
+    Offered(B256, Reply),
+    /// A transaction receipt of an attempt.
+    Mined {
+        transaction: B256,
+        block: Place,
+        /// The answer to the request, if this is the end: success, or failure with a reason.
+        response: SettleResponse,
+        /// The block is as deep as an answer needs.
+        confirmed: bool,
+    },
+    /// No attempt has a transaction receipt. `passed`: the account's sequence is beyond the last
+    /// attempt.
+    Absent { passed: bool },
+    /// What the chain says about the authorization itself.
+    Inspected(Inspection),
+    /// The settlement cannot be signed anew, for this reason.
+    Refused(Reason),
+    /// The block of the end left the chain.
+    Vanished,
+    /// The block of the end is as deep as it must be.
+    Final,
+}
+
+/// What an endpoint says to a transaction, classified by [`super::classify`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// It has it.
+    Taken,
+    /// The account cannot pay for the gas.
+    NoFunds,
+    /// It wants higher fees.
+    Underpriced,
+    /// The account nonce is taken, perhaps by this very transaction.
+    NonceTaken,
+    /// An earlier transaction is missing, the pool is full, or nobody answered: try again.
+    Later,
+    /// It refuses the transaction and does not know it.
+    Refused,
+}
+
+/// What the chain says about an authorization.
+#[derive(Clone, Debug)]
+pub(crate) enum Inspection {
+    /// It could still be settled before its deadline.
+    Unspent {
+        /// The reason after it.
+        expired: Reason,
+    },
+    /// Exactly this was settled, by this transaction.
+    Settled {
+        response: SettleResponse,
+        block: Place,
+    },
+    /// It is spent, and not by what was looked for.
+    Spent {
+        /// Why it cannot be settled any more.
+        reason: Reason,
+    },
+}
+
+/// What is to be done, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Write the record; nothing that follows may happen before it is durable.
+    Persist,
+    /// Send, or send again, this transaction.
+    Send(B256),
+    /// Sign the last transaction anew with higher fees.
+    Bump,
+    /// Sign a transaction that does nothing, at the same account nonce.
+    Cancel,
+    /// Take a new account nonce: no earlier transaction can be in a block any more.
+    SignAnew,
+    /// Ask the chain about the authorization, and feed [`Event::Inspected`].
+    Inspect,
+    /// Tell those who wait.
+    Answer,
+    /// Remove the record: nothing was settled and nothing of it can be; answer with this reason.
+    Forget(Reason),
+}
+
+/// How long the machine waits for what. Limits of this process, not of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// A transaction that waits this long is replaced by one with higher fees.
+    pub(crate) bump_after: Duration,
+    /// The same bytes are sent again this often.
+    pub(crate) resend: Duration,
+    /// How long an account nonce must be gone, without a transaction receipt, before its
+    /// transaction counts as displaced: endpoints count a transaction before they show its receipt.
+    pub(crate) displaced: Duration,
+    /// How long an endpoint may refuse a transaction before its account nonce is given to one that
+    /// does nothing.
+    pub(crate) refused: Duration,
+}
+
+/// When something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Now {
+    /// Time of this process, from any beginning, never backwards.
+    pub(crate) elapsed: Duration,
+    /// Time of the newest block, Unix seconds.
+    pub(crate) chain_s: u64,
+}
+
+/// What this process remembers about the pace of a settlement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Watch {
+    signed: Option<Duration>,
+    sent: Option<Duration>,
+    passed: Option<Duration>,
+    refused: Option<Duration>,
+    inspected: Option<Duration>,
+    /// What an inspection was asked for, so that its answer has one meaning.
+    question: Option<Question>,
+}
+
+/// Why the chain was asked about an authorization.
+#[derive(Clone, Debug, PartialEq)]
+enum Question {
+    /// The last transaction seems displaced.
+    Displaced,
+    /// The deadline has passed.
+    Expired,
+    /// A transaction of ours reverted: this is the answer unless somebody else settled.
+    Reverted(SettleResponse, Place),
+    /// A transaction that does nothing took the account nonce.
+    Cancelled(Place),
+}
+
+impl Eq for Question {}
+
+impl Settlement {
+    /// Begins a settlement; nothing is signed yet.
+    pub(crate) fn new(
+        key: B256,
+        fingerprint: B256,
+        request: String,
+        deadline_s: u64,
+        signer: Address,
+        call: Option<Call>,
+        blank: SettleResponse,
+        lease: Lease,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            key,
+            fingerprint,
+            request,
+            deadline_s,
+            signer,
+            blank,
+            call,
+            attempts: Vec::new(),
+            stage: Stage::Broadcasting,
+            lease,
+            watch: Watch::default(),
+        }
+    }
+
+    /// What the chain spends once for this payment.
+    pub const fn key(&self) -> B256 {
+        self.key
+    }
+
+    /// The account whose transactions these are.
+    pub const fn signer(&self) -> Address {
+        self.signer
+    }
+
+    /// Last second at which the authorization settles, Unix seconds.
+    pub const fn deadline_s(&self) -> u64 {
+        self.deadline_s
+    }
+
+    /// Who carries it.
+    pub const fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    /// Takes the lease that a store keeps beside the record.
+    pub(crate) const fn set_lease(&mut self, lease: Lease) {
+        self.lease = lease;
+    }
+
+    /// Gives it to another owner, under a new fence.
+    pub fn hand_over(&mut self, owner: u64) {
+        self.lease = Lease {
+            owner,
+            fence: self.lease.fence.saturating_add(1),
+        };
+    }
+
+    /// The account nonce of the newest transaction.
+    pub fn account_nonce(&self) -> Option<u64> {
+        self.attempts.last().map(|attempt| attempt.account_nonce)
+    }
+
+    /// The account nonce that no other settlement of the signer may have: that of an open one.
+    pub fn held_nonce(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Broadcasting | Stage::Pending => self.account_nonce(),
+            Stage::Done { .. } => None,
+        }
+    }
+
+    /// Names the signer of a record whose layout did not.
+    pub(crate) fn adopt_signer(&mut self, signer: Address) {
+        if self.signer.is_zero() {
+            self.signer = signer;
+        }
+    }
+
+    /// Whether anything about it is still to be watched.
+    pub const fn is_unfinished(&self) -> bool {
+        match &self.stage {
+            Stage::Broadcasting | Stage::Pending => true,
+            Stage::Done {
+                settled_for_good, ..
+            } => !*settled_for_good,
+        }
+    }
+
+    /// The JSON that a store keeps.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: every member has a JSON form.
+    pub fn encode(&self) -> Result<Vec<u8>, super::StoreError> {
+        serde_json::to_vec(self).map_err(|_| super::StoreError::Corrupt)
+    }
+
+    /// Reads what [`Settlement::encode`] or an older version wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`super::StoreError::Corrupt`].
+    pub fn decode(key: B256, bytes: &[u8]) -> Result<Self, super::StoreError> {
+        migrate::decode(key, bytes).ok_or(super::StoreError::Corrupt)
+    }
+
+    /// The answer, where it is over.
+    pub(crate) const fn response(&self) -> Option<&SettleResponse> {
+        match &self.stage {
+            Stage::Broadcasting | Stage::Pending => None,
+            Stage::Done { response, .. } => Some(response),
+        }
+    }
+
+    /// The newest transaction that settles.
+    pub(crate) fn newest(&self) -> Option<B256> {
+        let settles = |attempt: &&Attempt| attempt.purpose == Purpose::Settle;
+        let newest = self.attempts.iter().rev().find(settles);
+        newest.map(|attempt| attempt.transaction)
+    }
+
+    /// A failed answer to its request.
+    pub(crate) fn failure(&self, reason: Reason) -> SettleResponse {
+        SettleResponse {
+            success: false,
+            error_reason: Some(reason),
+            ..self.blank.clone()
+        }
+    }
+
+    /// Whether it only fills a gap in the account's sequence.
+    pub(crate) const fn is_filler(&self) -> bool {
+        self.request.is_empty()
+    }
+
+    pub(crate) fn attempt(&self, transaction: B256) -> Option<&Attempt> {
+        let mut attempts = self.attempts.iter();
+        attempts.find(|attempt| attempt.transaction == transaction)
+    }
+}
+
+impl From<Fees> for Offered {
+    fn from(fees: Fees) -> Self {
+        Self {
+            max: fees.max_fee_per_gas,
+            tip: fees.max_priority_fee_per_gas,
+        }
+    }
+}
+
+impl From<Offered> for Fees {
+    fn from(offered: Offered) -> Self {
+        Self {
+            max_fee_per_gas: offered.max,
+            max_priority_fee_per_gas: offered.tip,
+        }
+    }
+}
+
+impl fmt::Debug for Settlement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settlement")
+            .field("key", &self.key)
+            .field("account_nonce", &self.account_nonce())
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The bytes hold a live authorization.
+        f.debug_struct("Attempt")
+            .field("purpose", &self.purpose)
+            .field("transaction", &self.transaction)
+            .field("account_nonce", &self.account_nonce)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes as a JSON string.
+mod hexadecimal {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], writer: S) -> Result<S::Ok, S::Error> {
+        writer.serialize_str(&hex::encode_prefixed(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(reader)?;
+        hex::decode(text).map_err(|_| de::Error::custom("not hexadecimal"))
+    }
+}
+
+/// The layout that this version writes.
+const VERSION: u32 = 2;
+
+#[cfg(test)]
+mod tests;
