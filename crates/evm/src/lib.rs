@@ -51,7 +51,9 @@
 //! |---|---|
 //! | [`x402`] | wire types of x402 version 2, with every seller's bytes kept as they came |
 //! | [`policy`] | what a caller allows to be spent |
-//! | [`upto`] | the authorization of the scheme `upto` over Permit2 |
+//! | [`scheme`] | schemes and methods; a payer's authorization in any of them, read or signed |
+//! | [`eip3009`], [`exact`], [`upto`] | `exact` over ERC-3009, `exact` and `upto` over Permit2 |
+//! | [`signer`] | the seam to a key |
 //! | [`payment`] | what became of a call's payment: a state machine that pays at most once |
 //! | [`facilitator`] | verification and settlement, as plain functions |
 //! | [`registry`] | the nodes, read at one block |

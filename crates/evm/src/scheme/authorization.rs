@@ -15,7 +15,8 @@ pub const EIP3009_GAS: u64 = 250_000;
 /// Gas for a settlement through a proxy of x402. Measured: 93,000 for an account's signature; the
 /// rest is for a contract payer's own check, bounded against one that burns gas.
 pub const PERMIT2_GAS: u64 = 300_000;
-/// Gas for the EIP-2612 approval before it. Measured: 49,000 for a token without a proxy.
+/// Gas for the EIP-2612 approval before it: two fresh storage slots and the check of a signature, about
+/// 55,000 by the gas schedule, and room for the proxy of a token.
 pub const APPROVAL_GAS: u64 = 80_000;
 
 /// What a payment promises. Nothing is checked but that it can be read: [`crate::facilitator`] and
