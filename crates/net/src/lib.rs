@@ -36,8 +36,9 @@ pub use facilitator::HttpFacilitator;
 pub use facilitator::{FacilitatorApi, FacilitatorError, FacilitatorFuture};
 #[cfg(feature = "server")]
 pub use paywall::{
-    Held, LocalFuture, LocalPromise, LocalScheme, Meter, PaymentContext, Paywall, PaywallConfig,
-    Pricer, Verdict,
+    Debt, Duty, FileStore, Held, LocalFuture, LocalPromise, LocalScheme, MemoryStore, Meter,
+    PaymentContext, PaymentIdentifiers, Paywall, PaywallConfig, PaywallStore, Pricer, Record,
+    StoreError, StoreFuture, Streamed, Verdict,
 };
 pub use problem::{Problem, Shape};
 #[cfg(feature = "client")]

@@ -3,31 +3,47 @@
 //! The order is the protection. An authorization is reserved before the handler runs, so that a
 //! hundred copies of one payment buy one answer; it is verified before the handler runs, so that
 //! nobody computes for free; it is settled at the metered amount before a buffered answer leaves,
-//! and before the last frame of a streamed one. A payer who lost an answer presents the same
+//! and at the end of a streamed one. A payer who lost an answer presents the same
 //! authorization again, with the same request, and gets it; nobody is ever asked to sign twice.
 
 mod answer;
 mod flow;
 mod holdback;
+mod job;
+mod keeper;
 mod ledger;
 mod local;
 mod meter;
+mod outbox;
+mod promise;
+mod purchase;
+mod request;
+mod sale;
 mod settle;
+mod statements;
+mod store;
 mod stream;
 mod supported;
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
 use axum::routing::MethodRouter;
 use bytes::Bytes;
 use http::request::Parts;
-use seamline_evm::x402::OfferTerms;
+use seamline_core::Timestamp;
+use seamline_evm::signer::Signer;
+use seamline_evm::x402::{Offer, OfferTerms};
 
 use self::ledger::Ledger;
 pub use self::local::{Held, LocalFuture, LocalPromise, LocalScheme, Verdict};
 pub use self::meter::{Meter, PaymentContext};
+pub use self::store::{
+    Debt, Duty, FileStore, MemoryStore, PaywallStore, Record, StoreError, StoreFuture,
+};
+pub use self::stream::Streamed;
 use self::supported::SupportedCache;
 use crate::clock::Clock;
 use crate::facilitator::FacilitatorApi;
@@ -70,6 +86,8 @@ pub struct PaywallConfig {
     pub public_url: String,
     /// What is sold, for people.
     pub description: String,
+    /// Media type of the answers, for offers; `application/json`.
+    pub mime_type: String,
     /// The wall clock.
     pub clock: Clock,
     /// Shape of error bodies; [`Shape::OpenGradient`].
@@ -78,10 +96,41 @@ pub struct PaywallConfig {
     pub max_body_bytes: usize,
     /// How long to wait for a settlement before the answer is "uncertain"; 15 s.
     pub settle_wait: Duration,
+    /// First pause before an uncertain settlement is asked for again in the background, doubled up
+    /// to 30 s, until a minute after its authorization expired; 1 s.
+    pub retry_pause: Duration,
     /// How long a second presentation waits for the first one's answer; 30 s.
     pub join_wait: Duration,
+    /// How long a client of a stream may read nothing before it counts as gone; 30 s. It is cut
+    /// earlier where its authorization is about to expire.
+    pub stall: Duration,
+    /// Most unsettled answers of one payer that leave before they are settled; 32: more than a
+    /// person or an agent reads at a time, and what one balance can cheat us of. Further streams are
+    /// settled before their first byte.
+    pub max_on_credit: usize,
+    /// Whether payments of version 1 (`X-PAYMENT`) are taken too; no.
+    pub v1: bool,
+    /// What becomes of payment identifiers; ignored.
+    pub identifiers: PaymentIdentifiers,
+    /// Who signs offers and receipts; nobody. Its address should be the `payTo`, or known to payers.
+    pub signer: Option<Arc<dyn Signer>>,
+    /// Where it is written which authorizations are in use and what they owe; [`MemoryStore`], which
+    /// forgets it with the process.
+    pub store: Arc<dyn PaywallStore>,
     /// Schemes that are judged and settled here instead of by the facilitator; none.
     pub local: Vec<Arc<dyn LocalScheme>>,
+}
+
+/// What becomes of the extension `payment-identifier`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PaymentIdentifiers {
+    /// It is not declared, and not looked at.
+    Ignored,
+    /// The same identifier of the same payer with another payment is answered 409.
+    Honoured,
+    /// As honoured, and a payment without one is answered 400.
+    Required,
 }
 
 impl PaywallConfig {
@@ -90,11 +139,19 @@ impl PaywallConfig {
         Self {
             public_url: public_url.into().trim_end_matches('/').to_owned(),
             description: "Chat completion".to_owned(),
+            mime_type: "application/json".to_owned(),
             clock,
             problems: Shape::OpenGradient,
             max_body_bytes: REQUEST_BODY_BYTES,
             settle_wait: Duration::from_secs(15),
+            retry_pause: Duration::from_secs(1),
             join_wait: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            max_on_credit: 32,
+            v1: false,
+            identifiers: PaymentIdentifiers::Ignored,
+            signer: None,
+            store: Arc::new(MemoryStore::new()),
             local: Vec::new(),
         }
     }
@@ -119,6 +176,37 @@ struct Inner {
     ledger: Ledger,
     supported: SupportedCache,
     tasks: Tasks,
+    /// Work that a shutdown need not wait for: what it would do is in the store.
+    background: Tasks,
+    housekeeping: Housekeeping,
+}
+
+/// When the store is looked after next, Unix milliseconds.
+#[derive(Default)]
+struct Housekeeping(AtomicU64);
+
+impl Housekeeping {
+    /// How often.
+    const EVERY: Duration = Duration::from_secs(60);
+
+    /// Whether it is time; says so once.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let due = self.0.load(Ordering::Relaxed);
+        let next = now.saturating_add(Self::EVERY).as_millis();
+        let is_due = due <= now.as_millis();
+        let order = Ordering::Relaxed;
+        is_due && self.0.compare_exchange(due, next, order, order).is_ok()
+    }
+}
+
+impl Inner {
+    fn local(&self, scheme: &str) -> Option<&Arc<dyn LocalScheme>> {
+        self.config.local.iter().find(|it| it.scheme() == scheme)
+    }
+
+    fn is_local(&self, offer: &Offer) -> bool {
+        self.local(&offer.terms().scheme).is_some()
+    }
 }
 
 impl Paywall {
@@ -135,21 +223,25 @@ impl Paywall {
             ledger: Ledger::default(),
             supported: SupportedCache::default(),
             tasks: Tasks::new(),
+            background: Tasks::new(),
+            housekeeping: Housekeeping::default(),
         }))
     }
 
-    /// Puts the handlers of `routes` behind the paywall.
+    /// Puts the handlers of `routes` behind the paywall, its fallback too.
     ///
-    /// It wraps the handlers themselves, not a path: no spelling of a path leads around it. `HEAD`
-    /// is refused with 405, because a router would run the GET handler for it. A handler finds its
-    /// [`PaymentContext`] in the request's extensions and reports what it used to the
-    /// [`Meter`]; a status of 400 or more, or a meter at zero, costs the payer nothing.
+    /// It wraps the handlers themselves, not a path: no spelling of a path leads around it. `HEAD`,
+    /// `OPTIONS`, `TRACE` and `CONNECT` are refused with 405 and upgrades with 400: put a CORS layer
+    /// outside. A handler finds its [`PaymentContext`] in the request's extensions and reports what
+    /// it used to the [`Meter`]; a status of 400 or more, or a meter at zero, costs the payer
+    /// nothing. It gets the whole body and no header of a payment; requests for a range or with
+    /// `If-None-Match` arrive without these headers, because a paid answer is whole.
     ///
     /// The handler and the settlement run to their end although the client disconnects; a
     /// stream whose client is gone is cut, and settled at what was metered until then.
     pub fn protect(&self, routes: MethodRouter) -> MethodRouter {
         let paywall = self.clone();
-        routes.route_layer(axum::middleware::from_fn(move |request, next| {
+        routes.layer(axum::middleware::from_fn(move |request, next| {
             let paywall = paywall.clone();
             async move { paywall.handle(request, next).await }
         }))

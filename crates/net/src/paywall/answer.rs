@@ -2,14 +2,14 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{
-    ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    TRAILER, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use seamline_evm::x402::{
-    Offer, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PaymentRequired, Resource, SettleResponse,
-};
+use seamline_evm::x402::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettleResponse};
 
 use super::holdback::DONE_FRAME;
+use super::request::{RESERVED, X_PAYMENT_RESPONSE};
 
 /// A handler's answer, whole, before anything is said about its settlement.
 #[derive(Clone)]
@@ -25,97 +25,130 @@ pub(super) struct Answer {
 pub(super) enum End {
     /// Nothing: the settlement is said in a header.
     Buffered,
-    /// An event stream: the settlement is said in a comment, then the final frame where `done`.
+    /// An event stream that ended by itself: the settlement is said in a comment, then the final
+    /// frame where `done`, else an event.
     Stream { done: bool },
 }
 
 /// Name of the comment that tells a stream's settlement.
 const SETTLEMENT_COMMENT: &str = ": seamline-settlement ";
 
-/// Headers that say something about payments: only the paywall says it.
-const RESERVED: [&str; 3] = [
-    PAYMENT_RESPONSE,
-    "settlement-overrides",
-    "extension-responses",
-];
-
 impl Answer {
     /// Writes the answer with its settlement.
-    pub(super) fn respond(&self, settled: &SettleResponse) -> Response {
+    pub(super) fn respond(&self, settled: &SettleResponse, v1: bool) -> Response {
         let mut body = BytesMut::from(self.body.as_ref());
         if let End::Stream { done } = self.end {
-            body.put(stream_end(settled, done));
+            body.put(stream_end(settled, done, true));
         }
         let mut response = Response::new(Body::from(body.freeze()));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers.clone();
-        response.headers_mut().remove(CONTENT_LENGTH);
-        say(response.headers_mut(), settled);
+        say(response.headers_mut(), settled, v1);
         response
     }
 }
 
-/// The settlement as a comment of an event stream, and the final frame where `done`.
-pub(super) fn stream_end(settled: &SettleResponse, done: bool) -> Bytes {
+/// The settlement as a comment of an event stream, and the final frame where `done`. A stream
+/// `whole` without that frame gets an event instead, because nothing may follow `[DONE]` and
+/// nothing may look like a chunk before it.
+pub(super) fn stream_end(settled: &SettleResponse, done: bool, whole: bool) -> Bytes {
     let mut text = BytesMut::from(SETTLEMENT_COMMENT.as_bytes());
     text.put_slice(settled.to_header().as_bytes());
     text.put_slice(b"\n\n");
     if done {
         text.put_slice(DONE_FRAME);
+    } else if whole {
+        text.put_slice(b"event: x402.receipt\ndata: ");
+        // JSON without line feeds: `to_json` writes none.
+        text.put_slice(settled.to_json().as_bytes());
+        text.put_slice(b"\n\n");
     }
     text.freeze()
 }
 
-/// Prepares a handler's headers for a paid answer: private, and silent about payments.
+/// Prepares a handler's headers for a paid answer: private, silent about payments, and of a length
+/// that what is added may change.
 pub(super) fn prepare(headers: &mut HeaderMap) {
     for name in RESERVED {
         headers.remove(name);
     }
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(TRAILER);
     let cached: Vec<&str> = headers
         .get_all(CACHE_CONTROL)
         .iter()
         .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|directive| !directive.is_empty() && !is_for_shared_caches(directive))
+        .chain(["private"])
         .collect();
-    let directives = cached.join(", ");
-    let is_private = directives
-        .split(',')
-        .any(|directive| directive.trim().eq_ignore_ascii_case("private"));
-    if !is_private {
-        let joined = if directives.is_empty() {
-            "private".to_owned()
-        } else {
-            format!("{directives}, private")
-        };
-        // Parts of valid values, joined by a comma, are a valid value.
-        if let Ok(value) = HeaderValue::from_str(&joined) {
-            headers.insert(CACHE_CONTROL, value);
-        }
+    // Parts of valid values, joined by a comma, are a valid value.
+    if let Ok(value) = HeaderValue::from_str(&cached.join(", ")) {
+        headers.insert(CACHE_CONTROL, value);
     }
-    headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    mark(headers);
 }
 
-/// A 402 with what is asked (x402 §1.8); the body is `{}` because version 2 speaks in the header.
-pub(super) fn payment_required(error: &str, resource: &Resource, offer: &Offer) -> Response {
-    let required = PaymentRequired::new(Some(error), Some(resource), core::slice::from_ref(offer));
+/// Directives that `private` replaces, `private` included.
+fn is_for_shared_caches(directive: &str) -> bool {
+    let name = directive.split('=').next().unwrap_or_default().trim();
+    ["public", "private", "s-maxage"]
+        .iter()
+        .any(|shared| name.eq_ignore_ascii_case(shared))
+}
+
+/// Removes from the answer of a handler that failed what only a paywall says.
+pub(super) fn strip_claims(headers: &mut HeaderMap) {
+    for name in RESERVED {
+        headers.remove(name);
+    }
+}
+
+/// A 402 with what is asked (x402 §1.8); the body is `{}` because version 2 speaks in the header,
+/// or what version 1 reads there.
+pub(super) fn payment_required(header: &str, body: Option<String>) -> Response {
     let mut response = empty(StatusCode::PAYMENT_REQUIRED);
-    insert(&mut response, PAYMENT_REQUIRED, &required.to_header());
+    insert(&mut response, PAYMENT_REQUIRED, header);
+    if let Some(body) = body {
+        *response.body_mut() = Body::from(body);
+    }
     response
 }
 
-/// A 402 whose settlement failed, or whose authorization is spent: says so, withholds the answer.
-pub(super) fn withheld(settled: &SettleResponse) -> Response {
+/// The end of a payment that buys no content, such as a refund.
+pub(super) fn done(settled: &SettleResponse) -> Response {
+    let mut response = empty(StatusCode::OK);
+    say(response.headers_mut(), settled, false);
+    response
+}
+
+/// A 409 for an authorization that was settled and whose answer is not kept: says which settlement,
+/// so that nobody pays again for it.
+pub(super) fn gone(settled: &SettleResponse, v1: bool) -> Response {
+    let mut response = empty(StatusCode::CONFLICT);
+    say(response.headers_mut(), settled, v1);
+    response
+}
+
+/// A 402 whose settlement failed: says so, withholds the answer.
+pub(super) fn withheld(settled: &SettleResponse, v1: bool) -> Response {
     let mut response = empty(StatusCode::PAYMENT_REQUIRED);
-    say(response.headers_mut(), settled);
+    say(response.headers_mut(), settled, v1);
     response
 }
 
 /// A 503 for a settlement that may still happen: a payer who knows x402 does not sign again.
-pub(super) fn uncertain(settled: &SettleResponse) -> Response {
+pub(super) fn uncertain(settled: &SettleResponse, v1: bool) -> Response {
     let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, SOON);
-    say(response.headers_mut(), settled);
+    say(response.headers_mut(), settled, v1);
     response
+}
+
+/// A 409 for a payment identifier that belongs to another payment.
+pub(super) fn conflict() -> Response {
+    empty(StatusCode::CONFLICT)
 }
 
 /// A 409 for a presentation whose twin still runs.
@@ -131,16 +164,38 @@ fn empty(status: StatusCode) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    mark(headers);
     response
 }
 
-fn say(headers: &mut HeaderMap, settled: &SettleResponse) {
+/// Says to caches that the answer depends on the payment, and to browsers which headers a script
+/// may read; what the handler says of both stays.
+fn mark(headers: &mut HeaderMap) {
+    headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE"));
+    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+}
+
+/// Says a settlement in the header, of version 1 too where the payment was.
+pub(super) fn say(headers: &mut HeaderMap, settled: &SettleResponse, v1: bool) {
     // Base64 is a valid header value.
     if let Ok(value) = HeaderValue::from_str(&settled.to_header()) {
+        if v1 {
+            headers.insert(X_PAYMENT_RESPONSE, value.clone());
+        }
         headers.insert(HeaderName::from_static(PAYMENT_RESPONSE), value);
     }
+}
+
+/// The settlement as the trailer of a stream.
+pub(super) fn trailers(settled: &SettleResponse) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    say(&mut trailers, settled, false);
+    trailers
+}
+
+/// Announces the trailer.
+pub(super) fn announce_trailer(headers: &mut HeaderMap) {
+    headers.insert(TRAILER, HeaderValue::from_static("PAYMENT-RESPONSE"));
 }
 
 fn insert(response: &mut Response, name: &'static str, value: &str) {
@@ -150,6 +205,7 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     }
 }
 
-const EXPOSED: HeaderValue = HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE");
 /// Seconds after which asking again makes sense: a block of a fast chain.
 const SOON: HeaderValue = HeaderValue::from_static("1");

@@ -1,46 +1,41 @@
 //! The steps of one request (x402 appendix C), in their order.
 
-use axum::body::{Body, to_bytes};
+use std::panic::AssertUnwindSafe;
+
+use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use core::time::Duration;
-use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
-use seamline_core::{Amount, B256, Timestamp, sha256};
-use seamline_evm::x402::{
-    FacilitatorRequest, Offer, PAYMENT_SIGNATURE, PaymentPayload, Reason, Resource,
-};
-use seamline_evm::{Malformed, upto};
+use futures_util::FutureExt as _;
+use http::StatusCode;
+use seamline_core::{Amount, Timestamp};
+use seamline_evm::scheme::is_fallback;
+use seamline_evm::x402::{FacilitatorRequest, Reason};
 use tokio::time::Instant;
 
-use super::answer;
-use super::ledger::{Admission, Outcome, Presentation, Reservation};
+use super::Paywall;
+use super::answer::{self, Answer};
+use super::job::{Job, Purse};
+use super::keeper::{Found, Keeper};
+use super::ledger::{Admission, Outcome, Reservation};
+use super::local::Verdict;
 use super::meter::{Meter, PaymentContext};
-use super::stream::Job;
-use super::{Inner, Paywall};
-use crate::facilitator::FacilitatorError;
+use super::purchase::Purchase;
+use super::request::{guard, read_body, strip};
+use super::sale::{Refused, Sale, no_facilitator};
+use super::settle::Settled;
+use super::store::{Debt, StoreError};
 use crate::problem::Problem;
 
 /// Why a request goes no further.
-enum Refusal {
+pub(super) enum Refusal {
     /// It is answered with this.
     Answer(Box<Response>),
+    /// It is answered with what it costs.
+    Required(Box<Sale>, Refused),
     /// Something is wrong with it, or with us.
     Problem(Problem),
-}
-
-impl Refusal {
-    fn answer(response: Response) -> Self {
-        Self::Answer(Box::new(response))
-    }
-}
-
-/// A request that is for sale.
-struct Sale {
-    offer: Offer,
-    resource: Resource,
 }
 
 impl Paywall {
@@ -50,90 +45,81 @@ impl Paywall {
         match self.serve(request, next).await {
             Ok(response) => response,
             Err(Refusal::Answer(response)) => *response,
+            Err(Refusal::Required(sale, refused)) => self.0.payment_required(*sale, refused).await,
             Err(Refusal::Problem(problem)) => problem.into_response_as(shape),
         }
     }
 
-    async fn serve(&self, request: Request, next: Next) -> Result<Response, Refusal> {
+    async fn serve(&self, mut request: Request, next: Next) -> Result<Response, Refusal> {
         let inner = &self.0;
         let now = (inner.config.clock)();
-        // 1. HEAD would run the GET handler and lose its answer.
-        if request.method() == Method::HEAD {
-            return Err(Refusal::answer(
-                StatusCode::METHOD_NOT_ALLOWED.into_response(),
-            ));
-        }
+        self.housekeep(now);
+        // 1. One answer to one request, by its own method.
+        guard(&mut request)?;
         // 2. The whole request, because its price depends on it.
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let body = read_body(body, inner.config.max_body_bytes).await?;
         // 3. What it costs: computed, not remembered.
         let sale = inner.sale(&head, &body, now).await?;
-        // 4. The payment, at most one.
-        let payload = payment(&head.headers).map_err(|error| sale.refuse(error))?;
-        let Some(payload) = payload else {
-            return Err(sale.refuse("Payment required"));
-        };
-        // 5. It answers this offer, byte for byte.
-        let accepted = payload.accepted().terms();
-        if sale.offer.terms().mismatch(accepted).is_some() {
-            return Err(sale.refuse("No matching payment requirements"));
-        }
-        let permit =
-            upto::Permit::of(&payload).map_err(|_| sale.refuse(Reason::InvalidPayload.as_str()))?;
-        // 6. Reserved before anything is computed or asked.
-        let presentation = present(&payload, &permit, &sale, &head, &body, now)?;
-        let expires = presentation.deadline;
-        let reservation = match self.reserve(presentation, &sale, now).await? {
+        // 4. The payment: at most one, for one of these offers, and what it promises.
+        let purchase = inner.purchase(&sale, &head, &body, now)?;
+        // 5. Reserved before anything is computed or asked.
+        let reservation = match self.reserve(&purchase, &sale, now).await? {
             Reserved::New(reservation) => reservation,
             Reserved::Open(reservation, answer, amount) => {
-                let job = self.job(reservation, payload, &permit, &sale, expires)?;
                 return self
-                    .detach(async move { job.settle_again(answer, amount).await })
+                    .settle_again(reservation, purchase, answer, amount)
                     .await;
             }
         };
-        // 7. It lives long enough to be worked for, then settled.
-        if expires <= (inner.config.clock)().saturating_add(SETTLE_TIME) {
-            return Err(sale.refuse(Reason::Permit2DeadlineExpired.as_str()));
-        }
-        // 8. Verified before anything is computed.
-        self.verify(&payload, &permit, &sale).await?;
-        if !reservation.claim() {
-            return Err(sale.refuse(Reason::Permit2InvalidNonce.as_str()));
-        }
-        // 9. The handler, and the settlement at what it metered: both run to their end, or until
-        //    the authorization is about to expire.
-        let settle_first = upto::is_fallback(&payload) || !reservation.on_credit();
-        let job = self.job(reservation, payload, &permit, &sale, expires)?;
-        let mut request = Request::from_parts(head, Body::from(body));
-        request.extensions_mut().insert(job.context.clone());
-        // A live authorization is none of the handler's business.
-        request.headers_mut().remove(PAYMENT_SIGNATURE);
-        self.detach(async move {
-            match tokio::time::timeout_at(job.stop, next.run(request)).await {
-                Ok(response) => job.finish(response, settle_first).await,
-                Err(_) => job.too_slow(),
+        // 6. Not begun by another process, nor by an earlier one.
+        let begun = match self.begun(&purchase, &sale, now).await? {
+            Begun::Owes(keeper, debt) => {
+                let amount = debt.amount;
+                let job = self.job(reservation, &purchase, Purse::of(Some(keeper), *debt));
+                return self
+                    .detach(async move { job.settle_and_answer(None, amount).await })
+                    .await;
             }
-        })
-        .await
+            Begun::No => None,
+            Begun::Yes(keeper) => Some(*keeper),
+        };
+        // 7. It lives long enough to be worked for, then settled; it is valid; it is paid for, where
+        //    payment comes first.
+        let judged = self
+            .judge(&purchase, &sale, &reservation, begun, now)
+            .await?;
+        // 8. The handler, and the settlement at what it metered: both run to their end, or until
+        //    the authorization is about to expire.
+        let on_credit = || reservation.on_credit(inner.config.max_on_credit);
+        let settle_first =
+            purchase.local.is_none() && (is_fallback(&purchase.payload) || !on_credit());
+        let job = self.job(reservation, &purchase, judged);
+        strip(&mut head.headers);
+        head.extensions.insert(job.context.clone());
+        let request = Request::from_parts(head, Body::from(body));
+        let handler = AssertUnwindSafe(next.run(request)).catch_unwind();
+        self.detach(job.run(handler.map(Result::ok), settle_first))
+            .await
     }
 
     async fn reserve(
         &self,
-        presentation: Presentation,
+        purchase: &Purchase,
         sale: &Sale,
         now: Timestamp,
     ) -> Result<Reserved, Refusal> {
         let wait = self.0.config.join_wait;
-        let refused = || sale.refuse(Reason::Permit2InvalidNonce.as_str());
         loop {
-            let mut twin = match self.0.ledger.begin(presentation, now) {
+            let mut twin = match self.0.ledger.begin(purchase.presentation(), now) {
                 Admission::New(reservation) => return Ok(Reserved::New(reservation)),
                 Admission::Resume(reservation, answer, amount) => {
                     return Ok(Reserved::Open(reservation, answer, amount));
                 }
-                Admission::Done(outcome) => return Err(Refusal::answer(recall(&outcome))),
-                Admission::Conflict => return Err(refused()),
+                Admission::Done(outcome) => {
+                    return Err(Refusal::answer(recall(&outcome, purchase.manner.v1)));
+                }
+                Admission::Conflict => return Err(purchase.refuse_conflict(sale)),
                 Admission::Full => return Err(Refusal::Problem(busy())),
                 Admission::Join(twin) => twin,
             };
@@ -144,20 +130,128 @@ impl Paywall {
         }
     }
 
+    /// What the store knows of the authorization.
+    async fn begun(
+        &self,
+        purchase: &Purchase,
+        sale: &Sale,
+        now: Timestamp,
+    ) -> Result<Begun, Refusal> {
+        if purchase.local.is_some() {
+            return Ok(Begun::No);
+        }
+        let v1 = purchase.manner.v1;
+        let store = &self.0.config.store;
+        match Keeper::find(store, &purchase.presentation(), now).await? {
+            Found::New => Ok(Begun::No),
+            Found::Busy => Err(Refusal::answer(answer::in_flight())),
+            Found::Conflict => Err(purchase.refuse_conflict(sale)),
+            Found::Ended(settled) if settled.success => {
+                Err(Refusal::answer(answer::gone(&settled, v1)))
+            }
+            Found::Ended(settled) => Err(Refusal::answer(answer::withheld(&settled, v1))),
+            Found::Ours(keeper) => Ok(match keeper.debt().cloned() {
+                Some(debt) if !debt.upfront => Begun::Owes(keeper, Box::new(debt)),
+                Some(_) | None => Begun::Yes(Box::new(keeper)),
+            }),
+        }
+    }
+
+    /// Checks a payment and holds what it promises.
+    async fn judge(
+        &self,
+        purchase: &Purchase,
+        sale: &Sale,
+        reservation: &Reservation,
+        begun: Option<Keeper>,
+        now: Timestamp,
+    ) -> Result<Purse, Refusal> {
+        // What was settled in advance, by this process or an earlier one, is not checked again.
+        let mut begun = match begun {
+            Some(keeper) if keeper.prepaid().is_some() || keeper.debt().is_some() => {
+                return self.prepay(purchase, reservation, keeper).await;
+            }
+            begun => begun,
+        };
+        let judged = self
+            .verify(purchase, sale, reservation, &mut begun, now)
+            .await;
+        match (judged, begun) {
+            (Ok(Judged::Held(held)), _) => Ok(Purse::Local(held)),
+            (Ok(Judged::Keeper(keeper)), _) if purchase.upfront => {
+                self.prepay(purchase, reservation, keeper).await
+            }
+            (Ok(Judged::Keeper(keeper)), _) => {
+                Ok(Purse::of(Some(keeper), purchase.debt(Amount::ZERO)))
+            }
+            (Err(refusal), Some(keeper)) => {
+                keeper.release().await?;
+                Err(refusal)
+            }
+            (Err(refusal), None) => Err(refusal),
+        }
+    }
+
     async fn verify(
         &self,
-        payload: &PaymentPayload,
-        permit: &upto::Permit,
+        purchase: &Purchase,
         sale: &Sale,
-    ) -> Result<(), Refusal> {
+        reservation: &Reservation,
+        begun: &mut Option<Keeper>,
+        now: Timestamp,
+    ) -> Result<Judged, Refusal> {
+        let promise = &purchase.promise;
+        if promise.deadline <= (self.0.config.clock)().saturating_add(SETTLE_TIME) {
+            return Err(sale.refuse(promise.expired.as_str()));
+        }
+        if let Some(local) = &purchase.local {
+            let (payload, offer) = (&purchase.payload, &purchase.offer);
+            return match local.reserve(payload, offer, now).await {
+                Verdict::Held(_) if !reservation.claim() => Err(purchase.refuse_conflict(sale)),
+                Verdict::Held(held) => Ok(Judged::Held(held)),
+                Verdict::Done(settled) => Err(Refusal::answer(answer::done(&settled))),
+                Verdict::Declined { reason, extra } => Err(sale.correct(offer, &reason, extra)),
+                Verdict::Failed(problem) => Err(Refusal::Problem(problem)),
+            };
+        }
+        let store = &self.0.config.store;
+        if let Some(name) = purchase.name
+            && let Some(taken) = store.get(name).await?
+            && taken.authorization != purchase.authorization
+            && !taken.is_expired(now)
+        {
+            return Err(Refusal::answer(answer::conflict()));
+        }
+        self.ask_facilitator(purchase, sale).await?;
+        if !reservation.claim() {
+            return Err(purchase.refuse_conflict(sale));
+        }
+        let keeper = match begun.take() {
+            Some(keeper) => Some(keeper),
+            None => Keeper::hold(store, &purchase.presentation(), now).await?,
+        };
+        // Another replica was faster.
+        let mut keeper = keeper.ok_or_else(|| Refusal::answer(answer::in_flight()))?;
+        if let Some(name) = purchase.name
+            && !keeper.claim_name(name).await?
+        {
+            keeper.release().await?;
+            return Err(Refusal::answer(answer::conflict()));
+        }
+        Ok(Judged::Keeper(keeper))
+    }
+
+    async fn ask_facilitator(&self, purchase: &Purchase, sale: &Sale) -> Result<(), Refusal> {
         let request = FacilitatorRequest {
-            payment_payload: payload.clone(),
-            payment_requirements: sale.offer.clone(),
+            payment_payload: purchase.payload.clone(),
+            payment_requirements: purchase.offer.clone(),
         };
         let verdict = self.0.facilitator.verify(&request).await;
         let verdict = verdict.map_err(|error| Refusal::Problem(no_facilitator(&error)))?;
-        let payer = verdict.payer.as_deref();
-        let other_payer = payer.is_some_and(|payer| !same_account(payer, permit));
+        let payer = purchase.promise.payer.to_string();
+        let other_payer = verdict
+            .payer
+            .is_some_and(|said| !said.eq_ignore_ascii_case(&payer));
         match verdict.invalid_reason {
             None if verdict.is_valid && !other_payer => Ok(()),
             None => Err(sale.refuse(Reason::UnexpectedVerifyError.as_str())),
@@ -165,33 +259,80 @@ impl Paywall {
         }
     }
 
-    fn job(
+    /// Settles before the handler runs; or finds that it was settled.
+    async fn prepay(
+        &self,
+        purchase: &Purchase,
+        reservation: &Reservation,
+        keeper: Keeper,
+    ) -> Result<Purse, Refusal> {
+        let v1 = purchase.manner.v1;
+        // What is settled is verified: this authorization owns its nonce.
+        let _ = reservation.claim();
+        if let Some(settled) = keeper.prepaid().cloned() {
+            let settled = Box::new(settled);
+            let keeper = Some(keeper);
+            return Ok(Purse::Prepaid { keeper, settled });
+        }
+        let debt = Debt {
+            upfront: true,
+            ..purchase.debt(purchase.max())
+        };
+        let (paywall, payer) = (self.clone(), purchase.promise.payer);
+        let url = purchase.manner.url.clone();
+        // To its end, although the client may leave.
+        let settling = self.0.tasks.spawn(async move {
+            let mut keeper = Some(keeper);
+            let settled = paywall.0.settle(&mut keeper, debt, payer).await;
+            (paywall.0.with_receipt(settled, &url).await, keeper)
+        });
+        let (settled, keeper) = settling.await.map_err(|_| panicked())?;
+        match settled {
+            Settled::Paid(settled) => {
+                let settled = Box::new(settled);
+                Ok(Purse::Prepaid { keeper, settled })
+            }
+            Settled::Refused(settled) => Err(Refusal::answer(answer::withheld(&settled, v1))),
+            Settled::Unknown(settled) => Err(Refusal::answer(answer::uncertain(&settled, v1))),
+        }
+    }
+
+    async fn settle_again(
         &self,
         reservation: Reservation,
-        payload: PaymentPayload,
-        permit: &upto::Permit,
-        sale: &Sale,
-        expires: Timestamp,
-    ) -> Result<Job, Refusal> {
-        let max = Amount::try_from(permit.authorization.amount)
-            .map_err(|_| sale.refuse(Reason::Permit2InvalidAmount.as_str()))?;
-        let context = PaymentContext {
-            payer: permit.from,
-            offer: sale.offer.clone(),
-            max,
-            auth_nonce: permit.auth_nonce(),
-            meter: Meter::new(max),
-        };
+        purchase: Purchase,
+        answer: Option<Answer>,
+        amount: Amount,
+    ) -> Result<Response, Refusal> {
+        let keeper = Keeper::reopen(&self.0.config.store, purchase.promise.key).await?;
+        let purse = Purse::of(keeper, purchase.debt(amount));
+        let job = self.job(reservation, &purchase, purse);
+        self.detach(async move { job.settle_and_answer(answer, amount).await })
+            .await
+    }
+
+    fn job(&self, reservation: Reservation, purchase: &Purchase, purse: Purse) -> Job {
+        let max = purchase.max();
+        let promise = &purchase.promise;
         let now = (self.0.config.clock)();
-        let left = expires.saturating_since(now).saturating_sub(SETTLE_TIME);
+        let left = promise.deadline.saturating_since(now);
         let began = Instant::now();
-        Ok(Job {
+        Job {
             paywall: self.clone(),
             reservation,
-            payload,
-            context,
-            stop: began.checked_add(left).unwrap_or(began),
-        })
+            purse,
+            context: PaymentContext {
+                payer: promise.payer,
+                offer: purchase.offer.clone(),
+                max,
+                auth_nonce: promise.auth_nonce,
+                meter: Meter::new(max),
+            },
+            stop: began
+                .checked_add(left.saturating_sub(SETTLE_TIME))
+                .unwrap_or(began),
+            manner: purchase.manner.clone(),
+        }
     }
 
     /// Runs `work` to its end although the client may leave.
@@ -199,10 +340,9 @@ impl Paywall {
         &self,
         work: impl Future<Output = Response> + Send + 'static,
     ) -> Result<Response, Refusal> {
-        // The job's reservation is released by its drop where the handler panicked.
+        // The job's reservation is released by its drop where the work panicked.
         let task = self.0.tasks.spawn(work);
-        task.await
-            .map_err(|_| Refusal::Problem(Problem::internal("handler_failed", "a task panicked")))
+        task.await.map_err(|_| panicked())
     }
 }
 
@@ -211,116 +351,60 @@ enum Reserved {
     /// All of the work.
     New(Reservation),
     /// The settlement only: the handler has run.
-    Open(Reservation, Option<answer::Answer>, Amount),
+    Open(Reservation, Option<Answer>, Amount),
 }
 
-impl Inner {
-    async fn sale(&self, head: &Parts, body: &Bytes, now: Timestamp) -> Result<Sale, Refusal> {
-        let terms = self.pricer.offers(head, body);
-        let terms = terms.map_err(Refusal::Problem)?.into_iter().next();
-        let mut terms = terms.ok_or_else(|| Refusal::Problem(unsupported()))?;
-        if terms.scheme == upto::SCHEME && !terms.extra.contains_key(FACILITATOR) {
-            let api = self.facilitator.as_ref();
-            let asked = self
-                .supported
-                .facilitator(api, &terms.scheme, &terms.network, now);
-            let found = asked.await;
-            let found = found.map_err(|error| Refusal::Problem(no_facilitator(&error)))?;
-            let address = found.ok_or_else(|| Refusal::Problem(unsupported()))?;
-            let address = serde_json::Value::from(address.to_string());
-            terms.extra.insert(FACILITATOR.to_owned(), address);
-        }
-        let path = head.uri.path();
-        let url = format!("{}{path}", self.config.public_url);
-        Ok(Sale {
-            offer: Offer::new(terms),
-            resource: Resource::new(&url, &self.config.description, "application/json"),
-        })
-    }
+/// What an earlier process left of an authorization.
+enum Begun {
+    /// Nothing.
+    No,
+    /// A debt: the settlement is open, the answer is lost.
+    Owes(Keeper, Box<Debt>),
+    /// Work that delivered nothing.
+    Yes(Box<Keeper>),
 }
 
-impl Sale {
-    fn refuse(&self, error: &str) -> Refusal {
-        Refusal::answer(answer::payment_required(error, &self.resource, &self.offer))
-    }
+/// A payment that was found good.
+enum Judged {
+    Keeper(Keeper),
+    Held(Box<dyn super::local::Held>),
 }
-
-/// Member of an offer's `extra` that names the settling account.
-const FACILITATOR: &str = "facilitatorAddress";
 
 /// What is kept of an authorization's life for its settlement: facilitators refuse one that expires
 /// within six seconds, and the rest is for asking them. Without it a payer could sign for seven
 /// seconds, read a stream for a minute, and owe nothing.
 const SETTLE_TIME: Duration = Duration::from_secs(10);
 
-/// How long a reservation outlives the offer's own lifetime, against clocks that differ.
-const CLOCK_SLACK: Duration = Duration::from_secs(600);
-
-async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    to_bytes(body, limit).await.map_err(|_| {
-        let text = format!("the request body is incomplete or longer than {limit} bytes");
-        let status = StatusCode::PAYLOAD_TOO_LARGE;
-        Refusal::Problem(Problem::new(status, "request_too_large", text))
-    })
-}
-
-/// Reads the payment header: none, or exactly one that decodes; otherwise the error of the 402.
-fn payment(headers: &HeaderMap) -> Result<Option<PaymentPayload>, &'static str> {
-    let mut values = headers.get_all(PAYMENT_SIGNATURE).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err("invalid_payload");
-    }
-    match PaymentPayload::from_header(value.as_bytes()) {
-        Ok(payload) => Ok(Some(payload)),
-        Err(Malformed::Version) => Err("invalid_x402_version"),
-        Err(_) => Err("invalid_payload"),
+impl Refusal {
+    pub(super) fn answer(response: Response) -> Self {
+        Self::Answer(Box::new(response))
     }
 }
 
-fn present(
-    payload: &PaymentPayload,
-    permit: &upto::Permit,
-    sale: &Sale,
-    head: &Parts,
-    body: &Bytes,
-    now: Timestamp,
-) -> Result<Presentation, Refusal> {
-    let terms = sale.offer.terms();
-    let chain_id = terms.chain_id();
-    let chain_id = chain_id.ok_or_else(|| sale.refuse(Reason::InvalidNetwork.as_str()))?;
-    // A payer may sign for a century; what is kept for it may not.
-    let lifetime = Duration::from_secs(terms.max_timeout_seconds).saturating_add(CLOCK_SLACK);
-    let signed = u64::try_from(permit.authorization.deadline).unwrap_or(u64::MAX);
-    Ok(Presentation {
-        key: permit.key(chain_id),
-        payer: permit.from,
-        authorization: sha256(&[payload.raw().as_bytes()]),
-        request: request_hash(head, body),
-        deadline: Timestamp::from_secs(signed).min(now.saturating_add(lifetime)),
-    })
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
 }
 
-/// Method and target cannot hold a line feed, so the parts cannot be shifted into each other.
-fn request_hash(head: &Parts, body: &Bytes) -> B256 {
-    let target = head.uri.to_string();
-    let method = head.method.as_str();
-    sha256(&[method.as_bytes(), b"\n", target.as_bytes(), b"\n", body])
-}
-
-fn same_account(text: &str, permit: &upto::Permit) -> bool {
-    text.eq_ignore_ascii_case(&permit.from.to_string())
+impl From<StoreError> for Refusal {
+    /// What cannot be written down is not served: it could be served again for nothing.
+    fn from(error: StoreError) -> Self {
+        let text = "payments cannot be taken right now, try again soon";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let problem = Problem::new(status, "payment_store_failed", text);
+        Self::Problem(problem.with_internal(seamline_core::chain(&error)))
+    }
 }
 
 /// What an authorization's earlier presentation came to.
-fn recall(outcome: &Outcome) -> Response {
+fn recall(outcome: &Outcome, v1: bool) -> Response {
     match outcome {
-        Outcome::Answered(answer, settled) => answer.respond(settled),
-        Outcome::Spent(settled) | Outcome::Unpaid(settled) => answer::withheld(settled),
+        Outcome::Answered(answer, settled) => answer.respond(settled, v1),
+        Outcome::Spent(settled) => answer::gone(settled, v1),
+        Outcome::Unpaid(settled) => answer::withheld(settled, v1),
         // `Ledger::begin` hands these out for resuming.
-        Outcome::Unsettled(..) => answer::in_flight(),
+        Outcome::Unsettled(..) => answer::in_flight().into_response(),
     }
 }
 
@@ -329,13 +413,6 @@ fn busy() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_payments", text)
 }
 
-fn unsupported() -> Problem {
-    let text = "the facilitator does not settle the scheme and network of this offer";
-    Problem::internal("facilitator_unsupported", text)
-}
-
-fn no_facilitator(error: &FacilitatorError) -> Problem {
-    let text = "the facilitator cannot be reached";
-    Problem::new(StatusCode::BAD_GATEWAY, "facilitator_unavailable", text)
-        .with_internal(seamline_core::chain(error))
+fn panicked() -> Refusal {
+    Refusal::Problem(Problem::internal("handler_failed", "a task panicked"))
 }

@@ -63,7 +63,7 @@ impl Holdback {
 }
 
 /// How a stream ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Tail {
     /// Bytes that were held and are not the marker.
     pub(super) held: Vec<u8>,

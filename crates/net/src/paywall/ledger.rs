@@ -60,6 +60,16 @@ pub(super) enum Admission {
     Full,
 }
 
+/// What the ledger says to who settles in the background.
+pub(super) enum Resumed {
+    /// The settlement is still open.
+    Open(Reservation, Option<Box<Answer>>, Amount),
+    /// Somebody presents the authorization right now.
+    Busy,
+    /// There is nothing open any more.
+    Gone,
+}
+
 /// Reservations and outcomes of one paywall. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Ledger(Arc<Mutex<Books>>);
@@ -104,13 +114,10 @@ const MAX_ANSWERS: usize = 256;
 const MAX_ANSWER_BYTES: usize = 10 * 1024 * 1024;
 /// Longest single answer that is kept: a quarter, so that one payer does not evict all others.
 pub(super) const LONGEST_ANSWER: usize = MAX_ANSWER_BYTES / 4;
-/// Most unsettled answers of one payer that leave before they are settled: more than a person or an
-/// agent reads at a time, and what one balance can cheat us of.
-const MAX_ON_CREDIT: usize = 32;
 /// How often expired entries are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 /// How long an answer is kept, and an outcome after its authorization expired.
-const KEEP: Duration = Duration::from_secs(15 * 60);
+pub(super) const KEEP: Duration = Duration::from_secs(15 * 60);
 
 impl Ledger {
     /// Reserves an authorization for a request, or says why not.
@@ -155,11 +162,36 @@ impl Ledger {
             State::Running(changes) => return Admission::Join(changes.subscribe()),
             State::Done(outcome) => outcome.as_ref().clone(),
         };
-        if let Outcome::Unsettled(answer, amount) = outcome {
-            entry.state = State::Running(watch::Sender::new(()));
-            return Admission::Resume(self.reservation(presentation), answer, amount);
+        match outcome {
+            Outcome::Unsettled(answer, amount) => {
+                entry.state = State::Running(watch::Sender::new(()));
+                Admission::Resume(self.reservation(presentation), answer, amount)
+            }
+            Outcome::Answered(..) | Outcome::Spent(_) | Outcome::Unpaid(_) => {
+                Admission::Done(outcome)
+            }
         }
-        Admission::Done(outcome)
+    }
+
+    /// Takes an open settlement up again without anybody presenting it.
+    pub(super) fn resume(&self, presentation: Presentation) -> Resumed {
+        let mut books = self.lock();
+        let id = (presentation.key, presentation.authorization);
+        let Some(entry) = books.entries.get_mut(&id) else {
+            return Resumed::Gone;
+        };
+        match &entry.state {
+            State::Running(_) => Resumed::Busy,
+            State::Done(outcome) => match outcome.as_ref() {
+                Outcome::Unsettled(answer, amount) => {
+                    let (answer, amount) = (answer.clone(), *amount);
+                    entry.state = State::Running(watch::Sender::new(()));
+                    let answer = answer.map(Box::new);
+                    Resumed::Open(self.reservation(presentation), answer, amount)
+                }
+                Outcome::Answered(..) | Outcome::Spent(_) | Outcome::Unpaid(_) => Resumed::Gone,
+            },
+        }
     }
 
     fn reservation(&self, presentation: Presentation) -> Reservation {
@@ -188,9 +220,9 @@ impl Reservation {
     }
 
     /// Whether answers may leave before they are settled: a verification reserves nothing, so that
-    /// one balance passes it for many authorizations at once. A payer who has many under way, or
-    /// whose settlement was refused, gets answers that are settled first.
-    pub(super) fn on_credit(&self) -> bool {
+    /// one balance passes it for many authorizations at once. A payer who has more than `most` under
+    /// way, or whose settlement was refused, gets answers that are settled first.
+    pub(super) fn on_credit(&self, most: usize) -> bool {
         let books = self.ledger.lock();
         let payer = self.presentation.payer;
         let mut open = 0_usize;
@@ -208,7 +240,12 @@ impl Reservation {
                 },
             }
         }
-        open <= MAX_ON_CREDIT
+        open <= most
+    }
+
+    /// What is reserved.
+    pub(super) const fn presentation(&self) -> Presentation {
+        self.presentation
     }
 
     /// Writes down what became of the authorization and wakes who waits for it.

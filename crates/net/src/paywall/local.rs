@@ -1,5 +1,6 @@
 //! The seam for schemes that the paywall judges and settles itself: payment channels.
 
+use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 
@@ -17,8 +18,8 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// For one request the paywall calls [`promise`](Self::promise), then [`reserve`](Self::reserve),
 /// then runs the handler, then [`Held::commit`] with what was metered; or it drops the [`Held`],
-/// which releases what it holds uncharged. Offers of this scheme may have any `extra`; a payer's
-/// echo must hold all of it, except the members that [`volatile`](Self::volatile) names.
+/// which releases what it holds uncharged. A payer's echo must hold all of the `extra` that
+/// [`complete`](Self::complete) made; it may hold more, such as members of a correction.
 pub trait LocalScheme: Send + Sync {
     /// The scheme's name on the wire, such as `batch-settlement`.
     fn scheme(&self) -> &str;
@@ -30,11 +31,6 @@ pub trait LocalScheme: Send + Sync {
     ///
     /// A [`Problem`] where it is not known; the payer gets it instead of the 402.
     fn complete<'a>(&'a self, terms: &'a mut OfferTerms) -> LocalFuture<'a, Result<(), Problem>>;
-
-    /// Members of `extra` that an echo need not repeat, because only corrections carry them.
-    fn volatile(&self) -> &[&'static str] {
-        &[]
-    }
 
     /// Reads what a payment promises; nothing is checked but its form.
     ///
@@ -96,6 +92,17 @@ pub enum Verdict {
     },
     /// It could not be found out.
     Failed(Problem),
+}
+
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(_) => f.write_str("Held"),
+            Self::Done(_) => f.write_str("Done"),
+            Self::Declined { reason, .. } => write!(f, "Declined({reason})"),
+            Self::Failed(problem) => write!(f, "Failed({})", problem.code),
+        }
+    }
 }
 
 /// A reserved payment. Dropping it releases it uncharged.

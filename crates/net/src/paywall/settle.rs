@@ -4,6 +4,9 @@ use seamline_core::{Address, Amount};
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::Inner;
+use super::keeper::Keeper;
+use super::store::Debt;
 use crate::facilitator::{FacilitatorApi, FacilitatorError};
 
 /// How a settlement ended, as far as this process knows.
@@ -20,15 +23,88 @@ pub(super) enum Settled {
 /// transaction before it answers.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The settlement of nothing: no transaction (x402 §2.3).
-pub(super) fn nothing(network: &str, payer: Address) -> SettleResponse {
-    response(network, payer, Amount::ZERO, None)
+impl Settled {
+    pub(super) const fn response(&self) -> &SettleResponse {
+        match self {
+            Self::Paid(response) | Self::Refused(response) | Self::Unknown(response) => response,
+        }
+    }
+
+    /// Reads what a scheme that settles by itself says.
+    pub(super) fn of(response: SettleResponse) -> Self {
+        match &response.error_reason {
+            _ if response.success => Self::Paid(response),
+            Some(Reason::SettlementPending) => Self::Unknown(response),
+            Some(_) | None => Self::Refused(response),
+        }
+    }
 }
 
-/// Settles at the amount of `request`, asking again until `wait` has passed.
+impl Inner {
+    /// Settles a debt: written down first, asked for, its end written down.
+    ///
+    /// Without a keeper (its record is gone) the settlement is asked for all the same: the chain
+    /// spends the authorization once.
+    pub(super) async fn settle(
+        &self,
+        keeper: &mut Option<Keeper>,
+        debt: Debt,
+        payer: Address,
+    ) -> Settled {
+        let request = FacilitatorRequest {
+            payment_payload: debt.payload.clone(),
+            payment_requirements: requirement(&debt),
+        };
+        let (amount, upfront) = (debt.amount, debt.upfront);
+        if let Some(keeper) = keeper {
+            match keeper.owe(debt, (self.config.clock)()).await {
+                Ok(true) => {}
+                // Another process thought that we are gone, and settles: nothing may leave here.
+                Ok(false) => return Settled::Unknown(pending(&request, payer)),
+                Err(error) => report(&error),
+            }
+        }
+        let api = self.facilitator.as_ref();
+        let settled = ask(api, &request, payer, amount, self.config.settle_wait).await;
+        say(&settled);
+        if let Some(keeper) = keeper {
+            let now = (self.config.clock)();
+            let written = match &settled {
+                Settled::Paid(response) => keeper.end(response.clone(), !upfront, now).await,
+                Settled::Refused(response) => keeper.end(response.clone(), true, now).await,
+                Settled::Unknown(_) => keeper.leave(now).await,
+            };
+            if let Err(error) = written {
+                report(&error);
+            }
+        }
+        settled
+    }
+}
+
+/// The requirement of a settlement: the amount that is due, in place of the ceiling of `upto`.
+fn requirement(debt: &Debt) -> seamline_evm::x402::Offer {
+    if debt.offer.terms().amount() == Some(debt.amount) {
+        debt.offer.clone()
+    } else {
+        debt.offer.with_amount(debt.amount)
+    }
+}
+
+/// The settlement of nothing: no transaction (x402 §2.3).
+pub(super) fn nothing(network: &str, payer: Address) -> SettleResponse {
+    SettleResponse::settled(network, payer, None, Amount::ZERO)
+}
+
+fn pending(request: &FacilitatorRequest, payer: Address) -> SettleResponse {
+    let network = &request.payment_requirements.terms().network;
+    SettleResponse::failed(network, Some(payer), Reason::SettlementPending, None)
+}
+
+/// Asks for a settlement until `wait` has passed.
 ///
 /// Asking again is safe: it is the same authorization, which the chain spends once.
-pub(super) async fn settle(
+async fn ask(
     api: &dyn FacilitatorApi,
     request: &FacilitatorRequest,
     payer: Address,
@@ -36,10 +112,10 @@ pub(super) async fn settle(
     wait: Duration,
 ) -> Settled {
     let network = request.payment_requirements.terms().network.as_str();
-    if amount.is_zero() {
-        return Settled::Paid(nothing(network, payer));
-    }
-    let failed = |reason| response(network, payer, amount, Some(reason));
+    let failed = |reason| SettleResponse {
+        amount: Some(amount.to_string()),
+        ..SettleResponse::failed(network, Some(payer), reason, None)
+    };
     let deadline = deadline(wait);
     let mut last = failed(Reason::SettlementPending);
     loop {
@@ -66,26 +142,24 @@ pub(super) async fn settle(
     }
 }
 
+fn say(settled: &Settled) {
+    match settled {
+        Settled::Paid(_) => {}
+        Settled::Refused(response) => {
+            let reason = response.error_reason.as_ref().map(|reason| reason.as_str());
+            tracing::warn!(reason, "a settlement was refused after the work was done");
+        }
+        Settled::Unknown(_) => tracing::warn!("the outcome of a settlement is unknown"),
+    }
+}
+
+/// A store that fails costs durability, not the settlement.
+pub(super) fn report(error: &super::store::StoreError) {
+    let error = seamline_core::chain(error);
+    tracing::error!(error, "the paywall store failed");
+}
+
 fn deadline(wait: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(wait).unwrap_or(now)
-}
-
-fn response(
-    network: &str,
-    payer: Address,
-    amount: Amount,
-    error_reason: Option<Reason>,
-) -> SettleResponse {
-    SettleResponse {
-        success: error_reason.is_none(),
-        error_reason,
-        error_message: None,
-        payer: Some(payer.to_string()),
-        transaction: String::new(),
-        network: network.to_owned(),
-        amount: Some(amount.to_string()),
-        extensions: None,
-        extra: None,
-    }
 }

@@ -1,202 +1,51 @@
-//! From a handler's response to a settled answer.
+//! Answers that leave while they are made.
 
-use axum::body::{Body, to_bytes};
+use core::time::Duration;
+use std::io;
+use std::panic::AssertUnwindSafe;
+
+use axum::body::{Body, BodyDataStream};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use seamline_core::Amount;
-use seamline_evm::x402::{FacilitatorRequest, PaymentPayload, SettleResponse};
+use seamline_evm::x402::SettleResponse;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
-use super::Paywall;
 use super::answer::{self, Answer, End};
-use super::holdback::Holdback;
-use super::ledger::{LONGEST_ANSWER, Outcome, Reservation};
-use super::meter::PaymentContext;
-use super::settle::{Settled, settle};
-use crate::limits::RESPONSE_BODY_BYTES;
-use crate::problem::Problem;
+use super::holdback::{Holdback, Tail};
+use super::job::{Job, Purse};
+use super::ledger::LONGEST_ANSWER;
 
-/// One paid piece of work.
-pub(super) struct Job {
-    pub(super) paywall: Paywall,
-    pub(super) reservation: Reservation,
-    pub(super) payload: PaymentPayload,
-    pub(super) context: PaymentContext,
-    /// When the work ends, so that the authorization can still be settled.
-    pub(super) stop: Instant,
-}
+/// Marks a handler's response whose body leaves while it is made, whatever its media type; to be put
+/// into the extensions of the response.
+///
+/// Event streams (`text/event-stream`) and lines of JSON (`application/x-ndjson`) need no mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Streamed;
 
-/// Pieces of a stream that wait for a slow client; then the handler waits.
-const PIECES: usize = 16;
-
-impl Job {
-    /// Settles a handler's response: an event stream while it flows, anything else before it
-    /// leaves. With `settle_first` (another node may hold an authorization of the same nonce, or the
-    /// payer has no credit) a stream is held back too.
-    pub(super) async fn finish(self, response: Response, settle_first: bool) -> Response {
-        // The handler refused or failed: nothing is due, the authorization is free again.
-        if response.status().as_u16() >= 400 {
-            return response;
-        }
-        let (mut head, body) = response.into_parts();
-        answer::prepare(&mut head.headers);
-        if is_event_stream(&head) && !settle_first {
-            return self.stream(head, body);
-        }
-        let Ok(collected) = timeout_at(self.stop, self.collect(head, body)).await else {
-            return self.too_slow();
-        };
-        match collected {
-            Ok(answer) => {
-                let amount = self.context.meter.get();
-                self.settle_again(Some(answer), amount).await
-            }
-            Err(problem) => problem.into_response_as(self.paywall.0.config.problems),
-        }
-    }
-
-    /// Says that the authorization expires before the answer is there: nothing left, so nothing is
-    /// settled.
-    pub(super) fn too_slow(self) -> Response {
-        let text = "the answer takes longer than the payment is valid";
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "payment_expires", text)
-            .into_response_as(self.paywall.0.config.problems)
-    }
-
-    /// Settles `amount`, then releases the answer; or resumes such a settlement.
-    pub(super) async fn settle_again(self, answer: Option<Answer>, amount: Amount) -> Response {
-        let settled = self.settle(amount).await;
-        let response = match (&settled, &answer) {
-            (Settled::Paid(settled), Some(answer)) => answer.respond(settled),
-            (Settled::Paid(settled), None) | (Settled::Refused(settled), _) => {
-                answer::withheld(settled)
-            }
-            (Settled::Unknown(settled), _) => answer::uncertain(settled),
-        };
-        self.close(settled, answer, amount);
-        response
-    }
-
-    async fn collect(&self, head: Parts, body: Body) -> Result<Answer, Problem> {
-        let limit = usize::try_from(RESPONSE_BODY_BYTES).unwrap_or(usize::MAX);
-        let body = to_bytes(body, limit).await.map_err(|_| {
-            Problem::internal("handler_failed", "the handler's body broke or is too long")
-        })?;
-        let mut answer = Answer {
-            status: head.status,
-            headers: head.headers,
-            end: End::Buffered,
-            body,
-        };
-        if answer.headers.get(CONTENT_TYPE).is_some_and(is_sse) {
-            let mut holdback = Holdback::new();
-            let mut out = holdback.push(&answer.body);
-            let tail = holdback.finish();
-            out.extend_from_slice(&tail.held);
-            if tail.at_line_start {
-                answer.body = out.into();
-                answer.end = End::Stream { done: tail.done };
-            }
-        }
-        Ok(answer)
-    }
-
-    /// Answers at once and lets a task of its own carry the stream.
-    fn stream(self, head: Parts, body: Body) -> Response {
-        let (sender, mut receiver) = mpsc::channel(PIECES);
-        let tasks = self.paywall.0.tasks.clone();
-        let kept = Answer {
-            status: head.status,
-            headers: head.headers.clone(),
-            body: Bytes::new(),
-            end: End::Buffered,
-        };
-        tasks.spawn(self.carry(kept, body, sender));
-        let pieces = stream::poll_fn(move |context| receiver.poll_recv(context));
-        Response::from_parts(head, Body::from_stream(pieces))
-    }
-
-    async fn carry(self, mut kept: Answer, body: Body, client: mpsc::Sender<Piece>) {
-        let mut copy = Copy::default();
-        let mut holdback = Holdback::new();
-        let carried = flow(body, &mut holdback, &mut copy, &client);
-        let carried = timeout_at(self.stop, carried).await;
-        let flow = carried.unwrap_or(Flow::Late);
-        let amount = self.context.meter.get();
-        let tail = holdback.finish();
-        // Nothing was delivered that costs anything, and the stream did not reach its end: the
-        // authorization is free for another try.
-        if amount.is_zero() && !(flow == Flow::Ended && tail.done) {
-            let nothing = super::settle::nothing(self.network(), self.context.payer);
-            drop(self);
-            return conclude(&client, &tail, &nothing, flow).await;
-        }
-        let settled = self.settle(amount).await;
-        let said = settled.response().clone();
-        copy.add(&tail.held);
-        let whole = flow == Flow::Ended && tail.at_line_start;
-        let answer = copy.whole().filter(|_| whole).map(|body| {
-            kept.body = body;
-            kept.end = End::Stream { done: tail.done };
-            kept
-        });
-        // Written down first: a client that does not read must not hold the books open.
-        self.close(settled, answer, amount);
-        conclude(&client, &tail, &said, flow).await;
-    }
-
-    async fn settle(&self, amount: Amount) -> Settled {
-        let inner = &self.paywall.0;
-        let request = FacilitatorRequest {
-            payment_payload: self.payload.clone(),
-            payment_requirements: self.context.offer.with_amount(amount),
-        };
-        let api = inner.facilitator.as_ref();
-        let payer = self.context.payer;
-        let settled = settle(api, &request, payer, amount, inner.config.settle_wait).await;
-        match &settled {
-            Settled::Paid(_) => {}
-            Settled::Refused(response) => {
-                let reason = response.error_reason.as_ref().map(|reason| reason.as_str());
-                tracing::warn!(reason, "a settlement was refused after the work was done");
-            }
-            Settled::Unknown(_) => tracing::warn!("the outcome of a settlement is unknown"),
-        }
-        settled
-    }
-
-    fn close(self, settled: Settled, answer: Option<Answer>, amount: Amount) {
-        let answer = answer.filter(|answer| answer.body.len() <= LONGEST_ANSWER);
-        let outcome = match (settled, answer) {
-            (Settled::Paid(settled), Some(answer)) => Outcome::Answered(answer, settled),
-            (Settled::Paid(settled), None) => Outcome::Spent(settled),
-            (Settled::Refused(settled), _) => Outcome::Unpaid(settled),
-            (Settled::Unknown(_), answer) => Outcome::Unsettled(answer, amount),
-        };
-        let now = (self.paywall.0.config.clock)();
-        self.reservation.close(outcome, now);
-    }
-
-    fn network(&self) -> &str {
-        &self.context.offer.terms().network
-    }
-}
-
-impl Settled {
-    const fn response(&self) -> &SettleResponse {
-        match self {
-            Self::Paid(response) | Self::Refused(response) | Self::Unknown(response) => response,
-        }
+impl Streamed {
+    pub(super) fn is(head: &Parts) -> bool {
+        let marked = head.extensions.get::<Self>().is_some();
+        let streams = |value| is_sse(value) || is_media_type(value, "application/x-ndjson");
+        let named = head.headers.get(CONTENT_TYPE).is_some_and(streams);
+        head.status == StatusCode::OK && (marked || named)
     }
 }
 
 /// A piece of a streamed body, or the sign that the stream broke.
-type Piece = Result<Bytes, std::io::Error>;
+type Piece = Result<Frame<Bytes>, io::Error>;
+
+/// Pieces of a stream that wait for a slow client; then the handler waits.
+const PIECES: usize = 16;
+/// How often what was delivered is written down, where it grew.
+const NOTE: Duration = Duration::from_secs(1);
 
 /// How a handler's stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,60 +54,258 @@ enum Flow {
     Ended,
     /// The handler's stream failed.
     Broke,
-    /// The client left.
+    /// The client left, or stopped reading.
     Left,
     /// The authorization is about to expire: what was metered must be settled now.
     Late,
+    /// More was metered than was authorized.
+    Ceiling,
 }
 
-/// Carries a stream from the handler to the client.
-async fn flow(
-    body: Body,
-    holdback: &mut Holdback,
-    copy: &mut Copy,
-    client: &mpsc::Sender<Piece>,
-) -> Flow {
-    // Dropped at the end, before the meter is read: what the handler settles in its destructors
-    // counts.
-    let mut pieces = body.into_data_stream();
-    loop {
-        let piece = tokio::select! {
-            biased;
-            () = client.closed() => return Flow::Left,
-            piece = pieces.next() => piece,
+impl Job {
+    /// Answers at once and lets a task of its own carry the stream.
+    pub(super) async fn stream(mut self, mut head: Parts, body: Body) -> Response {
+        // What is due before the first byte is owed before the first byte.
+        let begun = self.due(false);
+        if !begun.is_zero() {
+            self.note(begun).await;
+        }
+        if let Purse::Prepaid { settled, .. } = &self.purse {
+            answer::say(&mut head.headers, settled, self.manner.v1);
+        }
+        if self.manner.trailers {
+            answer::announce_trailer(&mut head.headers);
+        }
+        let (sender, mut receiver) = mpsc::channel(PIECES);
+        let tasks = self.paywall.0.tasks.clone();
+        let mut headers = head.headers.clone();
+        headers.remove(http::header::TRAILER);
+        let kept = Answer {
+            status: head.status,
+            headers,
+            body: Bytes::new(),
+            end: End::Buffered,
         };
-        let piece = match piece {
-            None => return Flow::Ended,
-            Some(Err(_)) => return Flow::Broke,
-            Some(Ok(piece)) => piece,
+        let sse = head.headers.get(CONTENT_TYPE).is_some_and(is_sse);
+        let carrier = Carrier {
+            written: begun,
+            job: self,
+            copy: Copy::default(),
+            holdback: sse.then(Holdback::new),
+            delivered: false,
+            client: sender,
         };
-        let out = Bytes::from(holdback.push(&piece));
-        copy.add(&out);
-        if !out.is_empty() && client.send(Ok(out)).await.is_err() {
-            return Flow::Left;
+        tasks.spawn(carrier.carry(kept, body));
+        let pieces = stream::poll_fn(move |context| receiver.poll_recv(context));
+        Response::from_parts(head, Body::new(StreamBody::new(pieces)))
+    }
+}
+
+/// Carries one stream from the handler to the client.
+struct Carrier {
+    job: Job,
+    copy: Copy,
+    /// Of an event stream only.
+    holdback: Option<Holdback>,
+    client: mpsc::Sender<Piece>,
+    /// Whether anything left.
+    delivered: bool,
+    /// What the store knows of the meter.
+    written: Amount,
+}
+
+impl Carrier {
+    async fn carry(mut self, mut kept: Answer, body: Body) {
+        let flow = self.flow(body).await;
+        let is_sse = self.holdback.is_some();
+        let tail = self
+            .holdback
+            .take()
+            .map_or_else(Tail::default, Holdback::finish);
+        let delivered = self.delivered || flow == Flow::Ended;
+        let amount = self.job.due(delivered);
+        let whole = flow == Flow::Ended;
+        let ended = whole && (tail.done || !is_sse);
+        let Self {
+            mut job,
+            mut copy,
+            client,
+            ..
+        } = self;
+        let end = Conclusion {
+            trailers: job.manner.trailers
+                && !matches!(flow, Flow::Broke | Flow::Late | Flow::Ceiling),
+            stall: job.paywall.0.config.stall,
+            client,
+            flow,
+            is_sse,
+        };
+        // Nothing was delivered that costs anything, and the stream did not reach its end: the
+        // authorization is free for another try.
+        if amount.is_zero() && !ended {
+            let network = &job.context.offer.terms().network;
+            let nothing = super::settle::nothing(network, job.context.payer);
+            drop(job.fail(Response::default()).await);
+            return end.say(&tail, &nothing).await;
+        }
+        let settled = job.settle(amount).await;
+        let said = settled.response().clone();
+        copy.add(&tail.held);
+        let answer = copy
+            .whole()
+            .filter(|_| whole && (tail.at_line_start || !is_sse))
+            .map(|body| {
+                kept.body = body;
+                if is_sse {
+                    kept.end = End::Stream { done: tail.done };
+                }
+                kept
+            });
+        // Written down first: a client that does not read must not hold the books open.
+        job.close(settled, answer, amount);
+        end.say(&tail, &said).await;
+    }
+
+    async fn flow(&mut self, body: Body) -> Flow {
+        // Dropped at the end, before the meter is read: what the handler settles in its destructors
+        // counts.
+        let mut pieces = body.into_data_stream();
+        let mut ticks = interval(NOTE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let client = self.client.clone();
+        let mut stop = core::pin::pin!(tokio::time::sleep_until(self.job.stop));
+        loop {
+            // Writes to the store are never dropped half-way: only waiting is.
+            let piece = tokio::select! {
+                biased;
+                () = client.closed() => return Flow::Left,
+                () = &mut stop => return Flow::Late,
+                piece = next(&mut pieces) => piece,
+                _ = ticks.tick() => {
+                    self.write().await;
+                    continue;
+                }
+            };
+            let piece = match piece {
+                Next::Piece(piece) => piece,
+                Next::End => return Flow::Ended,
+                Next::Broke => return Flow::Broke,
+            };
+            if self.is_over() {
+                return Flow::Ceiling;
+            }
+            let out = match &mut self.holdback {
+                Some(holdback) => Bytes::from(holdback.push(&piece)),
+                None => piece,
+            };
+            self.copy.add(&out);
+            if out.is_empty() {
+                continue;
+            }
+            if let Some(end) = self.send(out).await {
+                return end;
+            }
         }
     }
+
+    /// Hands a piece to the client; returns how the stream ends where it left or reads nothing for
+    /// too long.
+    async fn send(&mut self, out: Bytes) -> Option<Flow> {
+        let began = Instant::now();
+        let stall = self.job.paywall.0.config.stall;
+        let ends = began.checked_add(stall).unwrap_or(began);
+        let client = self.client.clone();
+        loop {
+            let tick = Instant::now().checked_add(NOTE).unwrap_or(ends);
+            let wait = tick.min(ends).min(self.job.stop);
+            match timeout_at(wait, client.reserve()).await {
+                Ok(Ok(permit)) => {
+                    permit.send(Ok(Frame::data(out)));
+                    self.delivered = true;
+                    return None;
+                }
+                Ok(Err(_)) => return Some(Flow::Left),
+                Err(_) if Instant::now() >= self.job.stop => return Some(Flow::Late),
+                Err(_) if Instant::now() >= ends => {
+                    tracing::debug!("a reader of a paid stream stalled");
+                    return Some(Flow::Left);
+                }
+                Err(_) => self.write().await,
+            }
+        }
+    }
+
+    /// Whether the meter passed what was authorized. `exact` has no meter to pass.
+    fn is_over(&self) -> bool {
+        let context = &self.job.context;
+        context.offer.terms().scheme != "exact" && context.meter.is_exceeded()
+    }
+
+    /// Writes down what is due, or at least that the work goes on.
+    async fn write(&mut self) {
+        let due = self.job.due(self.delivered);
+        if due == self.written || due.is_zero() {
+            return self.job.renew().await;
+        }
+        self.job.note(due).await;
+        self.written = due;
+    }
 }
 
-/// Sends what follows a stream: held bytes, the settlement, the final frame. A client that left
-/// gets nothing, which is its choice.
-async fn conclude(
-    client: &mpsc::Sender<Piece>,
-    tail: &super::holdback::Tail,
-    settled: &SettleResponse,
+/// What comes next of a handler's stream.
+enum Next {
+    Piece(Bytes),
+    End,
+    Broke,
+}
+
+/// Reads a piece; a handler that panics breaks its stream, and no more.
+async fn next(pieces: &mut BodyDataStream) -> Next {
+    match AssertUnwindSafe(pieces.next()).catch_unwind().await {
+        Ok(Some(Ok(piece))) => Next::Piece(piece),
+        Ok(None) => Next::End,
+        Ok(Some(Err(_))) | Err(_) => Next::Broke,
+    }
+}
+
+/// What is said at the end of a stream.
+struct Conclusion {
+    client: mpsc::Sender<Piece>,
     flow: Flow,
-) {
-    let mut end = BytesMut::from(tail.held.as_slice());
-    if tail.at_line_start {
-        end.extend_from_slice(&answer::stream_end(settled, tail.done));
+    is_sse: bool,
+    trailers: bool,
+    stall: Duration,
+}
+
+impl Conclusion {
+    /// Sends what follows a stream: held bytes, the settlement, the final frame. A client that left
+    /// gets nothing, which is its choice.
+    async fn say(self, tail: &Tail, settled: &SettleResponse) {
+        let mut end = BytesMut::from(tail.held.as_slice());
+        if self.is_sse && tail.at_line_start {
+            let whole = self.flow == Flow::Ended;
+            end.extend_from_slice(&answer::stream_end(settled, tail.done, whole));
+        }
+        if !end.is_empty() && !self.send(Ok(Frame::data(end.freeze()))).await {
+            return;
+        }
+        match self.flow {
+            Flow::Broke | Flow::Late | Flow::Ceiling => {
+                let broken = io::Error::other("the stream broke off");
+                // The client sees a body that does not end, as it should.
+                self.send(Err(broken)).await;
+            }
+            Flow::Ended | Flow::Left if self.trailers => {
+                let trailers = answer::trailers(settled);
+                self.send(Ok(Frame::trailers(trailers))).await;
+            }
+            Flow::Ended | Flow::Left => {}
+        }
     }
-    if !end.is_empty() && client.send(Ok(end.freeze())).await.is_err() {
-        return;
-    }
-    if matches!(flow, Flow::Broke | Flow::Late) {
-        let broken = std::io::Error::other("the stream broke off");
-        // The client sees a body that does not end, as it should.
-        drop(client.send(Err(broken)).await);
+
+    async fn send(&self, piece: Piece) -> bool {
+        let sent = timeout(self.stall, self.client.send(piece)).await;
+        sent.is_ok_and(|sent| sent.is_ok())
     }
 }
 
@@ -284,12 +331,12 @@ impl Copy {
     }
 }
 
-fn is_event_stream(head: &Parts) -> bool {
-    head.status == StatusCode::OK && head.headers.get(CONTENT_TYPE).is_some_and(is_sse)
+pub(super) fn is_sse(content_type: &http::HeaderValue) -> bool {
+    is_media_type(content_type, "text/event-stream")
 }
 
-fn is_sse(content_type: &http::HeaderValue) -> bool {
+fn is_media_type(content_type: &http::HeaderValue, wanted: &str) -> bool {
     let text = content_type.to_str().unwrap_or_default();
     let media_type = text.split(';').next().unwrap_or_default();
-    media_type.trim().eq_ignore_ascii_case("text/event-stream")
+    media_type.trim().eq_ignore_ascii_case(wanted)
 }

@@ -1,6 +1,7 @@
 use core::time::Duration;
+use std::sync::Arc;
 
-use seamline_core::{Address, Timestamp};
+use seamline_core::Timestamp;
 use seamline_evm::x402::Supported;
 use tokio::sync::Mutex;
 
@@ -9,36 +10,36 @@ use crate::facilitator::{FacilitatorApi, FacilitatorError};
 /// What the facilitator said it supports, kept for [`FRESH`] and, while it cannot be asked, for
 /// longer: an address that settles does not change under authorizations that name it.
 #[derive(Default)]
-pub(super) struct SupportedCache(Mutex<Option<(Timestamp, Supported)>>);
+pub(super) struct SupportedCache(Mutex<Option<(Timestamp, Arc<Supported>)>>);
 
 /// How long an answer is used without asking again (x402 appendix C: 5 to 10 minutes).
 const FRESH: Duration = Duration::from_secs(300);
 
 impl SupportedCache {
-    /// Returns the account that settles `scheme` on `network`; one request asks, the others wait.
-    pub(super) async fn facilitator(
+    /// Returns what is supported, asked anew where what is kept is old or does not hold what is
+    /// `wanted`; one request asks, the others wait.
+    pub(super) async fn get(
         &self,
         api: &dyn FacilitatorApi,
-        scheme: &str,
-        network: &str,
         now: Timestamp,
-    ) -> Result<Option<Address>, FacilitatorError> {
+        wanted: impl Fn(&Supported) -> bool,
+    ) -> Result<Arc<Supported>, FacilitatorError> {
         let mut kept = self.0.lock().await;
         if let Some((at, supported)) = &*kept
             && now.saturating_since(*at) < FRESH
-            && let Some(found) = supported.facilitator(scheme, network)
+            && wanted(supported)
         {
-            return Ok(Some(found));
+            return Ok(Arc::clone(supported));
         }
         match (api.supported().await, &*kept) {
             (Ok(fresh), _) => {
-                let found = fresh.facilitator(scheme, network);
-                *kept = Some((now, fresh));
-                Ok(found)
+                let fresh = Arc::new(fresh);
+                *kept = Some((now, Arc::clone(&fresh)));
+                Ok(fresh)
             }
             (Err(error), Some((_, stale))) => {
                 tracing::warn!(%error, "the facilitator does not say what it supports");
-                Ok(stale.facilitator(scheme, network))
+                Ok(Arc::clone(stale))
             }
             (Err(error), None) => Err(error),
         }

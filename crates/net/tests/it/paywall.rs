@@ -137,11 +137,11 @@ async fn refusals_name_their_reason_and_run_nothing() {
         (&with("/x402Version", json!(1)), "invalid_x402_version"),
         (
             &with("/payload/permit2Authorization/nonce", json!("-1")),
-            "invalid_payload",
+            "invalid_permit2_payload_format",
         ),
         (
             &with("/payload/signature", json!("0xzz")),
-            "invalid_payload",
+            "invalid_permit2_payload_format",
         ),
         (&with("/accepted/asset", json!(asset)), unmatched),
         (&with("/accepted/amount", json!("1")), unmatched),

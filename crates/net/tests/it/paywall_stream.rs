@@ -115,7 +115,7 @@ async fn the_first_piece_of_a_stream_leaves_before_the_last_is_made() {
     let again = shop.send(paid("hello", &payment)).await;
     assert_eq!(
         (again.status, again.body.as_ref()),
-        (StatusCode::PAYMENT_REQUIRED, &b"{}"[..])
+        (StatusCode::CONFLICT, &b"{}"[..])
     );
     assert!(again.settlement().success);
 }
@@ -182,7 +182,7 @@ async fn a_stream_that_nobody_reads_is_settled_all_the_same() {
     let payment = expiring(&shop.offer("hello").await, NOW_S + 11);
     let unread = shop.raw(paid("hello", &payment)).await;
     let again = shop.send(paid("hello", &payment)).await;
-    assert_eq!(again.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(again.status, StatusCode::CONFLICT);
     assert!(again.settlement().success, "the books are closed");
     assert_eq!(shop.settlements().len(), 1);
     drop(unread);

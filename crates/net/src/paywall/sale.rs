@@ -1,0 +1,204 @@
+//! What a request costs, and the 402 that says it.
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use seamline_core::{Amount, Timestamp};
+use seamline_evm::scheme::{Method, Scheme};
+use seamline_evm::x402::extensions::{eip2612, offer_receipt, payment_identifier};
+use seamline_evm::x402::{Offer, OfferTerms, PaymentRequired, Resource, v1};
+use serde_json::{Map, Value};
+
+use super::answer;
+use super::request::target;
+use super::{Inner, PaymentIdentifiers};
+use crate::facilitator::FacilitatorError;
+use crate::problem::Problem;
+
+/// A request that is for sale.
+#[derive(Clone, Debug)]
+pub(super) struct Sale {
+    pub(super) offers: Vec<Offer>,
+    pub(super) resource: Resource,
+    /// Extensions that every 402 declares; the signed offers come on top.
+    pub(super) declared: Map<String, Value>,
+}
+
+/// An offer that a payer accepted.
+pub(super) struct Accepted {
+    /// The requirement: with the payer's own ceiling where that is higher.
+    pub(super) offer: Offer,
+    /// What is asked for this request.
+    pub(super) asked: Amount,
+}
+
+/// Why the 402 is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) error: String,
+    /// Members for the `extra` of the offers of a scheme.
+    pub(super) correction: Option<(String, Map<String, Value>)>,
+}
+
+impl Inner {
+    /// Asks the pricer, and completes what only the facilitator or a local scheme knows.
+    pub(super) async fn sale(
+        &self,
+        head: &Parts,
+        body: &Bytes,
+        now: Timestamp,
+    ) -> Result<Sale, Problem> {
+        let mut offers = Vec::new();
+        let mut permit2 = false;
+        for mut terms in self.pricer.offers(head, body)? {
+            if let Some(local) = self.local(&terms.scheme) {
+                local.complete(&mut terms).await?;
+            } else if !self.name_facilitator(&mut terms, now).await? {
+                continue;
+            }
+            permit2 |= method_of(&terms) == Some(Method::Permit2);
+            offers.push(Offer::new(terms));
+        }
+        if offers.is_empty() {
+            let text = "there is no offer that the facilitator settles";
+            return Err(Problem::internal("facilitator_unsupported", text));
+        }
+        let target = target(head);
+        let path = target.split('?').next().unwrap_or_default();
+        let url = format!("{}{path}", self.config.public_url);
+        let (description, mime_type) = (&self.config.description, &self.config.mime_type);
+        Ok(Sale {
+            offers,
+            resource: Resource::new(&url, description, mime_type),
+            declared: self.declared(permit2, now).await,
+        })
+    }
+
+    /// Adds the settling account to an offer of `upto`; `false` where nobody settles it.
+    async fn name_facilitator(
+        &self,
+        terms: &mut OfferTerms,
+        now: Timestamp,
+    ) -> Result<bool, Problem> {
+        if terms.scheme != Scheme::Upto.as_str() || terms.extra.contains_key(FACILITATOR) {
+            return Ok(true);
+        }
+        let (scheme, network) = (&terms.scheme, &terms.network);
+        let wanted = |supported: &seamline_evm::x402::Supported| {
+            supported.facilitator(scheme, network).is_some()
+        };
+        let api = self.facilitator.as_ref();
+        let supported = self.supported.get(api, now, wanted).await;
+        let supported = supported.map_err(|error| no_facilitator(&error))?;
+        let Some(address) = supported.facilitator(scheme, network) else {
+            return Ok(false);
+        };
+        let address = Value::from(address.to_string());
+        terms.extra.insert(FACILITATOR.to_owned(), address);
+        Ok(true)
+    }
+
+    async fn declared(&self, permit2: bool, now: Timestamp) -> Map<String, Value> {
+        let mut declared = Map::new();
+        let required = match self.config.identifiers {
+            PaymentIdentifiers::Ignored => None,
+            PaymentIdentifiers::Honoured => Some(false),
+            PaymentIdentifiers::Required => Some(true),
+        };
+        if let Some(required) = required {
+            let declaration = payment_identifier::declaration(required);
+            declared.insert(payment_identifier::KEY.to_owned(), declaration);
+        }
+        if permit2 {
+            let api = self.facilitator.as_ref();
+            // Who is not reached now is not said to sponsor; the 402 itself does not depend on it.
+            if let Ok(supported) = self.supported.get(api, now, |_| true).await
+                && supported.extensions.iter().any(|key| key == eip2612::KEY)
+            {
+                declared.insert(eip2612::KEY.to_owned(), eip2612::declaration());
+            }
+        }
+        declared
+    }
+
+    /// The 402 of a sale.
+    pub(super) async fn payment_required(&self, sale: Sale, refused: Refused) -> Response {
+        let Sale {
+            mut offers,
+            resource,
+            mut declared,
+        } = sale;
+        if let Some((scheme, correction)) = refused.correction {
+            for offer in offers.iter_mut().filter(|it| it.terms().scheme == scheme) {
+                let mut terms = offer.terms().clone();
+                terms.extra.extend(correction.clone());
+                *offer = Offer::new(terms);
+            }
+        }
+        if let Some(signed) = self.signed_offers(&offers, resource.url()).await {
+            declared.insert(offer_receipt::KEY.to_owned(), signed);
+        }
+        let error = refused.error.as_str();
+        let old = self.config.v1.then(|| {
+            let old = offers.iter();
+            let old = old.filter_map(|offer| v1::Requirements::of_offer(offer, &resource));
+            let old = old.collect::<Vec<_>>();
+            let body = v1::PaymentRequired::new(error, &old);
+            String::from_utf8_lossy(body.raw()).into_owned()
+        });
+        let required = PaymentRequired::new(Some(error), Some(&resource), &offers);
+        let required = required.with_extensions(declared);
+        answer::payment_required(&required.to_header(), old)
+    }
+}
+
+impl Sale {
+    /// The offer that `accepted` echoes, by the rule of the official servers.
+    ///
+    /// An `upto` echo may name a higher amount than is asked now: a payer that remembers an offer
+    /// authorizes its own ceiling, and the meter decides. It may never name a lower one.
+    pub(super) fn accept(&self, accepted: &OfferTerms) -> Option<Accepted> {
+        self.offers.iter().find_map(|offer| {
+            let terms = offer.terms();
+            let asked = terms.amount()?;
+            let offer = match terms.mismatch(accepted) {
+                None => offer.clone(),
+                Some("amount") if terms.scheme == Scheme::Upto.as_str() => {
+                    let higher = accepted.amount().filter(|higher| *higher > asked)?;
+                    let raised = offer.with_amount(higher);
+                    // As written, and nothing else differs.
+                    raised
+                        .terms()
+                        .mismatch(accepted)
+                        .is_none()
+                        .then_some(raised)?
+                }
+                Some(_) => return None,
+            };
+            Some(Accepted { offer, asked })
+        })
+    }
+
+    /// Reads a payment of version 1 as an answer to the offer of its scheme and network.
+    pub(super) fn read_v1(&self, json: &[u8]) -> Option<seamline_evm::x402::PaymentPayload> {
+        let payload = v1::Payload::parse(json).ok()?;
+        self.offers.iter().find_map(|offer| {
+            let read = payload.to_v2(offer, Some(&self.resource)).ok()?;
+            let same = offer.terms().mismatch(read.accepted().terms()).is_none();
+            same.then_some(read)
+        })
+    }
+}
+
+/// Member of an offer's `extra` that names the settling account.
+const FACILITATOR: &str = "facilitatorAddress";
+
+fn method_of(terms: &OfferTerms) -> Option<Method> {
+    Method::of(Scheme::parse(&terms.scheme)?, terms)
+}
+
+pub(super) fn no_facilitator(error: &FacilitatorError) -> Problem {
+    let text = "the facilitator cannot be reached";
+    let status = http::StatusCode::BAD_GATEWAY;
+    Problem::new(status, "facilitator_unavailable", text).with_internal(seamline_core::chain(error))
+}
