@@ -5,6 +5,9 @@ use alloy_sol_types::SolValue as _;
 use seamline_core::Timestamp;
 use seamline_evm::bindings::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
 
+pub use seamline_evm::bindings::MULTICALL3;
+pub use seamline_evm::channel::{BATCH_SETTLEMENT, ERC3009_COLLECTOR, PERMIT2_COLLECTOR};
+
 use crate::chain::{Artifact, ArtifactError, Genesis};
 
 /// The registry of nodes.
@@ -13,15 +16,6 @@ pub const REGISTRY: Address = address!("5ea1000000000000000000000000000000000001
 pub const TOKEN: Address = address!("5ea1000000000000000000000000000000000002");
 /// The contract that records settled inferences.
 pub const SETTLEMENT: Address = address!("5ea1000000000000000000000000000000000003");
-
-/// x402's payment channels, at the same address on every chain.
-pub const BATCH_SETTLEMENT: Address = address!("4020074e9dF2ce1deE5A9C1b5c3f541D02a10003");
-/// The collector of channel deposits over ERC-3009.
-pub const ERC3009_COLLECTOR: Address = address!("4020806089470a89826cB9fB1f4059150b550004");
-/// The collector of channel deposits over Permit2.
-pub const PERMIT2_COLLECTOR: Address = address!("4020425FAf3B746C082C2f942b4E5159887B0005");
-/// Multicall3, at the same address on every chain.
-pub const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
 
 /// Decimals of the token.
 pub const DECIMALS: u8 = 18;
