@@ -173,3 +173,6 @@ impl core::fmt::Debug for StoreLocation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,4 +14,6 @@ mod crash;
 mod facilitator;
 mod hostile;
 mod payments;
+mod postgres;
+mod replicas;
 mod sale;
