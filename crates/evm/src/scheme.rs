@@ -19,7 +19,7 @@ pub use signed::{
     FALLBACK_EXTENSION, Marks, SignedAuthorization, VALID_AFTER_SLACK_S, is_fallback, sign,
     sign_with,
 };
-pub use sponsor::{Eip2612, approve_permit2_call, sign_approval};
+pub use sponsor::{Eip2612, SPONSORING_EXTENSION, approve_permit2_call, sign_approval};
 pub(crate) use wrapped::Wrapped;
 #[cfg(test)]
 pub(crate) use wrapped::wrap;

@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::{DEADLINE_BUFFER_S, Invalid, Rules};
 use crate::bindings::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
 use crate::scheme::{Authorization, Eip2612, Method, Scheme};
-use crate::x402::extensions::eip2612;
 use crate::x402::{Offer, OfferTerms, PaymentPayload, Reason};
 
 /// Which of its two questions a facilitator is asked.
@@ -98,7 +97,7 @@ pub fn bind(
     // 14. The approval that is to be used first fits the authorization.
     let sponsor = match method {
         Method::Eip3009 => None,
-        Method::Permit2 => eip2612::of(payload.extensions()).map_err(refuse)?,
+        Method::Permit2 => Eip2612::of(payload).map_err(refuse)?,
     };
     if let Some(sponsor) = &sponsor {
         fits(sponsor, &authorization, rules).map_err(refuse)?;

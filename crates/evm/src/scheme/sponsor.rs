@@ -9,9 +9,24 @@ use crate::bindings::{IToken, PERMIT2, Permit2612};
 use crate::policy::Admitted;
 use crate::signer::sign_checked;
 use crate::typed::Approval;
+use crate::x402::extensions::eip2612;
+use crate::x402::{PaymentPayload, Reason};
 use crate::{Error, Malformed, Signer};
 
 pub use crate::x402::extensions::eip2612::Approval as Eip2612;
+pub use crate::x402::extensions::eip2612::KEY as SPONSORING_EXTENSION;
+
+impl Eip2612 {
+    /// The approval that comes with a payment; `None` where there is none. Nothing is checked but its
+    /// form.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_eip2612_extension_format`.
+    pub fn of(payload: &PaymentPayload) -> Result<Option<Self>, Reason> {
+        eip2612::of(payload.extensions())
+    }
+}
 
 /// Signs the approval of Permit2 for the authorization that `admitted` leads to: exactly its amount, as
 /// the proxies demand, and no longer than it lives. `token_nonce` is the token's `nonces(payer)`.
