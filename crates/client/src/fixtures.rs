@@ -1,5 +1,8 @@
 //! Calls, authorizations and a scripted chain for tests.
 
+pub(crate) mod ledger;
+pub(crate) mod server;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 

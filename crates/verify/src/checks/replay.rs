@@ -147,6 +147,12 @@ fn followed(case: &mut Case<'_>) {
     if case.answered() && !case.happened(EventKind::RequestSent) {
         return case.fail(claim, (), "an answer, and nobody was asked");
     }
+    // A purchase chooses among nobody. Whom it asked is the recorder's word, and stays open.
+    let chose = case.happened(EventKind::Decided) || case.happened(EventKind::CatalogueRead);
+    if !chose && case.happened(EventKind::RequestSent) {
+        let detail = "nothing was decided: whom to ask was the caller's word";
+        return case.open(claim, Outcome::Absent, (), detail);
+    }
     match detour(case) {
         None => case.pass(claim, SourceClass::Recomputed, ()),
         Some((index, detail)) => case.fail(claim, index, detail),
