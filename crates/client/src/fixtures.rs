@@ -1,6 +1,14 @@
 //! Calls, authorizations and a scripted chain for tests.
 
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the helpers of a test fail the test"
+)]
 pub(crate) mod ledger;
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the helpers of a test fail the test"
+)]
 pub(crate) mod server;
 
 use std::collections::VecDeque;

@@ -68,7 +68,7 @@ pub struct Payer {
 
 /// The sealing key: the payer's own, or its client's.
 pub(super) enum Recorder {
-    Own(SealingKey),
+    Own(Box<SealingKey>),
     Client(Arc<Config>),
 }
 
@@ -103,7 +103,7 @@ impl Payer {
         let parts = Parts {
             books,
             signer,
-            recorder: Recorder::Own(recorder),
+            recorder: Recorder::Own(Box::new(recorder)),
             budget,
             chains,
             receipts: home.receipts,

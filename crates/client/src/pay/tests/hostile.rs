@@ -302,7 +302,9 @@ async fn an_offer_for_another_server_or_another_token_is_refused() {
         (network, "offer.network"),
         (dear, "offer.per_call"),
     ] {
-        let server = Server::start(move |request| asks(request, &[bad.clone()], &json!({}))).await;
+        let server =
+            Server::start(move |request| asks(request, std::slice::from_ref(&bad), &json!({})))
+                .await;
         let error = desk.buy(&server.url).await.unwrap_err();
         assert_eq!((error.code(), error.charged()), (code, Charged::No));
         assert!(server.payments().is_empty());

@@ -79,7 +79,7 @@ async fn permit2_and_upto_are_paid_too() {
         let ledger = Arc::clone(&desk.ledger);
         let server = Server::start(move |request| match settles(&ledger, request) {
             Some(header) => Reply::Http(200, vec![header], Vec::new()),
-            None => asks(request, &[offer.clone()], &json!({})),
+            None => asks(request, std::slice::from_ref(&offer), &json!({})),
         })
         .await;
         let bought = desk.buy(&server.url).await.unwrap();
@@ -101,7 +101,7 @@ async fn an_approval_goes_along_where_it_is_missing_and_sponsored() {
     let asked = permit2.clone();
     let server = Server::start(move |request| match settles(&ledger, request) {
         Some(header) => Reply::Http(200, vec![header], Vec::new()),
-        None => asks(request, &[asked.clone()], &declared),
+        None => asks(request, std::slice::from_ref(&asked), &declared),
     })
     .await;
     desk.buy(&server.url).await.unwrap();
@@ -113,7 +113,9 @@ async fn an_approval_goes_along_where_it_is_missing_and_sponsored() {
     assert_eq!(info["nonce"], json!("3"));
     assert_eq!(info["deadline"], json!((NOW.as_secs() + 60).to_string()));
     // Without the sponsor nothing is signed.
-    let server = Server::start(move |request| asks(request, &[permit2.clone()], &json!({}))).await;
+    let server =
+        Server::start(move |request| asks(request, std::slice::from_ref(&permit2), &json!({})))
+            .await;
     let error = desk.buy(&server.url).await.unwrap_err();
     assert_eq!(
         (error.code(), error.charged()),
