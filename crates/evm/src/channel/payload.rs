@@ -11,8 +11,9 @@ use crate::Malformed;
 use crate::x402::Reason;
 
 /// The scheme's part of a payment: what a payer sends to a seller (deposit, voucher, refund), and
-/// what a seller sends to its facilitator (claim, settle, refund with an order).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// what a seller sends to its facilitator (claim, settle, refund with an order). `Debug` leaves the
+/// signatures out.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Payload {
     /// Opens a channel or adds to it, and promises the first request's amount.
     Deposit {
@@ -238,6 +239,25 @@ impl RefundOrder {
             ),
             signed("claimAuthorizerSignature", self.claim_signature.as_deref()),
         )
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deposit {
+                voucher, deposit, ..
+            } => write!(f, "Deposit({voucher:?}, {deposit:?})"),
+            Self::Voucher { voucher, .. } => voucher.fmt(f),
+            Self::Refund {
+                voucher,
+                amount,
+                order,
+                ..
+            } => write!(f, "Refund({voucher:?}, {amount:?}, {order:?})"),
+            Self::Claim { claims, .. } => write!(f, "Claim({claims:?})"),
+            Self::Settle { receiver, token } => write!(f, "Settle({receiver}, {token})"),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use alloy_primitives::{B256, U256, keccak256};
+use alloy_sol_types::SolValue as _;
 use serde_json::Value;
 
 use super::super::{
@@ -10,6 +11,7 @@ use super::{Context, DEPOSIT_GAS, SettlePlan, VerifyPlan, Work, covered, earlies
 use crate::bindings::PERMIT2;
 use crate::scheme::Method;
 use crate::x402::Reason;
+use crate::x402::extensions::eip2612;
 use crate::{RpcError, Signature};
 
 /// Plans the transaction of a deposit.
@@ -18,7 +20,8 @@ pub(super) fn plan(parsed: Payload, context: &Context<'_>) -> Result<SettlePlan,
     let Payload::Deposit { deposit, .. } = &plan.payload else {
         return Err(Reason::InvalidBatchSettlementEvmPayloadType);
     };
-    let input = deposit.call(&plan.config, &[]);
+    let sponsored = sponsored(deposit, &plan.config, &plan.terms, context)?;
+    let input = deposit.call(&plan.config, &sponsored);
     let input = input.ok_or(Reason::InvalidBatchSettlementEvmWithdrawDelayOutOfRange)?;
     Ok(SettlePlan {
         network: context.network(),
@@ -68,10 +71,14 @@ pub(super) fn check(
         }
         DepositAuthorization::Permit2(it) => {
             permit2(it, deposit, config, channel_id, terms, end)?;
-            asked.allowance(terms.asset, config.payer, PERMIT2);
         }
     }
-    // 8.4 No wallet is deployed on the way: a factory's code would run at our expense.
+    // 8.4 An approval that comes with it approves exactly it.
+    let sponsored = sponsored(deposit, config, terms, context)?;
+    if sponsored.is_empty() && deposit.method() == Method::Permit2 {
+        asked.allowance(terms.asset, config.payer, PERMIT2);
+    }
+    // 8.5 No wallet is deployed on the way: a factory's code would run at our expense.
     if deposit.signature().ends_with(&ERC6492_MAGIC) {
         return Err(Reason::from(
             "invalid_batch_settlement_evm_eip6492_factory_not_allowed",
@@ -80,10 +87,59 @@ pub(super) fn check(
     asked.payer_code(config.payer);
     asked.token_code(terms.asset);
     asked.balance(terms.asset, config.payer);
-    let input = deposit.call(config, &[]);
+    let input = deposit.call(config, &sponsored);
     let input = input.ok_or(Reason::InvalidBatchSettlementEvmWithdrawDelayOutOfRange)?;
     asked.simulate(context.sender(), &input, DEPOSIT_GAS);
     Ok(())
+}
+
+/// The approval of Permit2 that a payer signed with its deposit (EIP-2612), as the collector takes
+/// it; empty where there is none.
+fn sponsored(
+    deposit: &Deposit,
+    config: &ChannelConfig,
+    terms: &Terms,
+    context: &Context<'_>,
+) -> Result<Vec<u8>, Reason> {
+    if deposit.method() != Method::Permit2 {
+        return Ok(Vec::new());
+    }
+    let sponsor = eip2612::of(context.payload.extensions());
+    let sponsor = sponsor.map_err(|_| Reason::InvalidBatchSettlementEvmEip2612InvalidFormat)?;
+    let Some(sponsor) = sponsor else {
+        return Ok(Vec::new());
+    };
+    let rules = [
+        (
+            sponsor.from == config.payer,
+            Reason::InvalidBatchSettlementEvmEip2612OwnerMismatch,
+        ),
+        (
+            sponsor.asset == terms.asset,
+            Reason::InvalidBatchSettlementEvmEip2612AssetMismatch,
+        ),
+        (
+            sponsor.spender == PERMIT2,
+            Reason::InvalidBatchSettlementEvmEip2612SpenderMismatch,
+        ),
+        (
+            sponsor.amount == U256::from(deposit.amount.get()),
+            Reason::InvalidBatchSettlementEvmEip2612AmountMismatch,
+        ),
+        (
+            sponsor.deadline >= U256::from(earliest_end(context.rules.now)),
+            Reason::InvalidBatchSettlementEvmEip2612DeadlineExpired,
+        ),
+    ];
+    if let Some((_, reason)) = rules.into_iter().find(|(holds, _)| !holds) {
+        return Err(reason);
+    }
+    let signature = Signature::parse(&sponsor.signature);
+    let signature =
+        signature.map_err(|_| Reason::InvalidBatchSettlementEvmEip2612InvalidSignature)?;
+    let v = if signature.odd_y() { 28u8 } else { 27u8 };
+    let (r, s) = (B256::from(signature.r()), B256::from(signature.s()));
+    Ok((sponsor.amount, sponsor.deadline, U256::from(v), r, s).abi_encode_params())
 }
 
 fn permit2(
