@@ -22,6 +22,8 @@ use crate::{Error, Malformed, Signature};
 pub struct Transfer {
     /// What is promised.
     pub authorization: TransferAuthorization,
+    /// EIP-155 chain id of the offer.
+    pub chain_id: u64,
     /// Token contract.
     pub token: Address,
     /// `name` of the token's EIP-712 domain, as the offer says it.
@@ -59,6 +61,7 @@ impl Transfer {
         Ok(Self {
             authorization,
             signature: members.bytes("/signature")?,
+            chain_id: accepted.chain_id().ok_or(Malformed::Field("network"))?,
             token: accepted.asset_address().ok_or(Malformed::Field("asset"))?,
             name: domain("name", "extra/name")?,
             version: domain("version", "extra/version")?,
@@ -102,9 +105,20 @@ impl Transfer {
         u64::try_from(last).unwrap_or(u64::MAX)
     }
 
-    /// The input of the token's `transferWithAuthorization`: by `v, r, s` for 65 bytes, which every
-    /// token has, else by bytes.
+    /// Whether the payer's own key made the signature.
+    fn is_of_key(&self) -> bool {
+        let signer = self.recover(self.chain_id);
+        signer.is_ok_and(|signer| signer == self.authorization.from)
+    }
+
+    /// The input of the token's `transferWithAuthorization`. What the payer's key signed goes by
+    /// `v, r, s`, the form that every token has; anything else, 65 bytes of a contract's owner too, goes
+    /// by bytes: OpenZeppelin's token asks a contract in that form only.
     pub fn settle_call(&self) -> Bytes {
+        self.call(self.is_of_key())
+    }
+
+    pub(crate) fn call(&self, is_of_key: bool) -> Bytes {
         let TransferAuthorization {
             from,
             to,
@@ -113,24 +127,22 @@ impl Transfer {
             valid_before,
             nonce,
         } = self.authorization;
-        let signature = Wrapped::inner(&self.signature);
-        if let Ok(parts) = <&[u8; 65]>::try_from(signature.as_ref()) {
-            let (words, rest) = parts.as_chunks::<32>();
-            if let ([r, s], [v]) = (words, rest) {
-                let call = ITransferByAccount::transferWithAuthorizationCall {
-                    from,
-                    to,
-                    value,
-                    validAfter: valid_after,
-                    validBefore: valid_before,
-                    nonce,
-                    v: *v,
-                    r: r.into(),
-                    s: s.into(),
-                };
-                return call.abi_encode().into();
-            }
+        let (words, rest) = self.signature.as_chunks::<32>();
+        if let (true, [r, s], [v]) = (is_of_key, words, rest) {
+            let call = ITransferByAccount::transferWithAuthorizationCall {
+                from,
+                to,
+                value,
+                validAfter: valid_after,
+                validBefore: valid_before,
+                nonce,
+                v: *v,
+                r: r.into(),
+                s: s.into(),
+            };
+            return call.abi_encode().into();
         }
+        let signature = Wrapped::inner(&self.signature);
         let call = ITransferByAnyone::transferWithAuthorizationCall {
             from,
             to,

@@ -17,9 +17,9 @@ mod settled;
 use alloy_primitives::{Address, B256, Bytes};
 use seamline_core::{Amount, Timestamp};
 
-use crate::RpcCall;
 use crate::scheme::{APPROVAL_GAS, Authorization, Eip2612, Wrapped};
 use crate::x402::{Offer, PaymentPayload, Reason};
+use crate::{RpcCall, Signature};
 
 pub use bind::{Bound, Phase, bind};
 pub use conclude::conclude_verify;
@@ -68,6 +68,8 @@ pub struct VerifyPlan {
     chain_id: u64,
     now: Timestamp,
     simulated: Amount,
+    /// Whether the payer's own key made the signature.
+    is_of_key: bool,
     /// A wallet that is not deployed yet, whose factory is on the list.
     counterfactual: Option<Deployment>,
     /// Whether the signature is wrapped for such a wallet, listed or not.
@@ -179,7 +181,8 @@ impl VerifyPlan {
     /// The call that settles what was verified.
     fn settle_call(&self) -> SettleCall {
         let sponsor = self.sponsor.as_ref();
-        let (to, input) = self.authorization.settle_call(self.simulated, sponsor);
+        let promise = &self.authorization;
+        let (to, input) = promise.call(self.is_of_key, self.simulated, sponsor);
         let gas_limit = self.authorization.gas_limit();
         let approval = sponsor.map_or(0, |_| APPROVAL_GAS);
         SettleCall {
@@ -244,8 +247,12 @@ fn plan(
     let wrapped = authorization.wrapped();
     let listed = |wrapped: &Wrapped| rules.factories.contains(&wrapped.factory);
     let counterfactual = wrapped.as_ref().filter(|it| listed(it)).map(Deployment::of);
+    let digest = authorization.digest(bound.chain_id);
+    let signature = Signature::parse(authorization.signature());
+    let signer = signature.and_then(|signature| signature.recover(&digest));
     let mut plan = VerifyPlan {
-        digest: authorization.digest(bound.chain_id),
+        digest,
+        is_of_key: signer.is_ok_and(|signer| signer == authorization.payer()),
         authorization,
         sponsor: bound.sponsor,
         chain_id: bound.chain_id,

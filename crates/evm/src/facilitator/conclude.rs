@@ -11,7 +11,7 @@ use crate::chain::nonce_position;
 use crate::rpc::bytes_of;
 use crate::scheme::{Authorization, Method};
 use crate::x402::{Reason, VerifyResponse};
-use crate::{RpcError, Signature, TransportError};
+use crate::{RpcError, TransportError};
 
 type Answer = Result<Value, RpcError>;
 
@@ -122,11 +122,10 @@ fn diagnose(plan: &VerifyPlan, results: &[Answer]) -> Reason {
 }
 
 fn account_signature(plan: &VerifyPlan) -> Result<(), Reason> {
-    let signature = plan.authorization.signature();
-    let signer = Signature::parse(signature).and_then(|it| it.recover(&plan.digest));
-    if signer.is_ok_and(|signer| signer == plan.payer()) {
+    let promise = &plan.authorization;
+    if plan.is_of_key {
         Ok(())
-    } else if signature.len() > 65 && plan.authorization.method() == Method::Eip3009 {
+    } else if promise.signature().len() > 65 && promise.method() == Method::Eip3009 {
         Err(Reason::InvalidExactEvmPayloadUndeployedSmartWallet)
     } else {
         Err(bad_signature(plan))

@@ -219,12 +219,26 @@ impl Authorization {
         }
     }
 
-    /// The call that settles: the contract and its input. `amount` is looked at for `upto` only, what
-    /// is exact is signed; `sponsor` over Permit2 only.
+    /// The call that settles: the contract and its input. `amount` is looked at for
+    /// `upto` only, what is exact is signed; `sponsor` over Permit2 only.
     pub fn settle_call(&self, amount: Amount, sponsor: Option<&Eip2612>) -> (Address, Bytes) {
+        match self {
+            Self::Eip3009(it) => (it.token, it.settle_call()),
+            // Permit2 takes any signature in one form.
+            Self::ExactPermit2(_) | Self::Upto(_) => self.call(false, amount, sponsor),
+        }
+    }
+
+    /// As [`Authorization::settle_call`], where it is known whether the payer's own key signed.
+    pub(crate) fn call(
+        &self,
+        is_of_key: bool,
+        amount: Amount,
+        sponsor: Option<&Eip2612>,
+    ) -> (Address, Bytes) {
         let approval = || sponsor.map(sponsor::argument);
         let input = match self {
-            Self::Eip3009(it) => it.settle_call(),
+            Self::Eip3009(it) => it.call(is_of_key),
             Self::ExactPermit2(it) => it.settle_call(approval()),
             Self::Upto(it) => it.settle_call(amount, approval()),
         };

@@ -163,6 +163,7 @@ fn promise(
                     valid_before: deadline,
                     nonce: auth_nonce,
                 },
+                chain_id: admitted.chain_id(),
                 token,
                 name: domain.name,
                 version: domain.version,

@@ -14,6 +14,7 @@ mod multicall;
 mod permit2;
 mod proxies;
 mod registry;
+mod rules;
 mod settlement;
 mod token;
 mod wallets;

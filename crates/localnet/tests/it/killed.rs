@@ -19,6 +19,7 @@ use seamline::{Client, Env, Step};
 use seamline_core::receipt::log::{Chain, Entry};
 use seamline_core::{Amount, Charged, Timestamp};
 use seamline_evm::chain::{SettlementQuery, facts};
+use seamline_evm::scheme::Method;
 use seamline_localnet::Localnet;
 use seamline_localnet::contracts::TOKEN;
 use serde_json::json;
@@ -71,6 +72,7 @@ async fn audit(place: &Place, net: &Localnet, client: &Client, now: Timestamp) -
     let mut transactions = Vec::new();
     for payment in calls.iter().filter_map(|call| call.payment.as_ref()) {
         let query = SettlementQuery {
+            method: Method::Permit2,
             payer,
             auth_nonce: payment.auth_nonce,
             asset: TOKEN,

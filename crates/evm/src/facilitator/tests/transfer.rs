@@ -228,7 +228,7 @@ fn broken_payloads_have_one_reason() {
 }
 
 #[test]
-fn the_overload_is_chosen_by_the_length_of_the_signature() {
+fn what_the_key_signed_goes_by_parts_and_all_else_by_bytes() {
     let plan = plan();
     let call = plan.settle_call();
     assert_eq!(
@@ -242,11 +242,16 @@ fn the_overload_is_chosen_by_the_length_of_the_signature() {
     assert_eq!(parts.nonce, fixtures::auth_nonce());
     let signature = [parts.r.as_slice(), parts.s.as_slice(), &[parts.v]].concat();
     assert_eq!(signature, plan.authorization().signature());
-    let payment = altered(&offer(), "/payload/signature", json!("0x010203"), false);
-    let call = plan_of(&payment, &offer()).unwrap().settle_call();
-    let bytes = ITransferByAnyone::transferWithAuthorizationCall::abi_decode_validate(&call.input);
-    assert_eq!(call.input[..4], [0xcf, 0x09, 0x29, 0x95]);
-    assert_eq!(bytes.unwrap().signature.as_ref(), [1, 2, 3]);
+    // 65 bytes of a contract's owner are none of the payer's key.
+    for other in [vec![1, 2, 3], vec![7; 65], vec![7; 96]] {
+        let signature = json!(rpc::hex(&other));
+        let payment = altered(&offer(), "/payload/signature", signature, false);
+        let call = plan_of(&payment, &offer()).unwrap().settle_call();
+        assert_eq!(call.input[..4], [0xcf, 0x09, 0x29, 0x95]);
+        let call =
+            ITransferByAnyone::transferWithAuthorizationCall::abi_decode_validate(&call.input);
+        assert_eq!(call.unwrap().signature.as_ref(), other);
+    }
 }
 
 #[test]

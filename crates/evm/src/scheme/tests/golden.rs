@@ -51,6 +51,7 @@ fn erc3009() {
             valid_before: number(vector, "validBefore"),
             nonce: B256::from_slice(&bytes(vector, "nonce")),
         },
+        chain_id: golden["chain_id"].as_u64().unwrap(),
         token: account(&golden, "token"),
         name: text(&golden["token_domain"], "name").to_owned(),
         version: text(&golden["token_domain"], "version").to_owned(),
