@@ -422,6 +422,69 @@ fn parallel_reservations_share_the_last_of_the_budget() {
     assert_eq!(spent.reserved, Amount::new(90));
 }
 
+/// A record as the first version wrote it: no scheme, no method, no purchase.
+#[test]
+fn a_record_of_the_first_version_still_reads() {
+    let call = open_record_with(payment(1, 100, NOW));
+    let mut json: serde_json::Value = serde_json::from_slice(&call.to_bytes()).unwrap();
+    let payment = json["payment"].as_object_mut().unwrap();
+    for added in ["scheme", "method"] {
+        payment.remove(added).unwrap();
+    }
+    assert!(!payment.contains_key("earlier") && json.get("purchase").is_none());
+    let old = CallRecord::from_bytes(json.to_string().as_bytes()).unwrap();
+    let read = old.payment.as_ref().unwrap();
+    assert_eq!(
+        (read.scheme.as_str(), read.method.as_str()),
+        ("upto", "permit2")
+    );
+    assert_eq!(old.committed(), Amount::new(100));
+    assert_eq!(old.to_bytes(), call.to_bytes());
+}
+
+#[test]
+fn a_record_of_another_scheme_does_not_read_as_free() {
+    let mut call = open_record_with(payment(1, 100, NOW));
+    call.payment.as_mut().unwrap().scheme = "later".to_owned();
+    assert_eq!(
+        call.committed(),
+        Amount::new(100),
+        "reserved, whatever it is"
+    );
+}
+
+/// Two authorizations of one nonce: the larger one is what may settle, until the later one is dead.
+#[test]
+fn authorizations_of_one_nonce_are_reserved_once() {
+    let first = payment(1, 100, NOW);
+    let signed = crate::fixtures::authorization(1, 70, after(30));
+    assert!(first.shares_nonce_with(&signed));
+    let both = PaymentRecord::new(&signed, NODE, 5, Some(first));
+    assert_eq!(
+        (both.reserved_amount(), both.from_block),
+        (Amount::new(100), 3)
+    );
+    assert_eq!(both.last_deadline_s(), NOW.as_secs() + 90);
+    let (rules, _) = both.rebuild().unwrap();
+    assert_eq!(rules.terms().len(), 2);
+    let call = open_record_with(both.clone());
+    assert_eq!(call.committed(), Amount::new(100));
+    let back = both.without_last().unwrap();
+    assert_eq!(
+        (back.amount(), back.deadline_s),
+        (Amount::new(100), NOW.as_secs() + 60)
+    );
+    assert!(back.without_last().is_none());
+}
+
+fn open_record_with(payment: PaymentRecord) -> CallRecord {
+    let (_folder, path) = folder();
+    let journal = Journal::open(&path).unwrap();
+    let mut call = open(&journal, NOW);
+    call.payment = Some(payment);
+    call
+}
+
 #[test]
 fn nothing_secret_shows() {
     let shown = format!("{:?}", payment(1, 100, NOW));

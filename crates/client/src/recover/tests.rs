@@ -204,6 +204,38 @@ async fn a_call_that_runs_is_left_alone() {
     assert_eq!(desk.recover_one().await.charged, Charged::Unknown);
 }
 
+/// A node that answered 500 leaves the payment unknown; right after the deadline the chain tells.
+#[tokio::test(start_paused = true)]
+async fn an_unknown_payment_is_asked_about_once_more_at_its_deadline() {
+    let desk = desk();
+    desk.authorized();
+    desk.script.unspent(NOW.as_secs());
+    let clock = Arc::clone(&desk.clock);
+    let passes = async {
+        // The wait is timed by the runtime's clock, the deadline by the client's.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        clock.fetch_add(61, Ordering::SeqCst);
+        desk.script.unspent(NOW.as_secs() + 61);
+    };
+    let patience = Duration::from_secs(120);
+    let (found, ()) =
+        futures_util::future::join(desk.client.recover_within(patience), passes).await;
+    let found = found.unwrap();
+    assert_eq!((found.len(), found[0].charged), (1, Charged::No));
+    assert_eq!(desk.reserved(), Amount::ZERO);
+    // With less patience it stays what it is.
+    let desk = self::desk();
+    desk.authorized();
+    desk.script.unspent(NOW.as_secs());
+    let found = desk
+        .client
+        .recover_within(Duration::from_secs(10))
+        .await
+        .unwrap();
+    assert_eq!(found[0].charged, Charged::Unknown);
+    assert_eq!(found[0].known_after_s(), Some(NOW.as_secs() + 60));
+}
+
 #[tokio::test]
 async fn two_recoveries_close_a_call_once() {
     let desk = desk();

@@ -6,6 +6,7 @@ use seamline_core::receipt::{Admitted, Authorized, EventKind, Offered};
 use seamline_core::{Amount, SourceClass, binding};
 use seamline_evm::policy::Spent;
 use seamline_evm::scheme::Authorization;
+use seamline_evm::x402::extensions::offer_receipt::verify_offer;
 use seamline_evm::x402::{Offer, OfferTerms, PaymentPayload, PaymentRequired};
 
 use crate::case::{Case, Last};
@@ -27,9 +28,12 @@ enum Broken {
 
 pub(super) fn check(case: &mut Case<'_>) {
     // 11. Offers.
-    for (index, _, admitted) in case.events::<Admitted>() {
+    for (index, dt_us, admitted) in case.events::<Admitted>() {
         match offer_of(case, admitted) {
-            Ok(_) => case.pass(Claim::OfferTerms, SourceClass::Asserted, index),
+            Ok((required, offer)) => {
+                let source = offer_source(case, dt_us, &required, &offer);
+                case.pass(Claim::OfferTerms, source, index);
+            }
             Err(broken) => report(case, Claim::OfferTerms, index, broken),
         }
         match pay_to(case, index, admitted) {
@@ -50,7 +54,7 @@ pub(super) fn check(case: &mut Case<'_>) {
 }
 
 /// The raw offer that an admission names, among those that the node made.
-fn offer_of(case: &Case<'_>, admitted: &Admitted) -> Result<Offer, Broken> {
+fn offer_of(case: &Case<'_>, admitted: &Admitted) -> Result<(PaymentRequired, Offer), Broken> {
     let offered = offered(case, admitted)?;
     let raw = case.blob(&offered.offer);
     let raw = raw.ok_or(Broken::Absent("the offer is withheld"))?;
@@ -64,9 +68,29 @@ fn offer_of(case: &Case<'_>, admitted: &Admitted) -> Result<Offer, Broken> {
             && admitted.scheme == terms.scheme.as_str()
             && terms.max_timeout_seconds == admitted.max_timeout_s
     };
-    let mut offers = required.offers.into_iter();
-    let found = offers.find(|offer| same(offer.terms()));
-    found.ok_or_else(|| Broken::Wrong("the node made no offer with these terms".to_owned()))
+    let mut offers = required.offers.iter();
+    let found = offers.find(|offer| same(offer.terms())).cloned();
+    let missing = || Broken::Wrong("the node made no offer with these terms".to_owned());
+    let offer = found.ok_or_else(missing)?;
+    Ok((required, offer))
+}
+
+/// Who stands behind an offer: its recipient, if it signed it (extension `offer-receipt`), else only the
+/// recorder, who says that it came so.
+fn offer_source(
+    case: &Case<'_>,
+    dt_us: u64,
+    required: &PaymentRequired,
+    offer: &Offer,
+) -> SourceClass {
+    let Some((resource, now)) = required.resource.as_ref().zip(case.wall(dt_us)) else {
+        return SourceClass::Asserted;
+    };
+    let extensions = required.extensions.as_ref();
+    match verify_offer(extensions, offer, resource.url(), &[], now) {
+        Ok(_) => SourceClass::SignedByNode,
+        Err(_) => SourceClass::Asserted,
+    }
 }
 
 fn offered<'a>(case: &Case<'a>, admitted: &Admitted) -> Result<&'a Offered, Broken> {
@@ -171,7 +195,7 @@ fn terms(
     admitted: &Admitted,
 ) -> Result<(), String> {
     let echoed = match offer_of(case, admitted) {
-        Ok(offer) => offer.terms().mismatch(payload.accepted().terms()),
+        Ok((_, offer)) => offer.terms().mismatch(payload.accepted().terms()),
         // Reported with the offer.
         Err(_) => None,
     };
