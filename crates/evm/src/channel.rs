@@ -53,4 +53,6 @@ pub const MAX_WITHDRAW_DELAY_S: u64 = 2_592_000;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -108,3 +108,15 @@ pub(crate) fn payment(payload: &Value, offer: &Value) -> PaymentPayload {
 pub(crate) fn value(payload: &Payload) -> Value {
     serde_json::from_str(&payload.write()).unwrap()
 }
+
+/// The offer at another price, without a wish for a deposit.
+pub(crate) fn admitted_at(price: u128) -> Admitted {
+    admitted_of(&offer_at(price))
+}
+
+pub(crate) fn offer_at(price: u128) -> Value {
+    let mut offer = offer();
+    offer["amount"] = json!(price.to_string());
+    offer["extra"]["minDeposit"] = Value::Null;
+    offer
+}

@@ -77,9 +77,10 @@ impl Channel {
         }
         let before = self.charged;
         self.charged = charged;
-        self.maybe_charged = charged;
+        // Said, not settled: until the seller takes a voucher on this base, it may still say what it
+        // could have said before.
+        self.maybe_charged = bound.max(charged);
         self.signed = self.signed.max(ceiling);
-        self.complete = true;
         Ok(Adopted {
             before,
             now: charged,

@@ -41,6 +41,8 @@ pub(super) struct Underway {
     pub(super) refund: bool,
     /// Whether its deposit was signed for it, and never presented before.
     pub(super) fresh_deposit: bool,
+    /// The most that was signed before it.
+    pub(super) signed_before: Amount,
 }
 
 impl Channel {
@@ -132,6 +134,7 @@ impl Channel {
             max_claimable,
             deposit: deposit.as_ref().map(|deposit| deposit.amount),
         };
+        let signed_before = self.signed;
         self.signed = self.signed.max(max_claimable);
         let fresh_deposit = self.deposit.is_none() && deposit.is_some();
         self.deposit = deposit;
@@ -140,6 +143,7 @@ impl Channel {
             max_claimable,
             refund: false,
             fresh_deposit,
+            signed_before,
         });
         Ok(payment)
     }
@@ -179,6 +183,7 @@ impl Channel {
             max_claimable,
             refund: true,
             fresh_deposit: false,
+            signed_before: self.signed,
         });
         Ok(payment)
     }
@@ -232,9 +237,13 @@ impl Channel {
         }
     }
 
-    /// The payment was never sent: nobody else has its signatures.
+    /// The payment was never sent, and its signatures are forgotten: nothing of it counts.
     pub fn unsent(&mut self) {
-        if self.underway.take().is_some_and(|it| it.fresh_deposit) {
+        let Some(underway) = self.underway.take() else {
+            return;
+        };
+        self.signed = underway.signed_before;
+        if underway.fresh_deposit {
             self.deposit = None;
         }
     }

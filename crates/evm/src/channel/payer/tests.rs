@@ -383,13 +383,28 @@ fn each_rule_of_a_correction_has_its_refusal() {
 }
 
 #[test]
+fn a_correction_downwards_can_be_taken_back() {
+    let mut channel = open();
+    let less = corrected(100, 600, &payer());
+    channel.adopt(&MISMATCH, &less, None).unwrap();
+    assert_eq!(channel.charged(), Amount::new(100));
+    let back = corrected(600, 1_000, &payer());
+    channel.adopt(&MISMATCH, &back, None).unwrap();
+    let more = corrected(601, 1_000, &payer());
+    let refused = channel.adopt(&MISMATCH, &more, None).unwrap_err();
+    assert!(matches!(refused, Refusal::Overcharged { .. }));
+}
+
+#[test]
 fn books_begun_again_believe_their_own_signature() {
     let mut channel = Channel::recovered(config(), CHAIN, &state(5_000, 300));
     let said = corrected(1_000, 1_600, &payer());
     channel.adopt(&MISMATCH, &said, None).unwrap();
     assert_eq!(channel.charged(), Amount::new(1_000));
     assert_eq!(channel.signed(), Amount::new(1_600));
-    // From here on they are complete.
+    // Once the seller takes a voucher they are complete.
+    pay(&mut channel).unwrap();
+    channel.answered(&answer("0", Some("1000"))).unwrap();
     let more = corrected(1_200, 1_600, &payer());
     let refused = channel.adopt(&MISMATCH, &more, None).unwrap_err();
     assert!(matches!(refused, Refusal::Overcharged { .. }));
