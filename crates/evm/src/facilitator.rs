@@ -27,9 +27,6 @@ pub use deployment::{DEPLOY_GAS, Deployment};
 pub(crate) use settled::{Receipt, Transfer};
 pub use settled::{Settled, check_settled};
 
-// Until the settlement service asks each plan for its own limit.
-pub use crate::scheme::PERMIT2_GAS as SETTLE_GAS;
-
 /// An authorization that expires within this many seconds is refused: it could not be settled in
 /// time. The buffer of all SDKs.
 pub const DEADLINE_BUFFER_S: u64 = 6;

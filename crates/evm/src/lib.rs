@@ -6,8 +6,7 @@
 //! ```
 //! use seamline_core::{Amount, B256, Timestamp};
 //! use seamline_evm::policy::{SpendPolicy, Spent};
-//! use seamline_evm::scheme::Scheme;
-//! use seamline_evm::upto::{self, Marks};
+//! use seamline_evm::scheme::{self, Marks, Scheme};
 //! use seamline_evm::x402::PaymentRequired;
 //! use seamline_evm::{Wallet, payment};
 //!
@@ -38,7 +37,7 @@
 //! let admitted = policy.admit(&required, registered_address, &Spent::default())?;
 //!
 //! // The call's one nonce; the journal comes before the network.
-//! let authorization = upto::sign(&admitted, h_bind, Marks::default(), &wallet, now)?;
+//! let authorization = scheme::sign(&admitted, h_bind, Marks::default(), &wallet, now)?;
 //! assert_eq!(authorization.deadline_s, now.as_secs() + 120);
 //! let mut payment = payment::Payment::new(h_bind);
 //! let signed = payment::Event::Signed((&authorization).into());

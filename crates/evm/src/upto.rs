@@ -13,11 +13,6 @@ use crate::typed::UptoAuthorization;
 use crate::x402::PaymentPayload;
 use crate::{Error, Malformed, Signature};
 
-// Until every caller says `scheme`.
-pub use crate::scheme::{
-    FALLBACK_EXTENSION, Marks, SignedAuthorization as Authorization, is_fallback, sign,
-};
-
 /// Name of the scheme on the wire.
 pub const SCHEME: &str = "upto";
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use seamline_evm::Signature;
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::policy::origin_matches;
-use seamline_evm::upto::{Authorization, Permit};
+use seamline_evm::scheme::{Authorization, SignedAuthorization};
 use seamline_evm::x402;
 use seamline_evm::x402::extensions::{self, eip2612, offer_receipt, payment_identifier};
 use seamline_evm::x402::{
@@ -42,9 +42,9 @@ fn read_as_everything(bytes: &[u8]) {
     if let Ok(payload) = PaymentPayload::parse(bytes) {
         assert_eq!(payload.raw().as_bytes(), bytes.trim_ascii());
         // Nobody but the payer's key makes an authorization of it.
-        let permit = Permit::of(&payload);
-        if let Ok(read) = Authorization::from_payload(payload) {
-            assert_eq!(permit.map(|permit| permit.from), Ok(read.payer));
+        let promise = Authorization::of(&payload);
+        if let Ok(read) = SignedAuthorization::from_payload(payload) {
+            assert_eq!(promise.map(|promise| promise.payer()), Ok(read.payer));
         }
     }
     if let Ok(offer) = Offer::parse(bytes) {

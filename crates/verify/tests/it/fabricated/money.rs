@@ -3,7 +3,7 @@
 use seamline_core::receipt::{EventKind, EvidenceType, SettlementSeen, SettlementState};
 use seamline_core::{Amount, Charged};
 use seamline_evm::policy::Spent;
-use seamline_evm::upto::{self, Marks};
+use seamline_evm::scheme::{self, Marks};
 use seamline_evm::x402::{Offer, PaymentRequired};
 use seamline_testkit::NOW;
 use seamline_verify::{Claim, Outcome, Status};
@@ -97,7 +97,7 @@ fn authorize_again(world: &mut World, leg: u32, at_us: u64) {
     let nonce = seamline_core::binding::leg_nonce(&world.h_bind, leg);
     let now = NOW.saturating_add(core::time::Duration::from_micros(at_us));
     let marks = Marks::default();
-    let signed = upto::sign(&admitted.unwrap(), nonce, marks, &world.wallet, now).unwrap();
+    let signed = scheme::sign(&admitted.unwrap(), nonce, marks, &world.wallet, now).unwrap();
     let payload = signed.payload_json().as_bytes().to_vec();
     authorized.authorization = world.blob(EvidenceType::Authorization, payload);
     authorized.leg = leg;

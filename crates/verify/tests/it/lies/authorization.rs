@@ -6,7 +6,7 @@ use seamline_core::receipt::EvidenceType;
 use seamline_core::{Address, Amount, B256};
 use seamline_evm::Wallet;
 use seamline_evm::policy::{SpendPolicy, Spent};
-use seamline_evm::upto::{self, Marks};
+use seamline_evm::scheme::{self, Marks};
 use seamline_evm::x402::{Offer, PaymentRequired};
 use seamline_testkit::NOW;
 use seamline_verify::Claim;
@@ -25,7 +25,7 @@ fn resign(world: &mut World, wallet: &Wallet, nonce: B256, now: seamline_core::T
     let admitted = policy
         .admit(&required, pay_to(), &Spent::default())
         .unwrap();
-    let signed = upto::sign(&admitted, nonce, Marks::default(), wallet, now).unwrap();
+    let signed = scheme::sign(&admitted, nonce, Marks::default(), wallet, now).unwrap();
     let payload = signed.payload_json().as_bytes().to_vec();
     let hash = world.replace(EvidenceType::Authorization, payload);
     let event = event_mut!(world, Authorized);

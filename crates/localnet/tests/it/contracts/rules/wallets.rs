@@ -128,7 +128,7 @@ fn an_undeployed_wallet_pays_where_its_factory_is_listed() {
     assert_eq!(verdict(&world, &payment, &offer, &[]), None);
     let answers = ask(&world, plan.verify().calls());
     assert_eq!(plan.deployment(&answers), None);
-    assert!(settle(&world, &world.facilitator, &plan).is_ok());
+    settle(&world, &world.facilitator, &plan).unwrap();
     assert_eq!(world.balance(PAYEE), U256::from(AMOUNT));
     assert!(facts(&world, plan.authorization()).settlement.is_some());
 }
@@ -204,7 +204,7 @@ fn a_contract_payer_signs_with_any_bytes() {
     }
     let payment = from_account(&world, &offer, CONSENTING, |_| vec![3; 200]);
     let plan = plan(&world, &payment, &offer);
-    assert!(settle(&world, &world.facilitator, &plan).is_ok());
+    settle(&world, &world.facilitator, &plan).unwrap();
 }
 
 #[test]
