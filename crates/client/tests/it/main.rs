@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use seamline::{Chat, Client, Config, Env, Home, Options};
-use seamline_core::receipt::{Bundle, Event, EvidenceFetched, EvidenceType, SealingKey};
+use seamline_core::receipt::{
+    Bundle, Event, EvidenceFetched, EvidenceType, Offered, RequestSent, SealingKey,
+};
 use seamline_core::{Amount, Charged};
 use seamline_evm::Wallet;
 use seamline_localnet::{Localnet, NodeSpec};
@@ -35,6 +37,10 @@ fn trust(net: &Localnet) -> Trust {
 }
 
 fn client(net: &Localnet, home: &Path) -> Client {
+    client_with(net, home, Options::default())
+}
+
+fn client_with(net: &Localnet, home: &Path, options: Options) -> Client {
     let config = Config {
         signer: Arc::new(Wallet::from_bytes(&PAYER).unwrap()),
         recorder: SealingKey::from_seed(&RECORDER),
@@ -46,7 +52,7 @@ fn client(net: &Localnet, home: &Path) -> Client {
             receipts: home.to_owned(),
         },
         env: Env::system(),
-        options: Options::default(),
+        options,
     };
     Client::open(config).unwrap()
 }
@@ -157,5 +163,61 @@ async fn recovery_leaves_running_calls_alone() {
     drop(client);
     let journal = seamline::Journal::open(&home.path().join("journal.redb")).unwrap();
     assert_eq!(journal.log().unwrap().len(), 2);
+    net.stop().await;
+}
+
+/// The requests of a call, and whether its last offer was remembered.
+fn asked(receipt: &[u8]) -> (usize, Option<bool>) {
+    let bundle = Bundle::decode(receipt).unwrap();
+    let events = events(&bundle);
+    let requests = events.iter().filter_map(Event::get::<RequestSent>);
+    let offers = events.iter().filter_map(Event::get::<Offered>);
+    (requests.count(), offers.last().map(|offer| offer.remembered))
+}
+
+/// A steady call takes one round trip: the node's last offer is accepted again while it covers what the
+/// call can cost, also for a shorter question; a longer one asks anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steady_call_takes_one_round_trip() {
+    let net = network(vec![NodeSpec::new("amber", PRICE, PRICE)]).await;
+    let home = tempfile::tempdir().unwrap();
+    let client = client(&net, home.path());
+    let ask = |text: &str| Chat::model("seamline/guide").user(text);
+    let long = "How do I cap what a call may cost? ".repeat(8);
+    let mut ceilings = Vec::new();
+    for (text, requests, remembered) in [
+        ("How do I cap what a call may cost?", 2, false),
+        ("How do I cap what a call may cost?", 1, true),
+        ("How do I cap the cost?", 1, true),
+        (long.as_str(), 2, false),
+        ("How do I cap what a call may cost?", 1, true),
+    ] {
+        let reply = client.chat(&ask(text)).await.unwrap();
+        assert_eq!(asked(&reply.receipt), (requests, Some(remembered)), "{text}");
+        assert_eq!(reply.charged, Charged::Yes, "{text}");
+        assert_eq!(reply.verdict.status, Status::Satisfied, "{:?}", reply.verdict);
+        assert!(reply.settled.unwrap() <= reply.authorized);
+        ceilings.push(reply.authorized);
+    }
+    // A remembered offer is authorized as it was made; what is settled is what was metered.
+    assert_eq!(ceilings[0], ceilings[2]);
+    assert_eq!(ceilings[3], ceilings[4]);
+    let paid = client.history().unwrap();
+    assert_eq!(paid.len(), 5);
+    net.stop().await;
+}
+
+/// With remembering switched off each call asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_remembers_no_offers_asks_each_time() {
+    let net = network(vec![NodeSpec::new("amber", PRICE, PRICE)]).await;
+    let home = tempfile::tempdir().unwrap();
+    let mut options = Options::default();
+    options.offer_ttl = core::time::Duration::ZERO;
+    let client = client_with(&net, home.path(), options);
+    for _ in 0..2 {
+        let reply = client.chat(&question()).await.unwrap();
+        assert_eq!(asked(&reply.receipt), (2, Some(false)));
+    }
     net.stop().await;
 }
