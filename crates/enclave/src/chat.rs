@@ -179,17 +179,24 @@ pub(crate) fn words(text: &str) -> u64 {
 impl Chat {
     /// Sets the meter for an answer that may be cut off now, after `tokens` of it.
     pub(crate) fn settle_so_far(&self, tokens: u64) {
-        self.meter.set(self.price.cost(&Usage {
+        self.charge(&Usage {
             prompt_tokens: self.prompt_words,
             completion_tokens: tokens,
-        }));
+        });
+    }
+
+    /// Sets the meter, at most to its ceiling: an upstream that counts more than was asked for
+    /// costs the node, and cuts no answer off.
+    fn charge(&self, usage: &Usage) {
+        let cost = self.price.cost(usage);
+        self.meter.set(cost.min(self.meter.max()));
     }
 
     /// Sets the meter for a complete answer. An upstream that does not count gives the answer
     /// away, as OpenGradient's gateway does: nothing that can be shown is no price.
     pub(crate) fn settle_for(&self, usage: Option<Usage>) {
         match usage {
-            Some(usage) => self.meter.set(self.price.cost(&usage)),
+            Some(usage) => self.charge(&usage),
             None => {
                 tracing::warn!("the upstream counted no tokens, so the answer is free");
                 self.meter.set(seamline_core::Amount::ZERO);

@@ -20,8 +20,10 @@ pub struct Faults {
     pub altered_text: bool,
     /// The answer is signed by this identity's key, under the enclave's own id.
     pub signed_by: Option<Arc<EnclaveIdentity>>,
-    /// Every 402 after the first asks for this many times the honest amount.
+    /// Every offer after the honest ones asks for this many times the honest amount.
     pub later_offers_times: Option<u32>,
+    /// Offers that are honest first, at least one. Each chat request makes one, a paid one too.
+    pub honest_offers: u32,
     /// Offers name this address as the one to pay.
     pub pay_to: Option<Address>,
     /// A streamed answer pauses this long after its first piece.

@@ -292,7 +292,13 @@ impl Paywall {
                 let settled = Box::new(settled);
                 Ok(Purse::Prepaid { keeper, settled })
             }
-            Settled::Refused(settled) => Err(Refusal::answer(answer::withheld(&settled, v1))),
+            Settled::Refused(settled) => {
+                // Nobody was served: the payer may put the money there and come again.
+                if let Some(keeper) = keeper {
+                    keeper.release().await?;
+                }
+                Err(Refusal::answer(answer::withheld(&settled, v1)))
+            }
             Settled::Unknown(settled) => Err(Refusal::answer(answer::uncertain(&settled, v1))),
         }
     }

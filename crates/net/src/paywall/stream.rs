@@ -139,6 +139,7 @@ impl Carrier {
             client,
             flow,
             is_sse,
+            event: whole && !amount.is_zero(),
         };
         // Nothing was delivered that costs anything, and the stream did not reach its end: the
         // authorization is free for another try.
@@ -273,6 +274,8 @@ struct Conclusion {
     client: mpsc::Sender<Piece>,
     flow: Flow,
     is_sse: bool,
+    /// Whether an event may follow: a stream that failed with a frame of its own ends with that.
+    event: bool,
     trailers: bool,
     stall: Duration,
 }
@@ -283,8 +286,7 @@ impl Conclusion {
     async fn say(self, tail: &Tail, settled: &SettleResponse) {
         let mut end = BytesMut::from(tail.held.as_slice());
         if self.is_sse && tail.at_line_start {
-            let whole = self.flow == Flow::Ended;
-            end.extend_from_slice(&answer::stream_end(settled, tail.done, whole));
+            end.extend_from_slice(&answer::stream_end(settled, tail.done, self.event));
         }
         if !end.is_empty() && !self.send(Ok(Frame::data(end.freeze()))).await {
             return;

@@ -12,7 +12,13 @@
 mod canary;
 mod http;
 mod paywall;
+mod paywall_durable;
+mod paywall_extensions;
+mod paywall_guard;
+mod paywall_schemes;
 mod paywall_stream;
+mod paywall_upfront;
+mod paywall_wire;
 mod rpc;
 mod shop;
 mod web_roots;

@@ -5,27 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Extension;
 use axum::response::IntoResponse as _;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 use seamline_core::Amount;
 use seamline_evm::x402::Reason;
 use seamline_net::PaymentContext;
 use serde_json::{Value, json};
 
-use crate::shop::{MAX, NETWORK, PAYER, Script, Settling, Shop, header, message};
+use crate::shop::{MAX, NETWORK, PAYER, Script, Settling, Shop, counter, header, message};
 use crate::shop::{paid, pay, runs, script, unpaid};
-
-/// A handler that meters `amount` and counts its runs.
-fn counter(amount: u128) -> (MethodRouter, Arc<AtomicUsize>) {
-    let runs = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&runs);
-    let handler = move |Extension(payment): Extension<PaymentContext>| {
-        let run = count.fetch_add(1, Ordering::SeqCst);
-        payment.meter.set(Amount::new(amount));
-        async move { format!("answer {run}") }
-    };
-    (post(handler), runs)
-}
 
 #[tokio::test]
 async fn the_offer_has_the_shape_of_x402_version_2() {

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::response::Response;
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, any};
+use axum::{Extension, Router};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode};
@@ -17,7 +17,8 @@ use seamline_evm::x402::{
     SupportedKind, VerifyResponse, decode_header, encode_header,
 };
 use seamline_net::{
-    FacilitatorApi, FacilitatorError, FacilitatorFuture, Paywall, PaywallConfig, Problem,
+    FacilitatorApi, FacilitatorError, FacilitatorFuture, PaymentContext, Paywall, PaywallConfig,
+    Pricer, Problem,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -117,7 +118,7 @@ fn settled(amount: Amount, error_reason: Option<Reason>) -> SettleResponse {
 }
 
 /// Terms that depend on the body's length, as an enclave's depend on `max_tokens`.
-fn price(_: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
+pub(crate) fn price(_: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
     if body.as_ref() == b"unknown model" {
         let status = StatusCode::BAD_REQUEST;
         return Err(Problem::new(status, "unknown_model", "no such model"));
@@ -135,6 +136,20 @@ fn price(_: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
     }])
 }
 
+/// Terms of `scheme` over `method` for a fixed price.
+pub(crate) fn terms(scheme: &str, method: &str) -> OfferTerms {
+    let extra = json!({"name": "OpenGradient", "version": "1", "assetTransferMethod": method});
+    OfferTerms {
+        scheme: scheme.to_owned(),
+        network: NETWORK.to_owned(),
+        asset: Address::repeat_byte(0x11).to_string(),
+        amount: MAX.to_string(),
+        pay_to: Address::repeat_byte(0x22).to_string(),
+        max_timeout_seconds: 300,
+        extra: extra.as_object().unwrap().clone(),
+    }
+}
+
 /// A router with one paid route, `/v1/chat/completions`.
 pub(crate) struct Shop {
     pub(crate) script: Arc<Script>,
@@ -149,12 +164,23 @@ impl Shop {
 
     /// A shop whose clock stands at `now`.
     pub(crate) fn open_at(now: Timestamp, script: Script, routes: MethodRouter) -> Self {
-        let script = Arc::new(script);
-        let clock = Arc::new(move || now);
-        let mut config = PaywallConfig::new("https://node.example/", clock);
-        config.settle_wait = core::time::Duration::from_millis(20);
+        Self::build(Arc::new(script), config_at(now), price, routes)
+    }
+
+    /// A shop that asks for `terms`, whatever the request.
+    pub(crate) fn asking(terms: Vec<OfferTerms>, script: Script, routes: MethodRouter) -> Self {
+        let config = config_at(Timestamp::from_secs(NOW_S));
+        Self::build(Arc::new(script), config, always(terms), routes)
+    }
+
+    pub(crate) fn build(
+        script: Arc<Script>,
+        config: PaywallConfig,
+        pricer: impl Pricer + 'static,
+        routes: MethodRouter,
+    ) -> Self {
         let api: Arc<dyn FacilitatorApi> = Arc::<Script>::clone(&script);
-        let paywall = Paywall::new(config, api, price);
+        let paywall = Paywall::new(config, api, pricer);
         let router = Router::new().route("/v1/chat/completions", paywall.protect(routes));
         Self {
             script,
@@ -227,6 +253,18 @@ impl Answer {
     }
 }
 
+pub(crate) fn config_at(now: Timestamp) -> PaywallConfig {
+    let clock = Arc::new(move || now);
+    let mut config = PaywallConfig::new("https://node.example/", clock);
+    config.settle_wait = core::time::Duration::from_millis(20);
+    config
+}
+
+/// A pricer that asks for `terms`, whatever the request.
+pub(crate) fn always(terms: Vec<OfferTerms>) -> impl Pricer + 'static {
+    move |_: &Parts, _: &Bytes| Ok(terms.clone())
+}
+
 pub(crate) fn pay(offer: &Value, nonce: u64) -> String {
     header(&message(offer, nonce))
 }
@@ -256,6 +294,64 @@ pub(crate) fn message(offer: &Value, nonce: u64) -> Value {
             },
         },
     })
+}
+
+/// A payment of `exact` over ERC-3009.
+pub(crate) fn transfer(offer: &Value, nonce: u8) -> Value {
+    json!({
+        "x402Version": 2,
+        "accepted": offer,
+        "payload": {
+            "signature": format!("0x{}", "11".repeat(65)),
+            "authorization": {
+                "from": PAYER,
+                "to": offer["payTo"],
+                "value": offer["amount"],
+                "validAfter": "0",
+                "validBefore": (NOW_S + 301).to_string(),
+                "nonce": format!("0x{}", hex(nonce)),
+            },
+        },
+    })
+}
+
+fn hex(nonce: u8) -> String {
+    format!("{nonce:02x}").repeat(32)
+}
+
+/// A payment of `exact` over Permit2.
+pub(crate) fn permit(offer: &Value, nonce: u64) -> Value {
+    let mut message = message(offer, nonce);
+    let permit = &mut message["payload"]["permit2Authorization"];
+    permit["spender"] = json!("0x402085c248EeA27D92E8b30b2C58ed07f9E20001");
+    permit["witness"]
+        .as_object_mut()
+        .unwrap()
+        .remove("facilitator");
+    message
+}
+
+/// A handler that meters `amount`, counts its runs and numbers its answers.
+pub(crate) fn counter(amount: u128) -> (MethodRouter, Arc<AtomicUsize>) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&runs);
+    let handler = move |Extension(payment): Extension<PaymentContext>| {
+        let run = count.fetch_add(1, Ordering::SeqCst);
+        payment.meter.set(Amount::new(amount));
+        async move { format!("answer {run}") }
+    };
+    (any(handler), runs)
+}
+
+/// A handler that knows nothing of payments and counts its runs.
+pub(crate) fn plain() -> (MethodRouter, Arc<AtomicUsize>) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&runs);
+    let handler = move || {
+        let run = count.fetch_add(1, Ordering::SeqCst);
+        async move { format!("answer {run}") }
+    };
+    (any(handler), runs)
 }
 
 pub(crate) fn unpaid(method: &str, body: &'static str) -> Request<Body> {

@@ -8,6 +8,12 @@ use super::{Debt, Duty, FileStore, MemoryStore, PaywallStore, Record, StoreError
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
+/// The time `seconds` after now, Unix milliseconds.
+fn after(seconds: u64) -> u64 {
+    NOW.saturating_add(core::time::Duration::from_secs(seconds))
+        .as_millis()
+}
+
 fn record(key: u8, duty: Duty) -> Record {
     Record {
         key: B256::repeat_byte(key),
@@ -15,9 +21,9 @@ fn record(key: u8, duty: Duty) -> Record {
         authorization: B256::repeat_byte(0xa0),
         request: B256::repeat_byte(0xb0),
         payer: Address::repeat_byte(0x70),
-        lease_ms: NOW.as_millis() + 15_000,
-        deadline_ms: NOW.as_millis() + 300_000,
-        expires_ms: NOW.as_millis() + 1_200_000,
+        lease_ms: after(15),
+        deadline_ms: after(300),
+        expires_ms: after(1_200),
         duty,
     }
 }
@@ -125,7 +131,7 @@ async fn what_is_open_is_found_and_what_expired_is_forgotten() {
         assert_eq!(store.abandoned(Some(later)).await.unwrap().len(), 2);
         assert_eq!(store.abandoned(Some(NOW)).await.unwrap().len(), 0);
         store
-            .sweep(Timestamp::from_millis(NOW.as_millis() + 1_200_001))
+            .sweep(Timestamp::from_millis(after(1_201)))
             .await
             .unwrap();
         assert!(store.get(B256::repeat_byte(3)).await.unwrap().is_none());
