@@ -37,7 +37,9 @@ fn terms(enclave: &Enclave, honest: Amount) -> OfferTerms {
     let faults = &config.faults;
     let earlier = enclave.count_offer();
     let amount = match faults.later_offers_times {
-        Some(times) if earlier >= faults.honest_offers.max(1) => Amount::new(honest.get().saturating_mul(times.into())),
+        Some(times) if earlier >= u64::from(faults.honest_offers).max(1) => {
+            Amount::new(honest.get().saturating_mul(times.into()))
+        }
         Some(_) | None => honest,
     };
     let pay_to: Address = faults.pay_to.unwrap_or(config.pay_to);
