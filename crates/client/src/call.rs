@@ -139,11 +139,14 @@ impl<'a> Call<'a> {
         // 4. attest, 5. connect
         let enclave = self.attest(record).await?;
         // 6. offer
-        let terms = self.offer(record, &enclave).await?;
+        let mut terms = self.offer(record, &enclave).await?;
         // 7. admit, 8. authorize, 9. execute
         let response = self.buy(record, &enclave, &terms).await?;
         let response = match self.refused_remembered(record, &terms, &response)? {
-            Some(fresh) => self.buy(record, &enclave, &fresh).await?,
+            Some(fresh) => {
+                terms = fresh;
+                self.buy(record, &enclave, &terms).await?
+            }
             None => response,
         };
         // 10. verify

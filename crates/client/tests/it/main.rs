@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use seamline::{Chat, Client, Config, Env, Home, Options};
 use seamline_core::receipt::{
-    Bundle, Event, EvidenceFetched, EvidenceType, Offered, RequestSent, SealingKey,
+    Authorized, Bundle, Event, EvidenceFetched, EvidenceType, Offered, RequestSent, Retried,
+    SealingKey,
 };
 use seamline_core::{Amount, Charged};
 use seamline_evm::Wallet;
@@ -172,7 +173,10 @@ fn asked(receipt: &[u8]) -> (usize, Option<bool>) {
     let events = events(&bundle);
     let requests = events.iter().filter_map(Event::get::<RequestSent>);
     let offers = events.iter().filter_map(Event::get::<Offered>);
-    (requests.count(), offers.last().map(|offer| offer.remembered))
+    (
+        requests.count(),
+        offers.last().map(|offer| offer.remembered),
+    )
 }
 
 /// A steady call takes one round trip: the node's last offer is accepted again while it covers what the
@@ -193,9 +197,18 @@ async fn a_steady_call_takes_one_round_trip() {
         ("How do I cap what a call may cost?", 1, true),
     ] {
         let reply = client.chat(&ask(text)).await.unwrap();
-        assert_eq!(asked(&reply.receipt), (requests, Some(remembered)), "{text}");
+        assert_eq!(
+            asked(&reply.receipt),
+            (requests, Some(remembered)),
+            "{text}"
+        );
         assert_eq!(reply.charged, Charged::Yes, "{text}");
-        assert_eq!(reply.verdict.status, Status::Satisfied, "{:?}", reply.verdict);
+        assert_eq!(
+            reply.verdict.status,
+            Status::Satisfied,
+            "{:?}",
+            reply.verdict
+        );
         assert!(reply.settled.unwrap() <= reply.authorized);
         ceilings.push(reply.authorized);
     }
@@ -219,5 +232,55 @@ async fn a_client_that_remembers_no_offers_asks_each_time() {
         let reply = client.chat(&question()).await.unwrap();
         assert_eq!(asked(&reply.receipt), (2, Some(false)));
     }
+    net.stop().await;
+}
+
+/// A node that refuses what was remembered is asked anew within the call: the same nonce for its new
+/// offer, so that one of both settles at most.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_memory_costs_a_round_trip_and_nothing_else() {
+    let mut dearer = NodeSpec::new("dearer", PRICE, PRICE);
+    dearer.faults.later_offers_times = Some(3);
+    dearer.faults.honest_offers = 2;
+    let net = network(vec![dearer]).await;
+    let home = tempfile::tempdir().unwrap();
+    let client = client(&net, home.path());
+    let first = client.chat(&question()).await.unwrap();
+    let reply = client.chat(&question()).await.unwrap();
+    assert_eq!(asked(&reply.receipt), (2, Some(false)));
+    assert_eq!(reply.authorized.get(), first.authorized.get() * 3);
+    assert_eq!(reply.charged, Charged::Yes);
+    assert_eq!(
+        reply.verdict.status,
+        Status::Satisfied,
+        "{:?}",
+        reply.verdict
+    );
+
+    let bundle = Bundle::decode(&reply.receipt).unwrap();
+    let events = events(&bundle);
+    let signed: Vec<_> = events.iter().filter_map(Event::get::<Authorized>).collect();
+    assert_eq!(signed.len(), 2);
+    assert_eq!(signed[0].auth_nonce, signed[1].auth_nonce, "one nonce");
+    let retried = events.iter().filter_map(Event::get::<Retried>);
+    let causes: Vec<_> = retried
+        .map(|retried| retried.cause.as_str().to_owned())
+        .collect();
+    assert_eq!(causes, ["offer.remembered"]);
+    let remembered = events.iter().filter_map(Event::get::<Offered>);
+    let remembered: Vec<_> = remembered.map(|offer| offer.remembered).collect();
+    assert_eq!(remembered, [true, false]);
+    // The next call remembers the new one.
+    let third = client.chat(&question()).await.unwrap();
+    assert_eq!(asked(&third.receipt), (1, Some(true)));
+    let paid = client.history().unwrap();
+    let settled: u128 = paid.iter().map(|one| one.settled.unwrap().get()).sum();
+    let budget = &client.budget_status()[0];
+    let day = budget
+        .windows
+        .iter()
+        .find(|it| it.scope == seamline::journal::Scope::Day);
+    let day = day.unwrap();
+    assert_eq!((day.settled.get(), day.reserved), (settled, Amount::ZERO));
     net.stop().await;
 }
