@@ -42,9 +42,14 @@ const otherWords = {
 };
 
 /** The reason with which a payment to `path` of `triple` is refused that is wrong in one way. */
-export function reasonOf({ facilitator }, path, wrong) {
+export function reasonOf({ server, facilitator }, path, wrong) {
+  // Our paywall knows what it has served for, and asks nobody.
+  if (server.kind === "seamline" && wrong === "replayed") return reasons[path].replayed;
   return otherWords[facilitator.kind]?.[path]?.[wrong] ?? reasons[path][wrong];
 }
+
+/** How long an authorization lives that is to expire. */
+export const LIFETIME_S = 20;
 
 /** How an offer is altered so that an honest payer signs something that the server did not ask for. */
 export function alterations({ otherToken, stranger }) {
@@ -52,7 +57,7 @@ export function alterations({ otherToken, stranger }) {
     amount: offer => (offer.amount = String(BigInt(offer.amount) - 1n)),
     payTo: offer => (offer.payTo = stranger),
     asset: offer => (offer.asset = otherToken),
-    // Every implementation wants six seconds left; the authorization is sent when none is.
-    expired: offer => (offer.maxTimeoutSeconds = 1),
+    // The shortest life that a careful payer signs for; the authorization is sent when it is over.
+    expired: offer => (offer.maxTimeoutSeconds = LIFETIME_S),
   };
 }

@@ -9,6 +9,7 @@ import { Child } from "./child.mjs";
 // The one that x402 calls Base Sepolia: version 1 of the protocol knows chains by name.
 export const CHAIN_ID = 84532;
 export const NETWORK = `eip155:${CHAIN_ID}`;
+export const NETWORK_V1 = "base-sepolia";
 
 export const PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
 const CANONICAL = {

@@ -11,6 +11,8 @@ const CALLS = 3n;
 
 export async function channel(triple, { world, meddler, report }) {
   const cell = { triple: triple.name, path: PATH };
+  const lacking = lacks(triple);
+  if (lacking) return report.skip(cell, lacking);
   const salt = `0x${randomBytes(32).toString("hex")}`;
   const price = BigInt(prices.exact);
   const look = () => balances(world.chain, world.roles);
@@ -45,4 +47,12 @@ export async function channel(triple, { world, meddler, report }) {
   const afterRefund = moved(before, await look());
   const rest = movement({ [triple.payer.role]: -owed, payTo: owed });
   report.add(cell, "refunded", refunded.refund?.success === true && afterRefund === rest, `${JSON.stringify(refunded)}, moved: ${afterRefund}, expected: ${rest}`);
+}
+
+/** Says who of a triple knows no channels, if anyone. */
+function lacks({ payer, server, facilitator }) {
+  if (!facilitator.schemes.includes("batch-settlement")) return `the ${facilitator.kind} facilitator settles no channels`;
+  if (server.kind === "seamline") return "the seamline paywall sells nothing over channels";
+  if (payer.kind === "seamline") return "the seamline payer opens no channels";
+  return undefined;
 }

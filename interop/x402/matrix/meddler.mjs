@@ -5,7 +5,7 @@
 import { createServer } from "node:http";
 import { isDeepStrictEqual } from "node:util";
 
-const HOP = new Set(["connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host"]);
+const HOP = new Set(["connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host", "payment-signature"]);
 
 export const decode = header => JSON.parse(Buffer.from(header, "base64").toString("utf8"));
 export const encode = value => Buffer.from(JSON.stringify(value)).toString("base64");
@@ -22,26 +22,36 @@ export class Meddler {
     return meddler;
   }
 
-  /** From now on passes to `upstream`. With `alter`, payers see offers that it changed, and their authorizations are held. */
-  stand({ upstream, alter }) {
-    Object.assign(this, { upstream, alter, held: undefined, seen: undefined });
+  /**
+   * From now on passes to `upstream`. With `alter`, payers see offers that it changed, and their authorizations are held;
+   * with `old`, they see only offers of version 1.
+   */
+  stand({ upstream, alter, old }) {
+    Object.assign(this, { upstream, alter, old, held: undefined, seen: undefined });
   }
 
   async #pass(request, response) {
-    const signature = request.headers["payment-signature"] ?? request.headers["x-payment"];
+    const signature = request.headers["payment-signature"];
+    const restored = signature && this.#restored(signature);
     if (signature && this.alter) {
-      this.held = this.#restored(signature);
+      this.held = restored;
       return response.writeHead(402, { "payment-required": encode(this.offered) }).end("{}");
     }
-    if (signature) this.seen = signature;
     const headers = Object.entries(request.headers).filter(([name]) => !HOP.has(name));
+    if (signature) {
+      this.seen = restored;
+      headers.push(["payment-signature", restored]);
+    }
     const answer = await fetch(this.upstream + request.url, { method: request.method, headers: Object.fromEntries(headers), redirect: "manual" });
     const body = Buffer.from(await answer.arrayBuffer());
     const shown = Object.fromEntries([...answer.headers].filter(([name]) => !HOP.has(name)));
-    if (shown["payment-required"] && this.alter) {
+    if (this.old) delete shown["payment-required"];
+    if (shown["payment-required"]) {
       this.offered = decode(shown["payment-required"]);
       this.altered = structuredClone(this.offered);
-      this.altered.accepts.forEach(this.alter);
+      // Careful payers buy only what is sold where they asked.
+      if (this.altered.resource) this.altered.resource.url = this.url + new URL(this.offered.resource.url).pathname;
+      if (this.alter) this.altered.accepts.forEach(this.alter);
       shown["payment-required"] = encode(this.altered);
     }
     response.writeHead(answer.status, shown).end(body);
@@ -52,7 +62,7 @@ export class Meddler {
     const payload = decode(signature);
     const index = this.altered.accepts.findIndex(offer => isDeepStrictEqual(offer, payload.accepted));
     if (index < 0) throw new Error("the payer accepted what was not offered");
-    return encode({ ...payload, accepted: this.offered.accepts[index] });
+    return encode({ ...payload, resource: this.offered.resource, accepted: this.offered.accepts[index] });
   }
 
   stop() {

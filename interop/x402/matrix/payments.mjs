@@ -7,13 +7,18 @@ import { decode } from "./meddler.mjs";
 
 export const WRONG = ["amount", "payTo", "asset", "expired"];
 
+// Each request has an address of its own: a payer that keeps books presents, for a request that it has paid for
+// before, what it has paid with before.
+let asked = 0;
+const fresh = path => `${path}?${(asked += 1)}`;
+
 /** Gets, for each way to be wrong, an authorization out of the payer that is wrong in this one way. */
 export async function holdWrong(triple, path, { world, meddler, report }) {
   const alter = alterations({ otherToken: world.chain.otherToken, stranger: world.roles.stranger.address });
   const held = {};
   for (const wrong of WRONG) {
     meddler.stand({ upstream: triple.server.url, alter: alter[wrong] });
-    const answer = await triple.payer.ask({ operation: "pay", url: meddler.url + path });
+    const answer = await triple.payer.ask({ operation: "pay", url: meddler.url + fresh(path) });
     held[wrong] = meddler.held;
     if (!meddler.held) report.add({ triple: triple.name, path }, wrong, false, `the payer signed nothing: ${JSON.stringify(answer)}`);
   }
@@ -24,8 +29,9 @@ export async function holdWrong(triple, path, { world, meddler, report }) {
 export async function payOnce(triple, path, { world, meddler, report }) {
   const before = await balances(world.chain, world.roles);
   const servedBefore = await served(triple);
+  const request = fresh(path);
   meddler.stand({ upstream: triple.server.url });
-  const answer = await triple.payer.ask({ operation: "pay", url: meddler.url + path });
+  const answer = await triple.payer.ask({ operation: "pay", url: meddler.url + request });
   const change = moved(before, await balances(world.chain, world.roles));
   const cost = charged[path];
   const expected = movement({ [triple.payer.role]: -cost, payTo: cost });
@@ -40,7 +46,19 @@ export async function payOnce(triple, path, { world, meddler, report }) {
     (await served(triple)) === servedBefore + 1 &&
     change === expected;
   report.add({ triple: triple.name, path }, "paid", ok, `${JSON.stringify(answer)}, moved: ${change}, expected: ${expected}`);
+  if (ok && triple.server.kind === "seamline") await askAgain(triple, path, request, answer, { world, meddler, report });
   return meddler.seen;
+}
+
+/** Our paywall gives a payer who lost the answer the same answer again, for the same request and authorization. */
+async function askAgain(triple, path, request, first, { world, meddler, report }) {
+  const before = await balances(world.chain, world.roles);
+  const servedBefore = await served(triple);
+  const answer = await fetch(triple.server.url + request, { headers: { "payment-signature": meddler.seen } });
+  const body = await answer.text();
+  const change = moved(before, await balances(world.chain, world.roles));
+  const ok = answer.status === 200 && body === first.body && change === "" && (await served(triple)) === servedBefore;
+  report.add({ triple: triple.name, path }, "asked again", ok, `${answer.status} ${body}, moved: ${change}`);
 }
 
 /** Sends an authorization that must be refused for being `wrong`. */
@@ -48,7 +66,7 @@ export async function refuse(triple, path, wrong, authorization, { world, report
   if (!authorization) return;
   const before = await balances(world.chain, world.roles);
   const servedBefore = await served(triple);
-  const answer = await fetch(triple.server.url + path, { headers: { "payment-signature": authorization } });
+  const answer = await fetch(triple.server.url + fresh(path), { headers: { "payment-signature": authorization } });
   await answer.arrayBuffer();
   const required = answer.headers.get("payment-required");
   const receipt = answer.headers.get("payment-response");

@@ -5,11 +5,12 @@ import { parseArgs } from "node:util";
 import { stopAll } from "./child.mjs";
 import { accounts, startChain } from "./chain.mjs";
 import { channel } from "./channels.mjs";
-import { charged } from "./cases.mjs";
+import { LIFETIME_S, charged } from "./cases.mjs";
 import { Meddler } from "./meddler.mjs";
 import { holdWrong, payOnce, refuse } from "./payments.mjs";
 import { Report } from "./report.mjs";
 import { startRoles } from "./roles.mjs";
+import { COLUMN, version1 } from "./version1.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -22,35 +23,36 @@ const { values: flags } = parseArgs({
   },
 });
 
-// The authorizations that are to be expired have a second to live.
-const EXPIRY_MS = 2500;
-
 async function main() {
   const roles = accounts();
-  const chain = await startChain(flags.chain, { root: flags.root, binaries: flags.binaries, roles });
+  const { root, binaries, python } = flags;
+  const chain = await startChain(flags.chain, { root, binaries, roles });
   console.log(`chain: ${flags.chain}, Permit2: ${chain.permit2}`);
-  const { payers, servers } = await startRoles({ chain, roles, python: flags.python });
+  const token = { address: chain.token, name: "OpenGradient", version: "1" };
+  const world = { chain, roles, token, binaries, python };
+  const { payers, servers } = await startRoles(world);
   const meddler = await Meddler.start();
   const report = new Report();
-  const scene = { world: { chain, roles }, meddler, report };
+  const scene = { world, meddler, report };
   const triples = servers.flatMap(server =>
     payers.map(payer => ({ name: `${payer.kind} > ${server.kind} > ${server.facilitator.kind}`, payer, server, facilitator: server.facilitator })),
   );
   const cells = triples.flatMap(triple => Object.keys(charged).map(path => ({ triple, path, held: {} })));
 
   if (!flags.quick) for (const cell of cells) cell.held = await holdWrong(cell.triple, cell.path, scene);
-  const expired = Date.now() + EXPIRY_MS;
+  const expired = Date.now() + (flags.quick ? 0 : (LIFETIME_S + 1) * 1000);
   for (const { triple, path, held } of cells) {
     const paid = await payOnce(triple, path, scene);
     await refuse(triple, path, "replayed", paid, scene);
     for (const wrong of ["amount", "payTo", "asset"]) await refuse(triple, path, wrong, held[wrong], scene);
   }
-  if (chain.channels) for (const triple of triples) await channel(triple, scene);
+  for (const triple of triples) await channel(triple, scene);
+  for (const triple of triples) await version1(triple, scene);
   await new Promise(resolve => setTimeout(resolve, Math.max(0, expired - Date.now())));
   for (const { triple, path, held } of cells) await refuse(triple, path, "expired", held.expired, scene);
 
   meddler.stop();
-  report.print([...Object.keys(charged), "/batch"]);
+  report.print([...Object.keys(charged), "/batch", COLUMN]);
   return report.failed === 0 ? 0 : 1;
 }
 

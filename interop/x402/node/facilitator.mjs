@@ -6,6 +6,7 @@ import { privateKeyToAccount } from "viem/accounts";
 import { x402Facilitator } from "@x402/core/facilitator";
 import { toFacilitatorEvmSigner } from "@x402/evm";
 import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
+import { ExactEvmSchemeV1 } from "@x402/evm/exact/v1/facilitator";
 import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/facilitator";
 import { read, serve } from "./app.mjs";
@@ -40,7 +41,8 @@ const network = `eip155:${chainId}`;
 const facilitator = new x402Facilitator()
   .register(network, new ExactEvmScheme(signer))
   .register(network, new UptoEvmScheme(signer))
-  .register(network, new BatchSettlementEvmScheme(signer));
+  .register(network, new BatchSettlementEvmScheme(signer))
+  .registerV1("base-sepolia", new ExactEvmSchemeV1(signer));
 
 const app = express();
 app.use(express.json({ limit: "64kb" }));

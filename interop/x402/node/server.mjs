@@ -9,7 +9,7 @@ import { UptoEvmScheme } from "@x402/evm/upto/server";
 import { BatchSettlementChannelManager, BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
 import { read, serve } from "./app.mjs";
 
-const { facilitatorUrl, network, payTo, token, prices, authorizerKey } = await read();
+const { facilitatorUrl, network, payTo, token, prices, authorizerKey, schemes } = await read();
 
 const facilitator = new HTTPFacilitatorClient({ url: facilitatorUrl });
 const channels = new BatchSettlementEvmScheme(payTo, { receiverAuthorizerSigner: privateKeyToAccount(authorizerKey) });
@@ -32,7 +32,10 @@ app.use(
       "GET /exact": route("exact", prices.exact),
       "GET /permit2": route("exact", prices.exact, { assetTransferMethod: "permit2" }),
       "GET /upto": route("upto", prices.ceiling, { assetTransferMethod: "permit2" }),
-      "GET /batch": route("batch-settlement", prices.exact, { minDeposit: prices.deposit }),
+      // A route that the facilitator cannot settle keeps the whole server from starting.
+      ...(schemes.includes("batch-settlement") && {
+        "GET /batch": route("batch-settlement", prices.exact, { minDeposit: prices.deposit }),
+      }),
     },
     server,
   ),

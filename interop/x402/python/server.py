@@ -40,16 +40,15 @@ def route(scheme, amount, **extra):
 
 
 app = FastAPI()
-paywall = payment_middleware(
-    {
-        "GET /exact": route("exact", prices["exact"]),
-        "GET /permit2": route("exact", prices["exact"], assetTransferMethod="permit2"),
-        "GET /upto": route("upto", prices["ceiling"], assetTransferMethod="permit2"),
-        "GET /batch": route("batch-settlement", prices["exact"], minDeposit=prices["deposit"]),
-    },
-    server,
-)
-app.middleware("http")(paywall)
+routes = {
+    "GET /exact": route("exact", prices["exact"]),
+    "GET /permit2": route("exact", prices["exact"], assetTransferMethod="permit2"),
+    "GET /upto": route("upto", prices["ceiling"], assetTransferMethod="permit2"),
+}
+# A route that the facilitator cannot settle keeps the whole server from starting.
+if "batch-settlement" in config["schemes"]:
+    routes["GET /batch"] = route("batch-settlement", prices["exact"], minDeposit=prices["deposit"])
+app.middleware("http")(payment_middleware(routes, server))
 served = 0
 
 
