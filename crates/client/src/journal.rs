@@ -45,6 +45,8 @@ pub struct Journal {
     /// Where the file stands. Held across each write, so that entries are numbered, and money is
     /// counted, in the order in which they become durable.
     state: Mutex<State>,
+    /// Held from reading the addresses of an origin until they are written.
+    pinning: Mutex<()>,
 }
 
 /// What is known of the file without reading it.
@@ -79,6 +81,7 @@ impl Journal {
             db,
             path: path.to_owned(),
             state: Mutex::default(),
+            pinning: Mutex::default(),
         };
         let tables = journal.transact(|_, _| Ok((true, ())));
         tables.map_err(damaged_if_storage)?;

@@ -4,6 +4,7 @@ use redb::TableDefinition;
 use seamline_core::Address;
 
 use super::{Fault, Journal, JournalError};
+use crate::client::lock;
 
 /// Origin -> addresses, 20 bytes each.
 const PINS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("pins");
@@ -27,18 +28,31 @@ impl Journal {
         Ok(found.map_or_else(Vec::new, |bytes| read(bytes.value())))
     }
 
-    /// Remembers that an origin is paid through `pay_to`, durably.
+    /// Remembers that an origin is paid through `pay_to`, durably, beside the addresses that are known.
     ///
     /// # Errors
     ///
     /// [`JournalError`] where the file cannot be written.
     pub fn pin(&self, origin: &str, pay_to: Address) -> Result<(), JournalError> {
+        let _in_turn = lock(&self.pinning);
         let mut pins = self.pins(origin)?;
         if pins.contains(&pay_to) || pins.len() >= MAX_PINS {
             return Ok(());
         }
         pins.push(pay_to);
         self.write_pins(origin, Some(&pins))
+    }
+
+    /// Takes the first address that an origin names for the one to pay. `false` where another one was
+    /// first: of two purchases at once only one can be.
+    pub(crate) fn pin_first(&self, origin: &str, pay_to: Address) -> Result<bool, JournalError> {
+        let _in_turn = lock(&self.pinning);
+        let pins = self.pins(origin)?;
+        if pins.is_empty() {
+            self.write_pins(origin, Some(&[pay_to]))?;
+            return Ok(true);
+        }
+        Ok(pins.contains(&pay_to))
     }
 
     /// Forgets whom an origin is paid through: the next address is taken as the first.

@@ -175,6 +175,24 @@ impl Buying<'_> {
         })
     }
 
+    /// Before anything is signed: who is paid first is whom the next purchase expects.
+    fn pin(&self, pay_to: Address) -> Result<(), ErrorKind> {
+        if self.payer.options.payees != Payees::FirstUse {
+            return Ok(());
+        }
+        let (journal, origin) = (&self.payer.books.journal, &self.target.origin);
+        if journal
+            .pin_first(origin, pay_to)
+            .map_err(ErrorKind::Journal)?
+        {
+            return Ok(());
+        }
+        Err(ErrorKind::PayeeChanged {
+            origin: origin.clone(),
+            known: journal.pins(origin).map_err(ErrorKind::Journal)?,
+        })
+    }
+
     /// Keeps what the seller says of itself, and looks at its signature over the offer.
     fn note_sold(&mut self, required: &PaymentRequired, admitted: &Admitted) {
         let resource = required.resource.as_ref();
@@ -204,6 +222,7 @@ impl Buying<'_> {
         means: Means,
     ) -> Result<Presentation, ErrorKind> {
         self.begin(Step::Authorize);
+        self.pin(admitted.pay_to())?;
         let from_block = chain::newest_block(&*self.leg.rpc).await;
         let from_block = from_block.map_err(ErrorKind::Chain)?.number;
         let auth_nonce = *self.leg.payment.auth_nonce();
@@ -222,13 +241,6 @@ impl Buying<'_> {
         if let Some(purchase) = &mut self.leg.record.purchase {
             purchase.v1_payload = v1.map(|payload| payload.raw().to_owned());
         }
-        // Before anything is promised: who was paid first is whom the next purchase expects.
-        let pinned = self
-            .payer
-            .books
-            .journal
-            .pin(&self.target.origin, admitted.pay_to());
-        pinned.map_err(ErrorKind::Journal)?;
         let told = Event::Signed((&authorization).into());
         match self.leg.pay(told, Duration::ZERO).await? {
             Next::Present => {}

@@ -210,6 +210,111 @@ async fn a_list_of_payees_trusts_no_first_use() {
     assert!(shop.payments().is_empty());
 }
 
+/// Two first purchases at once, and a server that names another address to each: one of both is paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_first_payees_one_is_first() {
+    let desk = desk();
+    let ledger = Arc::clone(&desk.ledger);
+    let server = Server::start(move |request| match settles(&ledger, request) {
+        Some(header) => Reply::Http(200, vec![header], Vec::new()),
+        None => {
+            let last = request.path.as_bytes().last().copied().unwrap();
+            asks(
+                request,
+                &[offer(PRICE, Address::repeat_byte(last))],
+                &json!({}),
+            )
+        }
+    })
+    .await;
+    let purchases = (1..=8).map(|index| {
+        let url = format!("{}/{index}", server.url);
+        let desk = &desk;
+        async move { desk.buy(&url).await }
+    });
+    let bought = futures_util::future::join_all(purchases).await;
+    assert_eq!(bought.iter().filter(|it| it.is_ok()).count(), 1);
+    for error in bought.into_iter().filter_map(Result::err) {
+        assert_eq!(
+            (error.code(), error.charged()),
+            ("payee.changed", Charged::No)
+        );
+    }
+    assert_eq!(desk.ledger.paid(), [PRICE]);
+    assert_eq!(desk.payer.journal().pins(&server.url).unwrap().len(), 1);
+}
+
+/// The process dies while it waits for the answer, before or after the settlement: the next one presents
+/// what is in the journal.
+#[tokio::test]
+async fn a_purchase_of_a_dead_process_is_taken_up() {
+    for settled in [false, true] {
+        let Desk {
+            payer,
+            ledger,
+            folder,
+            ..
+        } = desk();
+        let (died, alive) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (books, dead, lives) = (Arc::clone(&ledger), Arc::clone(&died), Arc::clone(&alive));
+        let server = Server::start(move |request| {
+            if request.payment().is_none() {
+                return asks_price(request);
+            }
+            if lives.load(Ordering::SeqCst) == 0 {
+                if settled {
+                    settles(&books, request).unwrap();
+                }
+                dead.store(1, Ordering::SeqCst);
+                return Reply::Trickle;
+            }
+            Reply::Http(
+                200,
+                settles(&books, request).into_iter().collect(),
+                b"goods".to_vec(),
+            )
+        })
+        .await;
+        let purchase = Purchase::get(&server.url);
+        let dies = async {
+            while died.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = dies => {}
+            bought = payer.fetch(&purchase) => panic!("{bought:?}"),
+        }
+        drop(payer);
+        alive.store(1, Ordering::SeqCst);
+        let payer = open(
+            folder.path(),
+            &ledger,
+            budget(100_000),
+            PayOptions::default(),
+        );
+        assert_eq!(
+            payer.journal().calls().unwrap()[0].charged(),
+            Charged::Unknown
+        );
+        let bought = payer.fetch(&purchase).await.unwrap();
+        assert!(bought.repeated);
+        assert_eq!(
+            (bought.charged, bought.answer.body.as_ref()),
+            (Charged::Yes, &b"goods"[..])
+        );
+        assert_eq!(ledger.paid(), [PRICE]);
+        let mut payments = server.payments();
+        payments.dedup();
+        assert_eq!(payments.len(), 1);
+        // Closed in the log, without a receipt: its salts died with the process.
+        assert_eq!(payer.journal().log().unwrap().len(), 2);
+        drop(payer);
+        crate::Journal::open(&folder.path().join("journal.redb")).unwrap();
+    }
+}
+
 /// A redirect is an error that says where, before and after the payment, and nothing goes there.
 #[tokio::test]
 async fn a_redirect_is_not_followed() {

@@ -2,7 +2,7 @@
 
 use seamline_core::Charged;
 use seamline_evm::x402::v1;
-use seamline_verify::{Status, Trust};
+use seamline_verify::{Claim as Checked, Outcome, Status, Trust};
 
 use super::*;
 
@@ -28,9 +28,22 @@ async fn a_purchase_is_paid_once_and_has_a_receipt() {
     let failed: Vec<_> = verdict
         .findings
         .iter()
-        .filter(|it| it.outcome == seamline_verify::Outcome::Fail)
+        .filter(|it| it.outcome == Outcome::Fail)
         .collect();
-    assert_ne!(verdict.status, Status::Refuted, "{failed:?}");
+    // Intact, signed, paid as it says; but no evidence, no registry and no decision stand behind it.
+    assert_eq!(verdict.status, Status::Incomplete, "{failed:?}");
+    for (claim, outcome) in [
+        (Checked::AuthorizationSigner, Outcome::Pass),
+        (Checked::AuthorizationNonce, Outcome::Pass),
+        (Checked::OfferTerms, Outcome::Pass),
+        (Checked::SettlementFinal, Outcome::Pass),
+        (Checked::OfferPayTo, Outcome::Absent),
+        (Checked::DecisionFollowed, Outcome::Absent),
+    ] {
+        let mut findings = verdict.findings.iter();
+        let found = findings.find(|finding| finding.claim == claim).unwrap();
+        assert_eq!(found.outcome, outcome, "{found:?}");
+    }
     assert_eq!(
         std::fs::read(bought.receipt_path.unwrap()).unwrap(),
         receipt
