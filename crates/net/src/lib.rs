@@ -8,10 +8,12 @@
 //! | feature | brings |
 //! |---|---|
 //! | `client` | [`http_client`], [`HttpRpc`], [`HttpFacilitator`] |
-//! | `server` | [`serve`], [`serve_tls`], [`Paywall`], responses of [`Problem`] |
+//! | `server` | [`serve`], [`serve_tls`], [`Paywall`], [`Channels`], responses of [`Problem`] |
 //!
 //! Without features there are [`limits`], [`sse`], [`Problem`] and the [`FacilitatorApi`] trait.
 
+#[cfg(feature = "server")]
+mod channel;
 #[cfg(feature = "client")]
 pub mod client;
 mod clock;
@@ -28,6 +30,8 @@ pub mod sse;
 #[cfg(feature = "server")]
 mod tasks;
 
+#[cfg(feature = "server")]
+pub use channel::{ChannelConfig, ChannelFile, ChannelMemory, ChannelStore, Channels};
 #[cfg(feature = "client")]
 pub use client::{ClientOptions, HttpClient, TlsTrust, http_client};
 pub use clock::Clock;

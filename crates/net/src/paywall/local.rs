@@ -62,7 +62,7 @@ pub trait LocalScheme: Send + Sync {
 pub struct LocalPromise {
     /// What can be charged once, such as a hash over the channel and the voucher's cumulative
     /// amount. A second presentation with the same key and the same request gets the stored
-    /// answer; with another request it is refused, unless the first was charged nothing.
+    /// answer; with another request it comes to [`LocalScheme::reserve`] again.
     pub key: B256,
     /// Who pays.
     pub payer: Address,

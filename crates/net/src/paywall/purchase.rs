@@ -73,11 +73,17 @@ impl Inner {
             Some(local) => Promise::of_local(local, &payload, &offer, now),
             None => Promise::of_authorization(&payload, &offer, now),
         };
-        let promise = promise.map_err(|reason| sale.refuse(reason.as_str()))?;
+        let mut promise = promise.map_err(|reason| sale.refuse(reason.as_str()))?;
+        let request = request_hash(head, body);
+        if local.is_some() {
+            // Its own books say what became of a promise: the same one for another request gets
+            // their answer, such as a correction, not a conflict.
+            promise.key = sha256(&[promise.key.as_slice(), request.as_slice()]);
+        }
         Ok(Purchase {
             name: self.name(&payload, &promise)?,
             authorization: sha256(&[payload.raw().as_bytes()]),
-            request: request_hash(head, body),
+            request,
             manner: Manner {
                 trailers: takes_trailers(&head.headers),
                 v1,

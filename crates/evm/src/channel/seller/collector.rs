@@ -20,6 +20,8 @@ pub struct ClaimRules {
     /// Look at the chain again where it was last seen longer ago than this, in seconds, for channels
     /// of which something is due.
     pub watch_s: u64,
+    /// Most channels of one claim; never more than a hundred.
+    pub max_rows: usize,
     /// How long to wait before something that failed is tried again, in seconds.
     pub retry_s: u64,
 }
@@ -79,6 +81,8 @@ impl Default for ClaimRules {
             at_amount: Amount::new(u128::MAX),
             max_age_s: 300,
             watch_s: 60,
+            // A row takes about 800 bytes, and a payment that is read has at most 32 KiB.
+            max_rows: 30,
             retry_s: 15,
         }
     }
@@ -173,10 +177,11 @@ impl Collector {
             channel.config().receiver_authorizer == authorizer
                 && !self.suspect.contains_key(&channel.id())
         });
+        let most = self.rules.max_rows.clamp(1, MAX_CLAIMS);
         let rows: Vec<&Channel> = if alone {
             vec![*first]
         } else {
-            together.copied().take(MAX_CLAIMS).collect()
+            together.copied().take(most).collect()
         };
         let owed = rows
             .iter()

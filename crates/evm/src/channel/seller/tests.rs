@@ -427,6 +427,7 @@ const CLAIM_RULES: ClaimRules = ClaimRules {
     at_amount: Amount::new(5_000),
     max_age_s: 10_000,
     watch_s: 60,
+    max_rows: 30,
     retry_s: 15,
 };
 
@@ -556,6 +557,17 @@ fn a_claim_has_one_authorizer_and_never_more_than_the_balance() {
     let mut collector = Collector::new(CLAIM_RULES);
     let first = claimed_ids(&collector.on_event(Event::Tick(&channels), NOW));
     assert_eq!(first.len(), 1);
+}
+
+#[test]
+fn a_claim_has_no_more_rows_than_it_may() {
+    let channels = [owing(1, 5_000), owing(2, 5_000), owing(3, 5_000)];
+    let mut collector = Collector::new(ClaimRules {
+        max_rows: 2,
+        ..CLAIM_RULES
+    });
+    let first = claimed_ids(&collector.on_event(Event::Tick(&channels), NOW));
+    assert_eq!(first.len(), 2);
 }
 
 #[test]
