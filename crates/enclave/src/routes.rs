@@ -25,7 +25,19 @@ impl Enclave {
     /// Makes the paywall that [`Enclave::router`] needs. Keep it: its
     /// [`tasks`](Paywall::tasks) are the settlements under way, to be drained at shutdown.
     pub fn paywall(self: &Arc<Self>, facilitator: Arc<dyn FacilitatorApi>) -> Paywall {
-        let config = PaywallConfig::new(self.config.endpoint.clone(), Arc::clone(&self.clock));
+        self.paywall_with(facilitator, |_| {})
+    }
+
+    /// As [`Enclave::paywall`], with a configuration that `adapt` has changed: such as a store that
+    /// outlives the process, whose debts [`Paywall::recover`] then takes up, or a scheme of ours.
+    pub fn paywall_with(
+        self: &Arc<Self>,
+        facilitator: Arc<dyn FacilitatorApi>,
+        adapt: impl FnOnce(&mut PaywallConfig),
+    ) -> Paywall {
+        let clock = Arc::clone(&self.clock);
+        let mut config = PaywallConfig::new(self.config.endpoint.clone(), clock);
+        adapt(&mut config);
         Paywall::new(config, facilitator, ChatPricer(Arc::clone(self)))
     }
 

@@ -10,6 +10,7 @@ mod answer;
 mod flow;
 mod holdback;
 mod job;
+mod judge;
 mod keeper;
 mod ledger;
 mod local;

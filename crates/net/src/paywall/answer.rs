@@ -98,13 +98,6 @@ fn is_for_shared_caches(directive: &str) -> bool {
         .any(|shared| name.eq_ignore_ascii_case(shared))
 }
 
-/// Removes from the answer of a handler that failed what only a paywall says.
-pub(super) fn strip_claims(headers: &mut HeaderMap) {
-    for name in RESERVED {
-        headers.remove(name);
-    }
-}
-
 /// A 402 with what is asked (x402 §1.8); the body is `{}` because version 2 speaks in the header,
 /// or what version 1 reads there.
 pub(super) fn payment_required(header: &str, body: Option<String>) -> Response {

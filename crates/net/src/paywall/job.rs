@@ -152,7 +152,8 @@ impl Job {
     /// Gives the authorization back: nothing of value was delivered. What was settled in advance
     /// stays settled, and buys another try.
     pub(super) async fn fail(mut self, mut response: Response) -> Response {
-        answer::strip_claims(response.headers_mut());
+        // Of this payer only, and silent about payments, like any other answer to one.
+        answer::prepare(response.headers_mut());
         match core::mem::replace(&mut self.purse, Purse::Empty) {
             Purse::Facilitator {
                 keeper: Some(keeper),

@@ -173,6 +173,18 @@ impl Ledger {
         }
     }
 
+    /// What a presentation came to, where it is over; changes nothing.
+    pub(super) fn recall(&self, presentation: Presentation) -> Option<Outcome> {
+        let books = self.lock();
+        let id = (presentation.key, presentation.authorization);
+        let entry = books.entries.get(&id)?;
+        let same = entry.request == presentation.request;
+        match &entry.state {
+            State::Done(outcome) if same => Some(outcome.as_ref().clone()),
+            State::Done(_) | State::Running(_) => None,
+        }
+    }
+
     /// Takes an open settlement up again without anybody presenting it.
     pub(super) fn resume(&self, presentation: Presentation) -> Resumed {
         let mut books = self.lock();

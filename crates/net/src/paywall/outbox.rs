@@ -23,7 +23,7 @@ impl Paywall {
     /// settled, and frees what was only begun. Returns how many debts there were.
     ///
     /// Call it once before serving. Where replicas share a store, the paywall itself looks again
-    /// every minute for what a replica that died has left.
+    /// every minute in which a request comes for what a replica that died has left.
     ///
     /// # Errors
     ///

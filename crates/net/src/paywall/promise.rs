@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seamline_core::{Address, Amount, B256, Timestamp};
 use seamline_evm::scheme::{Authorization, Method};
-use seamline_evm::x402::{Offer, PaymentPayload, Reason};
+use seamline_evm::x402::{Offer, OfferTerms, PaymentPayload, Reason};
 
 use super::local::LocalScheme;
 
@@ -46,6 +46,7 @@ impl Promise {
             ),
             Method::Permit2 => (Reason::Permit2InvalidNonce, Reason::Permit2DeadlineExpired),
         };
+        agree(&authorization, terms)?;
         // A payer may sign for a century; what is kept for it may not.
         let lifetime = Duration::from_secs(terms.max_timeout_seconds).saturating_add(CLOCK_SLACK);
         let signed = Timestamp::from_secs(authorization.deadline_s());
@@ -79,4 +80,34 @@ impl Promise {
             expired: Reason::InvalidTransactionState,
         })
     }
+}
+
+/// Whether the authorization says what the offer says, before a facilitator is asked: the recipient,
+/// the token and the amount, which for `upto` is the ceiling.
+fn agree(authorization: &Authorization, terms: &OfferTerms) -> Result<(), Reason> {
+    let is_transfer = authorization.method() == Method::Eip3009;
+    let (recipient, token, amount) = if is_transfer {
+        (
+            Reason::InvalidExactEvmPayloadRecipientMismatch,
+            Reason::InvalidPaymentRequirements,
+            Reason::InvalidExactEvmPayloadAuthorizationValueMismatch,
+        )
+    } else {
+        (
+            Reason::InvalidPermit2RecipientMismatch,
+            Reason::Permit2TokenMismatch,
+            Reason::Permit2AmountMismatch,
+        )
+    };
+    let promised = Amount::try_from(authorization.amount()).ok();
+    let checks = [
+        (
+            terms.pay_to_address() == Some(authorization.pay_to()),
+            recipient,
+        ),
+        (terms.asset_address() == Some(authorization.asset()), token),
+        (promised.is_some() && promised == terms.amount(), amount),
+    ];
+    let failed = checks.into_iter().find(|(agrees, _)| !agrees);
+    failed.map_or(Ok(()), |(_, reason)| Err(reason))
 }

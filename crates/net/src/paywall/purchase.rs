@@ -12,9 +12,9 @@ use seamline_evm::x402::{Offer, PaymentPayload, Reason};
 use serde_json::{Map, Value};
 
 use super::answer;
-use super::flow::Refusal;
+use super::flow::{Refusal, recall};
 use super::job::Manner;
-use super::ledger::Presentation;
+use super::ledger::{Outcome, Presentation};
 use super::local::LocalScheme;
 use super::promise::Promise;
 use super::request::{Presented, payment, request_hash, takes_trailers};
@@ -64,7 +64,13 @@ impl Inner {
             },
         };
         let accepted = sale.accept(payload.accepted().terms());
-        let Accepted { offer, asked } = accepted.ok_or_else(|| sale.refuse(UNMATCHED))?;
+        let Some(Accepted { offer, asked }) = accepted else {
+            let outcome = self.paid_before(&payload, head, body, now);
+            return Err(outcome.map_or_else(
+                || sale.refuse(UNMATCHED),
+                |outcome| Refusal::answer(recall(&outcome, v1)),
+            ));
+        };
         let declared = Value::Object(sale.declared.clone());
         check_echo(Some(&declared), payload.extensions())
             .map_err(|reason| sale.refuse(reason.as_str()))?;
@@ -95,6 +101,25 @@ impl Inner {
             asked,
             promise,
             local,
+        })
+    }
+
+    /// What an authorization came to that answers an earlier price of this request: whoever lost an
+    /// answer that was paid for gets it, although it costs something else by now.
+    fn paid_before(
+        &self,
+        payload: &PaymentPayload,
+        head: &Parts,
+        body: &Bytes,
+        now: Timestamp,
+    ) -> Option<Outcome> {
+        let promise = Promise::of_authorization(payload, payload.accepted(), now).ok()?;
+        self.ledger.recall(Presentation {
+            key: promise.key,
+            payer: promise.payer,
+            authorization: sha256(&[payload.raw().as_bytes()]),
+            request,
+            deadline: promise.deadline,
         })
     }
 

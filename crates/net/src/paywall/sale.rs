@@ -111,10 +111,7 @@ impl Inner {
         }
         if permit2 {
             let api = self.facilitator.as_ref();
-            // Who is not reached now is not said to sponsor; the 402 itself does not depend on it.
-            if let Ok(supported) = self.supported.get(api, now, |_| true).await
-                && supported.extensions.iter().any(|key| key == eip2612::KEY)
-            {
+            if self.supported.knows(api, now, eip2612::KEY).await {
                 declared.insert(eip2612::KEY.to_owned(), eip2612::declaration());
             }
         }

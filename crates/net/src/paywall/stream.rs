@@ -1,8 +1,10 @@
 //! Answers that leave while they are made.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
 use axum::response::Response;
@@ -39,8 +41,8 @@ impl Streamed {
     }
 }
 
-/// A piece of a streamed body, or the sign that the stream broke.
-type Piece = Result<Frame<Bytes>, io::Error>;
+/// A piece of a streamed body, or its trailers.
+type Piece = Frame<Bytes>;
 
 /// Pieces of a stream that wait for a slow client; then the handler waits.
 const PIECES: usize = 16;
@@ -54,8 +56,10 @@ enum Flow {
     Ended,
     /// The handler's stream failed.
     Broke,
-    /// The client left, or stopped reading.
+    /// The client left.
     Left,
+    /// The client reads nothing.
+    Stalled,
     /// The authorization is about to expire: what was metered must be settled now.
     Late,
     /// More was metered than was authorized.
@@ -77,6 +81,7 @@ impl Job {
             answer::announce_trailer(&mut head.headers);
         }
         let (sender, mut receiver) = mpsc::channel(PIECES);
+        let broken = Arc::new(AtomicBool::new(false));
         let tasks = self.paywall.0.tasks.clone();
         let mut headers = head.headers.clone();
         headers.remove(http::header::TRAILER);
@@ -94,9 +99,18 @@ impl Job {
             holdback: sse.then(Holdback::new),
             delivered: false,
             client: sender,
+            broken: Arc::clone(&broken),
         };
         tasks.spawn(carrier.carry(kept, body));
-        let pieces = stream::poll_fn(move |context| receiver.poll_recv(context));
+        // The client sees a body that does not end, as it should, however much of it is waiting.
+        let pieces = stream::poll_fn(move |context| {
+            receiver.poll_recv(context).map(|piece| match piece {
+                None if broken.swap(false, Ordering::SeqCst) => {
+                    Some(Err(io::Error::other("the stream broke off")))
+                }
+                piece => piece.map(Ok),
+            })
+        });
         Response::from_parts(head, Body::new(StreamBody::new(pieces)))
     }
 }
@@ -108,6 +122,8 @@ struct Carrier {
     /// Of an event stream only.
     holdback: Option<Holdback>,
     client: mpsc::Sender<Piece>,
+    /// Whether the body ends in an error.
+    broken: Arc<AtomicBool>,
     /// Whether anything left.
     delivered: bool,
     /// What the store knows of the meter.
@@ -117,6 +133,11 @@ struct Carrier {
 impl Carrier {
     async fn carry(mut self, mut kept: Answer, body: Body) {
         let flow = self.flow(body).await;
+        let cut = match flow {
+            Flow::Broke | Flow::Stalled | Flow::Late | Flow::Ceiling => true,
+            Flow::Ended | Flow::Left => false,
+        };
+        self.broken.store(cut, Ordering::SeqCst);
         let is_sse = self.holdback.is_some();
         let tail = self
             .holdback
@@ -133,11 +154,9 @@ impl Carrier {
             ..
         } = self;
         let end = Conclusion {
-            trailers: job.manner.trailers
-                && !matches!(flow, Flow::Broke | Flow::Late | Flow::Ceiling),
+            trailers: job.manner.trailers && whole,
             stall: job.paywall.0.config.stall,
             client,
-            flow,
             is_sse,
             event: whole && !amount.is_zero(),
         };
@@ -221,7 +240,7 @@ impl Carrier {
             let wait = tick.min(ends).min(self.job.stop);
             match timeout_at(wait, client.reserve()).await {
                 Ok(Ok(permit)) => {
-                    permit.send(Ok(Frame::data(out)));
+                    permit.send(Frame::data(out));
                     self.delivered = true;
                     return None;
                 }
@@ -229,7 +248,7 @@ impl Carrier {
                 Err(_) if Instant::now() >= self.job.stop => return Some(Flow::Late),
                 Err(_) if Instant::now() >= ends => {
                     tracing::debug!("a reader of a paid stream stalled");
-                    return Some(Flow::Left);
+                    return Some(Flow::Stalled);
                 }
                 Err(_) => self.write().await,
             }
@@ -272,7 +291,6 @@ async fn next(pieces: &mut BodyDataStream) -> Next {
 /// What is said at the end of a stream.
 struct Conclusion {
     client: mpsc::Sender<Piece>,
-    flow: Flow,
     is_sse: bool,
     /// Whether an event may follow: a stream that failed with a frame of its own ends with that.
     event: bool,
@@ -288,20 +306,11 @@ impl Conclusion {
         if self.is_sse && tail.at_line_start {
             end.extend_from_slice(&answer::stream_end(settled, tail.done, self.event));
         }
-        if !end.is_empty() && !self.send(Ok(Frame::data(end.freeze()))).await {
+        if !end.is_empty() && !self.send(Frame::data(end.freeze())).await {
             return;
         }
-        match self.flow {
-            Flow::Broke | Flow::Late | Flow::Ceiling => {
-                let broken = io::Error::other("the stream broke off");
-                // The client sees a body that does not end, as it should.
-                self.send(Err(broken)).await;
-            }
-            Flow::Ended | Flow::Left if self.trailers => {
-                let trailers = answer::trailers(settled);
-                self.send(Ok(Frame::trailers(trailers))).await;
-            }
-            Flow::Ended | Flow::Left => {}
+        if self.trailers {
+            self.send(Frame::trailers(answer::trailers(settled))).await;
         }
     }
 

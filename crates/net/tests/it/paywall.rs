@@ -12,8 +12,8 @@ use seamline_evm::x402::Reason;
 use seamline_net::PaymentContext;
 use serde_json::{Value, json};
 
-use crate::shop::{MAX, NETWORK, PAYER, Script, Settling, Shop, counter, header, message};
-use crate::shop::{paid, pay, runs, script, unpaid};
+use crate::shop::{MAX, NETWORK, PAYER, Script, Shop, counter, header, message};
+use crate::shop::{paid, pay, runs, unpaid};
 
 #[tokio::test]
 async fn the_offer_has_the_shape_of_x402_version_2() {
@@ -328,97 +328,4 @@ async fn a_handler_that_fails_costs_nothing_and_frees_the_authorization() {
     assert_eq!(shop.settlements(), []);
     let answer = shop.send(paid("hello", &payment)).await;
     assert_eq!(answer.body, "fine");
-}
-
-#[tokio::test]
-async fn nothing_metered_is_nothing_settled() {
-    let (routes, _) = counter(0);
-    let shop = Shop::open(Script::default(), routes);
-    let payment = shop.payment("hello", 1).await;
-    let answer = shop.send(paid("hello", &payment)).await;
-    let settlement = answer.settlement();
-    assert!(settlement.success);
-    assert_eq!(
-        (
-            settlement.transaction.as_str(),
-            settlement.amount.as_deref()
-        ),
-        ("", Some("0"))
-    );
-    assert_eq!(shop.settlements(), []);
-}
-
-#[tokio::test]
-async fn a_refused_settlement_withholds_the_answer_for_good() {
-    let (routes, runs_of) = counter(5);
-    let refuse = [Settling::Refuse(Reason::Permit2InsufficientBalance)];
-    let shop = Shop::open(script(refuse), routes);
-    let payment = shop.payment("hello", 1).await;
-    for _ in 0..2 {
-        let answer = shop.send(paid("hello", &payment)).await;
-        assert_eq!(
-            (answer.status, answer.body.as_ref()),
-            (StatusCode::PAYMENT_REQUIRED, &b"{}"[..])
-        );
-        let reason = answer.settlement().error_reason;
-        assert_eq!(reason, Some(Reason::Permit2InsufficientBalance));
-    }
-    assert_eq!(runs(&runs_of), 1);
-}
-
-#[tokio::test]
-async fn an_uncertain_settlement_is_503_and_the_same_payment_gets_the_answer_later() {
-    let (routes, runs_of) = counter(5);
-    let pending = Settling::Refuse(Reason::SettlementPending);
-    let shop = Shop::open(script([pending]), routes);
-    let payment = shop.payment("hello", 1).await;
-    let answer = shop.send(paid("hello", &payment)).await;
-    assert_eq!(
-        (answer.status, answer.body.as_ref()),
-        (StatusCode::SERVICE_UNAVAILABLE, &b"{}"[..])
-    );
-    assert_eq!(answer.headers["retry-after"], "1");
-    let settlement = answer.settlement();
-    assert_eq!(settlement.error_reason, Some(Reason::SettlementPending));
-    assert!(settlement.transaction_hash().is_some());
-    // Another request does not get in between.
-    let other = shop.send(paid("world", &payment)).await;
-    assert_eq!(other.error(), "permit2_invalid_nonce");
-    let answer = shop.send(paid("hello", &payment)).await;
-    assert_eq!(
-        (answer.status, answer.body.as_ref()),
-        (StatusCode::OK, &b"answer 0"[..])
-    );
-    assert!(answer.settlement().success);
-    assert_eq!(runs(&runs_of), 1);
-    assert_eq!(shop.settlements(), [Amount::new(5), Amount::new(5)]);
-}
-
-#[tokio::test]
-async fn a_lost_answer_of_the_facilitator_is_asked_for_again() {
-    let (routes, runs_of) = counter(5);
-    let shop = Shop::open(script([Settling::Lose]), routes);
-    let payment = shop.payment("hello", 1).await;
-    let answer = shop.send(paid("hello", &payment)).await;
-    assert_eq!(
-        answer.settlement().error_reason,
-        Some(Reason::SettlementPending)
-    );
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(
-        shop.send(paid("hello", &payment)).await.status,
-        StatusCode::OK
-    );
-    assert_eq!(runs(&runs_of), 1);
-}
-
-#[tokio::test]
-async fn a_facilitator_that_does_not_read_the_request_will_not_settle_it() {
-    let (routes, _) = counter(5);
-    let shop = Shop::open(script([Settling::Reject(400)]), routes);
-    let payment = shop.payment("hello", 1).await;
-    let answer = shop.send(paid("hello", &payment)).await;
-    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
-    let reason = answer.settlement().error_reason;
-    assert_eq!(reason, Some(Reason::UnexpectedSettleError));
 }

@@ -219,7 +219,9 @@ async fn a_reader_that_stalls_is_cut_and_pays_for_what_was_made() {
         settled.len() == 1 && settled[0] < Amount::new(40),
         "{settled:?}"
     );
-    drop(unread);
+    // Whoever reads on afterwards sees that it was cut.
+    let pieces: Vec<_> = unread.into_body().into_data_stream().collect().await;
+    assert!(pieces.last().unwrap().is_err(), "it does not look complete");
     let again = shop.send(paid("hello", &payment)).await;
     assert_eq!(again.status, StatusCode::CONFLICT);
 }
