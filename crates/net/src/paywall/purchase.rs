@@ -118,7 +118,7 @@ impl Inner {
             key: promise.key,
             payer: promise.payer,
             authorization: sha256(&[payload.raw().as_bytes()]),
-            request,
+            request: request_hash(head, body),
             deadline: promise.deadline,
         })
     }
