@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use seamline_evm::channel::payer::Pool;
+
 use crate::client::lock;
 use crate::journal::{Journal, JournalError};
 
@@ -16,6 +18,8 @@ pub(crate) struct Books {
     /// Held from reading the last receipt's hash until the next receipt is in the log, so that
     /// parallel calls make one chain of receipts and not a fork.
     pub(crate) sealing: Mutex<()>,
+    /// The payment channels, once they were read.
+    pub(crate) channels: Mutex<Option<Pool>>,
 }
 
 impl Books {
@@ -26,6 +30,7 @@ impl Books {
             running: Mutex::default(),
             recovering: tokio::sync::Mutex::default(),
             sealing: Mutex::default(),
+            channels: Mutex::default(),
         }))
     }
 

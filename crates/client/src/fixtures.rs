@@ -101,6 +101,7 @@ pub(crate) fn open(journal: &Journal, now: Timestamp) -> CallRecord {
             payment: None,
             receipt: None,
             purchase: None,
+            voucher: None,
         };
         (call_id, B256::repeat_byte(1), record)
     });

@@ -7,6 +7,7 @@
 
 mod book;
 mod budget;
+mod channels;
 mod decimal;
 mod error;
 mod history;
@@ -29,6 +30,7 @@ use crate::client::lock;
 
 pub(crate) use book::Token;
 pub use budget::{Budget, Over, Scope, Window};
+pub use channels::{VoucherRecord, VoucherState};
 pub use error::JournalError;
 pub use history::Paid;
 pub use record::{CallRecord, CallState, PaymentRecord, PaymentState, PurchaseRecord};

@@ -25,6 +25,7 @@
 //! presents the authorization that exists, until the chain proves that it can never settle. So a
 //! program that repeats a failed purchase pays at most once.
 
+mod channel;
 mod error;
 mod execute;
 mod offer;
@@ -73,6 +74,11 @@ pub struct PayOptions {
     pub total_timeout: Duration,
     /// Longest answer, 16 MiB by default.
     pub max_answer_bytes: u64,
+    /// Payment channels to keep with each seller that offers them (`batch-settlement`), as many as requests
+    /// go to it at once; none by default. A channel holds a deposit of at most the budget's cap per
+    /// channel, and is paid for with vouchers, each within the caps. What became of a voucher is the
+    /// seller's word, bounded by what was signed; there is no receipt of ours for such a purchase.
+    pub channels_per_seller: u32,
     /// Longest wait for a settlement to show on chain after the answer, five seconds by default.
     pub settle_wait: Duration,
 }
@@ -227,6 +233,7 @@ impl Default for PayOptions {
             server_timeout: Duration::from_secs(60),
             total_timeout: Duration::from_secs(300),
             max_answer_bytes: 16 * 1024 * 1024,
+            channels_per_seller: 0,
             settle_wait: Duration::from_secs(5),
         }
     }

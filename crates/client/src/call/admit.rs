@@ -65,7 +65,7 @@ impl Call<'_> {
         let model = &self.chat.model;
         let now = self.now();
         let journal = &self.client.books.journal;
-        each_token(&self.leg.budget, |policy, token| {
+        each_token(&self.leg.budget, false, |policy, token| {
             let spent = journal.spent_of(token, record.node.as_b256(), model, now);
             policy.admit(required, record.pay_to, &spent)
         })
@@ -126,13 +126,16 @@ impl Call<'_> {
 
 /// Asks for each allowed token by itself, in the order in which the policy lists them: base units of
 /// different tokens neither compare nor add up. The first token that is admitted wins; within it the
-/// policy's own preference. Payment channels need a pool of their own and are left out.
+/// policy's own preference. Payment channels are left out where there is no pool of them.
 pub(crate) fn each_token(
     policy: &SpendPolicy,
+    channels: bool,
     admit: impl Fn(&SpendPolicy, &Token) -> Result<Admitted, NotAdmitted>,
 ) -> Result<Admitted, NotAdmitted> {
     let mut narrow = policy.clone();
-    narrow.schemes.retain(|it| *it != Scheme::BatchSettlement);
+    if !channels {
+        narrow.schemes.retain(|it| *it != Scheme::BatchSettlement);
+    }
     let mut first = None;
     // A list with a test network allows test networks only, each by itself too.
     let testing = policy.networks.iter().any(|it| is_test_network(it));

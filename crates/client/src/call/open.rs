@@ -127,5 +127,6 @@ fn fresh_record(seq: u64, call_id: CallId, opened: Timestamp, chat: &Chat) -> Ca
         payment: None,
         receipt: None,
         purchase: None,
+        voucher: None,
     }
 }

@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seamline_core::{Address, Amount, B256, Timestamp};
 
-use super::CallRecord;
+use super::channels::VoucherState;
+use super::{CallRecord, PaymentRecord};
 
 /// Budgets per hour look back this far.
 pub(super) const HOUR_MS: u64 = 60 * 60 * 1_000;
@@ -58,22 +59,26 @@ struct Line {
     live: bool,
     /// The purchase that it may have paid for and that brought no answer.
     undelivered: Option<B256>,
+    /// The channel in which its promise is not answered.
+    open_in: Option<B256>,
 }
 
 impl Book {
     /// Takes over what a call's record says.
     pub(super) fn note(&mut self, record: &CallRecord) {
-        let line = record.payment.as_ref().map(|payment| Line {
-            until_ms: payment
-                .last_deadline_s()
-                .saturating_mul(1_000)
-                .max(record.opened_ms),
-            token: payment.token(),
-            node: payment.node,
+        let payment = record.payment.as_ref();
+        let voucher = record.voucher.as_ref().filter(|_| payment.is_none());
+        let open = voucher.filter(|voucher| voucher.state == VoucherState::Open);
+        let deadline_s = payment.map_or(0, PaymentRecord::last_deadline_s);
+        let line = record.bill().map(|bill| Line {
+            until_ms: deadline_s.saturating_mul(1_000).max(record.opened_ms),
+            token: bill.token,
+            node: bill.node,
             model: record.model.clone(),
             amount: record.committed(),
-            live: payment.state.is_live(),
+            live: payment.is_some_and(|it| it.state.is_live()) || open.is_some(),
             undelivered: record.undelivered(),
+            open_in: open.map(|voucher| voucher.channel),
         });
         match line {
             Some(line) => self.lines.insert(record.seq, line),
@@ -104,7 +109,11 @@ impl Book {
                 continue;
             }
             // What is live can be proven unspent right after its deadline.
-            let (total, frees_ms) = if line.live {
+            let (total, frees_ms) = if line.open_in.is_some() {
+                // Nobody knows when: a voucher has no deadline.
+                sums.reserved = sum(sums.reserved, line.amount);
+                continue;
+            } else if line.live {
                 (&mut sums.reserved, line.until_ms.saturating_add(1_000))
             } else {
                 let leaves = line.until_ms.saturating_add(window_ms).saturating_add(1);
@@ -122,6 +131,13 @@ impl Book {
     pub(super) fn undelivered(&self, key: &B256) -> Vec<u64> {
         let lines = self.lines.iter();
         let found = lines.filter(|(_, line)| line.undelivered.as_ref() == Some(key));
+        found.map(|(seq, _)| *seq).collect()
+    }
+
+    /// Calls whose promise in a channel is not answered, oldest first.
+    pub(super) fn open_in(&self, channel: &B256) -> Vec<u64> {
+        let lines = self.lines.iter();
+        let found = lines.filter(|(_, line)| line.open_in.as_ref() == Some(channel));
         found.map(|(seq, _)| *seq).collect()
     }
 

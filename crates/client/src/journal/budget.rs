@@ -4,6 +4,7 @@ use seamline_core::{Address, Amount, B256, NodeId, Timestamp};
 use seamline_evm::policy::{SpendPolicy, Spent};
 
 use super::book::{Book, DAY_MS, HOUR_MS, Part, Sums, Token};
+use super::record::Bill;
 use super::{CallRecord, Journal};
 use crate::client::lock;
 
@@ -149,11 +150,14 @@ pub(super) fn allows(
     policy: &SpendPolicy,
     now: Timestamp,
 ) -> Result<(), Over> {
-    let Some(payment) = &record.payment else {
+    let Some(Bill {
+        token,
+        node,
+        amount,
+    }) = record.bill()
+    else {
         return Err(Over::PerCall);
     };
-    let token = payment.token();
-    let amount = payment.reserved_amount();
     if amount > policy.per_call {
         return Err(Over::PerCall);
     }
@@ -163,7 +167,7 @@ pub(super) fn allows(
         (
             policy.per_node_day,
             DAY_MS,
-            Part::Node(&payment.node),
+            Part::Node(&node),
             Over::PerNodeDay,
         ),
         (

@@ -2,7 +2,9 @@
 
 use seamline_core::{Address, Amount, B256, NodeId};
 
-use super::{CallRecord, Journal, JournalError, PaymentState};
+use seamline_evm::scheme::Scheme;
+
+use super::{CallRecord, Journal, JournalError, PaymentState, VoucherState};
 
 /// One payment: an authorization and what became of it. Holds no prompt, no URL beyond its origin, and
 /// no authorization.
@@ -33,9 +35,10 @@ pub struct Paid {
     pub settled: Option<Amount>,
     /// What is known.
     pub state: PaymentState,
-    /// Last second at which it could be settled, Unix seconds.
+    /// Last second at which it could be settled, Unix seconds; the largest number in a channel, whose
+    /// vouchers have no end.
     pub deadline_s: u64,
-    /// The nonce that the chain spends once.
+    /// The nonce that the chain spends once; in a channel the channel's id.
     pub auth_nonce: B256,
     /// The settlement's transaction.
     pub transaction: Option<B256>,
@@ -45,8 +48,32 @@ pub struct Paid {
 
 impl Paid {
     fn of(call: CallRecord) -> Option<Self> {
-        let payment = call.payment?;
         let origin = call.purchase.map(|purchase| purchase.origin);
+        let Some(payment) = call.payment else {
+            let voucher = call.voucher?;
+            return Some(Self {
+                seq: call.seq,
+                opened_ms: call.opened_ms,
+                model: call.model,
+                node: origin.is_none().then(|| NodeId::new(voucher.node)),
+                origin,
+                pay_to: voucher.pay_to,
+                authorized: voucher.amount,
+                settled: voucher.charged,
+                state: match voucher.state {
+                    VoucherState::Open => PaymentState::Unknown,
+                    VoucherState::Charged => PaymentState::Settled,
+                    VoucherState::Void => PaymentState::NotSettled,
+                },
+                deadline_s: u64::MAX,
+                auth_nonce: voucher.channel,
+                transaction: None,
+                block: None,
+                scheme: Scheme::BatchSettlement.as_str().to_owned(),
+                network: voucher.network,
+                asset: voucher.asset,
+            });
+        };
         Some(Self {
             seq: call.seq,
             opened_ms: call.opened_ms,

@@ -4,6 +4,7 @@ use seamline_evm::scheme::{Method, Scheme, SignedAuthorization, payment_key};
 use serde::{Deserialize, Serialize};
 
 use super::book::Token;
+use super::channels::{VoucherRecord, VoucherState};
 
 /// What the journal knows of one call. Holds no prompt and no completion.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +29,16 @@ pub struct CallRecord {
     /// What was bought, where it was no call of a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purchase: Option<PurchaseRecord>,
+    /// What was promised in a payment channel instead of an authorization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voucher: Option<VoucherRecord>,
+}
+
+/// What a call costs at most, and where.
+pub(super) struct Bill {
+    pub(super) token: Token,
+    pub(super) node: B256,
+    pub(super) amount: Amount,
 }
 
 /// What was bought from a plain server. Holds no URL, no header and no body. `Debug` leaves the payment
@@ -175,7 +186,8 @@ impl CallRecord {
     /// What this call cost, or may still cost: reserved until the chain proves otherwise.
     pub fn committed(&self) -> Amount {
         let Some(payment) = &self.payment else {
-            return Amount::ZERO;
+            let voucher = self.voucher.as_ref();
+            return voucher.map_or(Amount::ZERO, VoucherRecord::committed);
         };
         match payment.state {
             PaymentState::Settled => payment.settled.unwrap_or(payment.amount),
@@ -186,10 +198,26 @@ impl CallRecord {
         }
     }
 
+    /// What the call costs at most; `None` where nothing was signed.
+    pub(super) fn bill(&self) -> Option<Bill> {
+        match (&self.payment, &self.voucher) {
+            (Some(payment), _) => Some(Bill {
+                token: payment.token(),
+                node: payment.node,
+                amount: payment.reserved_amount(),
+            }),
+            (None, Some(voucher)) => Some(Bill {
+                token: voucher.token(),
+                node: voucher.node,
+                amount: voucher.amount,
+            }),
+            (None, None) => None,
+        }
+    }
+
     /// The key of a purchase that was paid, or may have been, and that brought no answer.
     pub(crate) fn undelivered(&self) -> Option<B256> {
-        let payment = self.payment.as_ref()?;
-        let paid = payment.state != PaymentState::NotSettled;
+        let paid = self.charged() != Charged::No;
         let missing = self.state != CallState::Answered;
         let purchase = self.purchase.as_ref()?;
         (paid && missing).then_some(purchase.key)
@@ -197,6 +225,14 @@ impl CallRecord {
 
     /// Whether money moved, as far as the books know.
     pub fn charged(&self) -> Charged {
+        if let (None, Some(voucher)) = (&self.payment, &self.voucher) {
+            return match (voucher.state, voucher.charged) {
+                (VoucherState::Void, _) => Charged::No,
+                (VoucherState::Charged, Some(amount)) if amount.is_zero() => Charged::No,
+                (VoucherState::Charged, _) => Charged::Yes,
+                (VoucherState::Open, _) => Charged::Unknown,
+            };
+        }
         match self.payment.as_ref().map(|payment| payment.state) {
             None | Some(PaymentState::NotSettled) => Charged::No,
             Some(PaymentState::Settled) => Charged::Yes,

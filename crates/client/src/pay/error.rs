@@ -139,6 +139,12 @@ pub enum ErrorKind {
     /// The server took the paid request and answered with an error.
     #[error("the server answered the paid request with status {}", .0.status)]
     Status(Box<Answer>),
+    /// The payment channel refuses the step, or the policy leaves no room in it.
+    #[error("the payment channel does not allow it")]
+    Channel(#[source] seamline_evm::channel::payer::Refusal),
+    /// The same request was paid for over a channel before, and brought no answer.
+    #[error("an earlier attempt was charged and brought no answer")]
+    PaidInVain,
     /// The same request was paid for before, and what became of that payment is not known yet.
     #[error("the payment of an earlier attempt is unknown until {until_s}")]
     Unresolved {
@@ -184,6 +190,8 @@ impl ErrorKind {
             Self::OfferChanged => "offer.changed",
             Self::Interrupted(_) => "server.interrupted",
             Self::Status(_) => "server.status",
+            Self::Channel(_) => "payment.channel",
+            Self::PaidInVain => "payment.in_vain",
             Self::Unresolved { .. } => "payment.unresolved",
         }
     }
@@ -205,15 +213,17 @@ impl ErrorKind {
             | Self::Payment(_) => Fault::Us,
             Self::Chain(_) => Fault::Chain,
             Self::Refused(source) => refusal_fault(source),
-            Self::Funds { .. } | Self::Allowance { .. } | Self::PaymentRefused { .. } => {
-                Fault::Payment
-            }
+            Self::Funds { .. }
+            | Self::Allowance { .. }
+            | Self::Channel(_)
+            | Self::PaymentRefused { .. } => Fault::Payment,
             Self::Unreachable(_)
             | Self::Redirect { .. }
             | Self::NoOffer
             | Self::Offer(_)
             | Self::PayeeChanged { .. }
             | Self::OfferChanged
+            | Self::PaidInVain
             | Self::Interrupted(_)
             | Self::Status(_) => Fault::Node,
         }

@@ -168,7 +168,8 @@ impl Buying<'_> {
         };
         let now = self.now();
         let journal = &self.payer.books.journal;
-        each_token(&self.leg.budget, |policy, token| {
+        let channels = self.payer.options.channels_per_seller > 0;
+        each_token(&self.leg.budget, channels, |policy, token| {
             let origin = &self.target.origin;
             let spent = journal.spent_of(token, self.node.as_b256(), origin, now);
             policy.admit_purchase(required, &purchase, &spent)
@@ -176,7 +177,7 @@ impl Buying<'_> {
     }
 
     /// Before anything is signed: who is paid first is whom the next purchase expects.
-    fn pin(&self, pay_to: Address) -> Result<(), ErrorKind> {
+    pub(super) fn pin(&self, pay_to: Address) -> Result<(), ErrorKind> {
         if self.payer.options.payees != Payees::FirstUse {
             return Ok(());
         }

@@ -155,5 +155,6 @@ fn fresh_record(
             origin: target.origin.clone(),
             v1_payload: None,
         }),
+        voucher: None,
     }
 }

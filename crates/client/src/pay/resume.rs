@@ -14,7 +14,7 @@ use super::run::Buying;
 use super::wire::{Presentation, Target};
 use super::{Payer, Purchase, Purchased, Signed};
 use crate::books::Running;
-use crate::journal::{CallRecord, CallState, PaymentState};
+use crate::journal::{CallRecord, CallState, PaymentState, VoucherState};
 use crate::leg::{Leg, Next, UNPROMISED_WAIT};
 use crate::recover;
 use crate::step::{Step, Watch};
@@ -53,6 +53,15 @@ impl Earlier {
         let paid = self.record.payment.as_ref();
         let settled = paid.is_some_and(|paid| paid.state == PaymentState::Settled);
         if settled && purchase.buy_again {
+            return Ok(None);
+        }
+        // Over a channel the same promise is made again: it does not grow. What the seller charged in
+        // vain, its own correction says.
+        if let Some(voucher) = &self.record.voucher {
+            if voucher.state == VoucherState::Charged && !purchase.buy_again {
+                let kind = ErrorKind::PaidInVain;
+                return Err(Error::new(kind, Step::Open, charged).of_call(seq, None));
+            }
             return Ok(None);
         }
         let failed = |kind| Error::new(kind, Step::Open, charged).of_call(seq, None);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use seamline_core::receipt::{self as event, Event, EvidenceType, Recorder};
 use seamline_core::{B256, CallId, Charged, NodeId, Timestamp, binding};
+use seamline_evm::scheme::Scheme;
 use seamline_evm::x402::Reason;
 use tokio::time::Instant;
 
@@ -76,6 +77,10 @@ impl<'a> Buying<'a> {
         };
         // admit
         let (admitted, means) = self.admit(&asked).await?;
+        if admitted.scheme() == Scheme::BatchSettlement {
+            self.pin(admitted.pay_to())?;
+            return self.buy_over_channel(&admitted).await;
+        }
         // authorize
         let presentation = self.authorize(&asked, &admitted, means).await?;
         // execute

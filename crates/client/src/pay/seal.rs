@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use seamline_core::Charged;
 use seamline_core::receipt::{self as event, Outcome, Sealed, Word};
+use seamline_core::{B256, Charged};
 
 use super::error::{Error, ErrorKind};
 use super::run::Buying;
 use super::{Answer, Purchased};
+use crate::journal::CallState;
 use crate::sealing;
 use crate::step::Step;
 
 impl Buying<'_> {
     pub(super) fn seal(mut self, outcome: Result<Answer, ErrorKind>) -> Result<Purchased, Error> {
+        if self.leg.record.voucher.is_some() {
+            return self.close(outcome);
+        }
         let failed_at = self.step;
         self.begin(Step::Seal);
         let kind = match &outcome {
@@ -50,6 +54,29 @@ impl Buying<'_> {
         }
     }
 
+    /// Closes a purchase over a channel. Its record in the journal is all that there is of it.
+    fn close(mut self, outcome: Result<Answer, ErrorKind>) -> Result<Purchased, Error> {
+        let step = self.step;
+        let (state, ended) = match &outcome {
+            Ok(_) => (CallState::Answered, Outcome::Answered),
+            Err(_) => (CallState::Failed, Outcome::Failed),
+        };
+        self.leg.record.state = state;
+        let seq = self.leg.record.seq;
+        let charged = match &outcome {
+            // What was charged is the attempt before: for the purchase it is the same.
+            Err(ErrorKind::PaidInVain) => Charged::Yes,
+            Ok(_) | Err(_) => self.charged(),
+        };
+        let now_ms = self.now().as_millis();
+        let journal = &self.payer.books.journal;
+        let closed = journal.close_call(&self.leg.record, now_ms, B256::ZERO, ended);
+        let failed = |kind| Error::new(kind, step, charged).of_call(seq, None);
+        let answer = outcome.map_err(failed)?;
+        closed.map_err(|err| failed(ErrorKind::Journal(err)))?;
+        Ok(self.purchased(answer))
+    }
+
     fn write(&mut self, outcome: Outcome) -> Result<(Sealed, PathBuf), ErrorKind> {
         let not_open = || ErrorKind::Seal(event::Error::NotClosed);
         let recorder = self.recorder.take().ok_or_else(not_open)?;
@@ -72,7 +99,10 @@ impl Buying<'_> {
 
     /// Whether money moved. An authorization that nobody was given moved nothing.
     pub(super) fn charged(&self) -> Charged {
-        self.leg.payment.charged()
+        match &self.leg.record.voucher {
+            Some(_) => self.leg.record.charged(),
+            None => self.leg.payment.charged(),
+        }
     }
 
     pub(super) fn purchased(&self, answer: Answer) -> Purchased {
@@ -82,9 +112,19 @@ impl Buying<'_> {
             answer,
             seq: self.leg.record.seq,
             charged: self.charged(),
-            authorized: payment.map(|payment| payment.amount()),
-            settled: payment.and_then(|payment| payment.settled()),
-            payment_state: payment.map_or("none", |payment| payment.state.as_str()),
+            authorized: match payment {
+                Some(payment) => Some(payment.amount()),
+                None => self.leg.record.voucher.as_ref().map(|it| it.amount),
+            },
+            settled: match payment {
+                Some(payment) => payment.settled(),
+                None => self.charged_over_channel(),
+            },
+            payment_state: match (payment, &self.leg.record.voucher) {
+                (Some(payment), _) => payment.state.as_str(),
+                (None, Some(voucher)) => voucher.state.as_str(),
+                (None, None) => "none",
+            },
             transaction: payment.and_then(|payment| payment.transaction),
             claim,
             signed_offer: self.signed_offer,

@@ -1,4 +1,5 @@
 mod budget;
+mod channels;
 mod hostile;
 mod plain;
 

@@ -1,0 +1,342 @@
+//! Payment channels: a deposit, then a signature per purchase.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use seamline_core::{B256, Charged};
+use seamline_evm::channel::{ChainState, CorrectiveState, Payload};
+
+use super::*;
+use crate::journal::VoucherState;
+
+/// What a purchase is charged, of the price that is asked.
+const CHARGE: u128 = 60;
+const CUMULATIVE: &str = "invalid_batch_settlement_evm_cumulative_amount_mismatch";
+
+/// A seller's books of one channel.
+#[derive(Default)]
+struct Books {
+    balance: u128,
+    charged: u128,
+    newest: Option<(Amount, Vec<u8>)>,
+}
+
+/// A seller over channels.
+#[derive(Default)]
+struct Seller {
+    channels: Mutex<HashMap<B256, Books>>,
+    /// What it does with the answers to vouchers, in turn: lose them, before or after the charge.
+    faults: Mutex<Vec<Fault>>,
+}
+
+#[derive(Clone, Copy)]
+enum Fault {
+    None,
+    LoseBefore,
+    LoseAfter,
+}
+
+fn channel_offer() -> Value {
+    let mut offer = offer(PRICE, SELLER);
+    offer["scheme"] = json!("batch-settlement");
+    offer["extra"]["receiverAuthorizer"] = json!(Address::repeat_byte(0xaa).to_string());
+    offer["extra"]["withdrawDelay"] = json!(900);
+    offer
+}
+
+impl Seller {
+    fn sells(&self, request: &Request) -> Reply {
+        let Some(payment) = request.payload() else {
+            return asks(request, &[channel_offer()], &json!({}));
+        };
+        let (config, voucher, deposit) = match Payload::parse(payment.payload()).unwrap() {
+            Payload::Deposit {
+                config,
+                voucher,
+                deposit,
+            } => (config, voucher, deposit.amount.get()),
+            Payload::Voucher { config, voucher } => (config, voucher, 0),
+            other => panic!("{other:?}"),
+        };
+        let id = config.id(1);
+        let mut channels = self.channels.lock().unwrap();
+        let books = channels.entry(id).or_default();
+        if books.balance == 0 {
+            books.balance = deposit;
+        }
+        let ceiling = voucher.max_claimable.get();
+        if ceiling != books.charged + PRICE {
+            return corrects(request, id, books);
+        }
+        assert!(ceiling <= books.balance, "more than there is");
+        let fault = self.faults.lock().unwrap().pop().unwrap_or(Fault::None);
+        if matches!(fault, Fault::LoseBefore) {
+            return Reply::Drop;
+        }
+        books.charged += CHARGE;
+        books.newest = Some((voucher.max_claimable, voucher.signature.to_vec()));
+        if matches!(fault, Fault::LoseAfter) {
+            return Reply::Drop;
+        }
+        let reply = json!({
+            "success": true, "transaction": "", "network": "eip155:1",
+            "extra": { "chargedAmount": CHARGE.to_string(), "channelState": {
+                "chargedCumulativeAmount": books.charged.to_string(),
+            } },
+        });
+        let reply = encode_header(reply.to_string().as_bytes());
+        Reply::Http(200, vec![("payment-response", reply)], b"goods".to_vec())
+    }
+
+    fn charged(&self) -> u128 {
+        let channels = self.channels.lock().unwrap();
+        channels.values().map(|books| books.charged).sum()
+    }
+}
+
+/// The corrective 402.
+fn corrects(request: &Request, channel_id: B256, books: &Books) -> Reply {
+    let state = CorrectiveState {
+        channel_id,
+        chain: ChainState {
+            balance: Amount::new(books.balance),
+            ..ChainState::default()
+        },
+        charged: Some(Amount::new(books.charged)),
+        voucher: books.newest.clone(),
+    };
+    let mut offer = channel_offer();
+    offer["extra"]
+        .as_object_mut()
+        .unwrap()
+        .extend(state.write());
+    let host = request.header("host").unwrap();
+    let required = json!({
+        "x402Version": 2, "error": CUMULATIVE,
+        "resource": { "url": format!("http://{host}{}", request.path) },
+        "accepts": [offer],
+    });
+    let header = encode_header(required.to_string().as_bytes());
+    Reply::Http(402, vec![("payment-required", header)], Vec::new())
+}
+
+fn options() -> PayOptions {
+    PayOptions {
+        channels_per_seller: 1,
+        ..PayOptions::default()
+    }
+}
+
+fn channel_budget(per_day: u128) -> SpendPolicy {
+    SpendPolicy {
+        schemes: vec![Scheme::BatchSettlement],
+        per_channel: Some(Amount::new(1_000)),
+        ..policy(per_day)
+    }
+}
+
+async fn market() -> (Desk, Arc<Seller>, Server) {
+    let desk = desk_with(channel_budget(100_000), options());
+    let seller = Arc::new(Seller::default());
+    let sells = Arc::clone(&seller);
+    let server = Server::start(move |request| sells.sells(request)).await;
+    (desk, seller, server)
+}
+
+/// The types of the payments that arrived.
+fn kinds(server: &Server) -> Vec<String> {
+    let payloads = server.requests().into_iter().filter_map(|it| it.payload());
+    payloads
+        .map(|payload| payload.payload()["type"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn one_deposit_pays_many_purchases_also_after_a_restart() {
+    let (desk, seller, server) = market().await;
+    for index in 0..3_u128 {
+        let bought = desk.buy(&format!("{}/{index}", server.url)).await.unwrap();
+        assert_eq!(bought.answer.body, "goods");
+        assert_eq!(
+            (bought.charged, bought.settled),
+            (Charged::Yes, Some(Amount::new(CHARGE)))
+        );
+        assert_eq!(bought.authorized, Some(Amount::new(PRICE)));
+        assert_eq!(seller.charged(), CHARGE * (index + 1));
+    }
+    assert_eq!(kinds(&server), ["deposit", "voucher", "voucher"]);
+    assert!(
+        desk.ledger.paid().is_empty(),
+        "nothing was settled for each"
+    );
+    let Desk {
+        payer,
+        ledger,
+        folder,
+        ..
+    } = desk;
+    drop(payer);
+    let payer = open(folder.path(), &ledger, channel_budget(100_000), options());
+    payer.fetch(&Purchase::get(&server.url)).await.unwrap();
+    assert_eq!(kinds(&server).last().unwrap(), "voucher");
+    assert_eq!(seller.charged(), 4 * CHARGE);
+    let history = payer.journal().history().unwrap();
+    let settled: u128 = history.iter().map(|paid| paid.settled.unwrap().get()).sum();
+    assert_eq!((settled, history.len()), (4 * CHARGE, 4));
+    let day = &payer.journal().budget(payer.budget(), NOW)[0].windows[1];
+    assert_eq!(
+        (day.settled.get(), day.reserved),
+        (4 * CHARGE, Amount::ZERO)
+    );
+}
+
+/// Lost before the seller charged it: the repeated purchase makes the same promise, which does not grow.
+#[tokio::test]
+async fn an_uncharged_promise_that_was_lost_is_made_again() {
+    let (desk, seller, server) = market().await;
+    desk.buy(&server.url).await.unwrap();
+    *seller.faults.lock().unwrap() = vec![Fault::LoseBefore; 3];
+    let error = desk.buy(&format!("{}/lost", server.url)).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("server.interrupted", Charged::Unknown)
+    );
+    let reserved = |desk: &Desk| {
+        let budget = desk.payer.journal().budget(desk.payer.budget(), NOW);
+        budget[0].windows[1].reserved.get()
+    };
+    assert_eq!(reserved(&desk), PRICE);
+    let bought = desk.buy(&format!("{}/lost", server.url)).await.unwrap();
+    assert_eq!(bought.charged, Charged::Yes);
+    assert_eq!(seller.charged(), 2 * CHARGE);
+    // The seller took the newer voucher: the lost one is worth nothing.
+    assert_eq!(reserved(&desk), 0);
+    let mut payments = server.payments();
+    payments.dedup();
+    assert_eq!(payments.len(), 2, "the same voucher, byte for byte");
+}
+
+/// Lost after the seller charged it: its correction says so, and the purchase is not paid again unasked.
+#[tokio::test]
+async fn a_charged_promise_that_was_lost_is_not_paid_again() {
+    let (desk, seller, server) = market().await;
+    desk.buy(&server.url).await.unwrap();
+    *seller.faults.lock().unwrap() = vec![Fault::LoseAfter];
+    let purchase = Purchase::get(format!("{}/lost", server.url));
+    // The second presentation meets the seller's correction already.
+    for _ in 0..3 {
+        let error = desk.payer.fetch(&purchase).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.charged()),
+            ("payment.in_vain", Charged::Yes)
+        );
+        assert_eq!(seller.charged(), 2 * CHARGE);
+    }
+    // Another purchase goes on.
+    desk.buy(&format!("{}/other", server.url)).await.unwrap();
+    assert_eq!(seller.charged(), 3 * CHARGE);
+    // And so does this one, if the caller says so.
+    let again = Purchase::get(format!("{}/lost", server.url)).buy_again();
+    desk.payer.fetch(&again).await.unwrap();
+    assert_eq!(seller.charged(), 4 * CHARGE);
+    let history = desk.payer.journal().history().unwrap();
+    let settled: u128 = history
+        .iter()
+        .filter_map(|paid| paid.settled)
+        .map(Amount::get)
+        .sum();
+    assert_eq!(
+        settled,
+        4 * CHARGE,
+        "the books are the seller's, to the unit"
+    );
+}
+
+/// The same, with the correction only at the repeated purchase: all three presentations were lost.
+#[tokio::test]
+async fn a_correction_at_the_repeated_purchase_stops_it() {
+    let (desk, seller, server) = market().await;
+    desk.buy(&server.url).await.unwrap();
+    let gone = Arc::new(AtomicU64::new(0));
+    let (lost, sells) = (Arc::clone(&gone), Arc::clone(&seller));
+    // Another server in front: it loses every answer of the first three payments.
+    let front = Server::start(move |request| {
+        if request.payment().is_some() && lost.fetch_add(1, Ordering::SeqCst) < 3 {
+            let _ = sells.sells(request);
+            return Reply::Drop;
+        }
+        sells.sells(request)
+    })
+    .await;
+    let purchase = Purchase::get(format!("{}/lost", front.url));
+    let error = desk.payer.fetch(&purchase).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("server.interrupted", Charged::Unknown)
+    );
+    assert_eq!(seller.charged(), 2 * CHARGE);
+    let error = desk.payer.fetch(&purchase).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("payment.in_vain", Charged::Yes)
+    );
+    assert_eq!(seller.charged(), 2 * CHARGE);
+    let error = desk.payer.fetch(&purchase).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("payment.in_vain", Charged::Yes)
+    );
+}
+
+#[tokio::test]
+async fn vouchers_stay_within_the_budget_and_the_channel() {
+    let desk = desk_with(channel_budget(PRICE + CHARGE), options());
+    let seller = Arc::new(Seller::default());
+    let sells = Arc::clone(&seller);
+    let server = Server::start(move |request| sells.sells(request)).await;
+    desk.buy(&format!("{}/1", server.url)).await.unwrap();
+    desk.buy(&format!("{}/2", server.url)).await.unwrap();
+    let error = desk.buy(&format!("{}/3", server.url)).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("offer.per_day", Charged::No)
+    );
+    // A seller that asks for a deposit beyond the cap per channel gets none.
+    let mut policy = channel_budget(100_000);
+    policy.per_channel = Some(Amount::new(PRICE - 1));
+    let desk = desk_with(policy, options());
+    let error = desk.buy(&server.url).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("payment.channel", Charged::No)
+    );
+    assert!(desk.payer.journal().history().unwrap().is_empty());
+    // Without a pool an offer of channels is none.
+    let desk = desk_with(channel_budget(100_000), PayOptions::default());
+    assert_eq!(
+        desk.buy(&server.url).await.unwrap_err().code(),
+        "offer.scheme"
+    );
+}
+
+#[tokio::test]
+async fn a_seller_that_charges_more_than_was_promised_is_not_believed() {
+    let desk = desk_with(channel_budget(100_000), options());
+    let server = Server::start(|request| {
+        if request.payment().is_none() {
+            return asks(request, &[channel_offer()], &json!({}));
+        }
+        let reply = json!({
+            "success": true, "transaction": "", "network": "eip155:1",
+            "extra": { "chargedAmount": (PRICE + 1).to_string() },
+        });
+        let reply = encode_header(reply.to_string().as_bytes());
+        Reply::Http(200, vec![("payment-response", reply)], Vec::new())
+    })
+    .await;
+    let bought = desk.buy(&server.url).await.unwrap();
+    assert_eq!((bought.charged, bought.settled), (Charged::Unknown, None));
+    let calls = desk.payer.journal().calls().unwrap();
+    let voucher = calls[0].voucher.as_ref().unwrap();
+    assert_eq!(voucher.state, VoucherState::Open);
+}
