@@ -149,6 +149,19 @@ impl Journal {
         Ok(())
     }
 
+    /// Writes the books of a channel.
+    pub(crate) fn update_channel(&self, channel: &Channel) -> Result<(), JournalError> {
+        let storage = |err| self.storage(err);
+        let txn = self.begin_write()?;
+        {
+            let channels = txn.open_table(CHANNELS);
+            let mut channels = channels.map_err(|err| storage(err.into()))?;
+            let written = channels.insert(channel.id().as_slice(), channel.encode().as_slice());
+            written.map_err(|err| self.fault(Fault::from(err)))?;
+        }
+        txn.commit().map_err(|err| storage(err.into()))
+    }
+
     /// Promises of a channel that are not answered, oldest first, without that of `except`.
     pub(crate) fn open_vouchers(
         &self,

@@ -4,6 +4,8 @@
 //! What the channel's books allow is [`seamline_evm::channel::payer`]'s to say. Here they are stored
 //! before what they say is sent, within the budget, and what comes back is taken in.
 
+mod observe;
+
 use std::sync::Arc;
 
 use seamline_core::{Amount, B256};
@@ -66,10 +68,20 @@ impl Buying<'_> {
         Err(ErrorKind::OfferChanged)
     }
 
-    /// Signs the next voucher on a thread that may block, and stores it with its channel and its
-    /// reservation.
+    /// Signs the next voucher. Where it is not known what became of a deposit, the chain is asked first.
     async fn promise(&mut self, admitted: &Admitted) -> Result<(B256, Payment), ErrorKind> {
         self.begin(Step::Authorize);
+        match self.sign_voucher(admitted).await {
+            Err(ErrorKind::Channel(Refusal::DepositUnknown)) => {
+                self.observe_deposits(admitted.chain_id()).await?;
+                self.sign_voucher(admitted).await
+            }
+            done => done,
+        }
+    }
+
+    /// Signs on a thread that may block, and stores the voucher with its channel and its reservation.
+    async fn sign_voucher(&mut self, admitted: &Admitted) -> Result<(B256, Payment), ErrorKind> {
         let seed = B256::from(self.payer.env.random().map_err(ErrorKind::Entropy)?);
         let salt = B256::from(self.payer.env.random().map_err(ErrorKind::Entropy)?);
         open_pool(self.payer, seed)?;

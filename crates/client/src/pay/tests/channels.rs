@@ -288,6 +288,41 @@ async fn a_correction_at_the_repeated_purchase_stops_it() {
     );
 }
 
+/// A deposit that never landed is presented again while it can, and replaced only when the chain has proven
+/// that it never will.
+#[tokio::test]
+async fn a_deposit_is_replaced_only_when_it_is_dead() {
+    let (desk, seller, server) = market().await;
+    let deposits = || {
+        let payloads = server.requests().into_iter().filter_map(|it| it.payload());
+        let mut signed: Vec<_> = payloads
+            .filter(|payload| payload.payload()["type"] == "deposit")
+            .map(|payload| payload.payload()["deposit"].to_string())
+            .collect();
+        signed.dedup();
+        signed.len()
+    };
+    *seller.faults.lock().unwrap() = vec![Fault::LoseBefore; 3];
+    desk.buy(&server.url).await.unwrap_err();
+    *seller.faults.lock().unwrap() = vec![Fault::LoseBefore; 3];
+    desk.buy(&server.url).await.unwrap_err();
+    assert_eq!(deposits(), 1, "the same deposit, presented again");
+    desk.pass(61);
+    seller.channels.lock().unwrap().clear();
+    desk.buy(&server.url).await.unwrap();
+    assert_eq!(deposits(), 2);
+    assert_eq!(seller.charged(), CHARGE);
+    // While the chain is down nothing replaces one.
+    let (desk, seller, server) = market().await;
+    *seller.faults.lock().unwrap() = vec![Fault::LoseBefore; 3];
+    desk.buy(&server.url).await.unwrap_err();
+    desk.pass(61);
+    desk.ledger.down.store(true, Ordering::SeqCst);
+    let error = desk.buy(&server.url).await.unwrap_err();
+    assert_eq!(error.code(), "chain.unreachable");
+    assert_eq!(server.payments().len(), 3);
+}
+
 #[tokio::test]
 async fn vouchers_stay_within_the_budget_and_the_channel() {
     let desk = desk_with(channel_budget(PRICE + CHARGE), options());
