@@ -31,6 +31,7 @@ export async function startFacilitator(kind, world, key) {
 async function startServer(kind, world, facilitator) {
   const config = {
     facilitatorUrl: facilitator.url,
+    chainId: CHAIN_ID,
     network: NETWORK,
     payTo: world.roles.payTo.address,
     token: world.token,
