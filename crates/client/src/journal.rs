@@ -11,6 +11,7 @@ mod channels;
 mod decimal;
 mod error;
 mod history;
+mod payment;
 mod pins;
 mod probe;
 mod record;
@@ -33,7 +34,8 @@ pub use budget::{Budget, Over, Scope, Window};
 pub use channels::{VoucherRecord, VoucherState};
 pub use error::JournalError;
 pub use history::Paid;
-pub use record::{CallRecord, CallState, PaymentRecord, PaymentState, PurchaseRecord};
+pub use payment::{PaymentRecord, PaymentState};
+pub use record::{CallRecord, CallState, PurchaseRecord};
 
 /// Log index -> entry bytes (`spec/receipt.md`, "The log").
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");

@@ -256,7 +256,7 @@ impl Buying<'_> {
 
     fn refused_voucher(&self, answer: &Answer) -> ErrorKind {
         let asked = wire::asked(&answer.headers, &answer.body).and_then(Result::ok);
-        let said = asked.and_then(|asked| asked.required.error.clone());
+        let said = asked.and_then(|asked| asked.required.error);
         let reason = said.map(|said| Reason::from(said.as_str()));
         let known = reason.filter(|reason| !matches!(reason, Reason::Other(_)));
         ErrorKind::PaymentRefused {

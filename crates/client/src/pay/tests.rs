@@ -1,6 +1,11 @@
 mod budget;
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the helpers of a test fail the test"
+)]
 mod channels;
 mod hostile;
+mod lost;
 mod plain;
 
 use std::path::Path;

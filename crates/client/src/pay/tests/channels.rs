@@ -56,7 +56,9 @@ impl Seller {
                 deposit,
             } => (config, voucher, deposit.amount.get()),
             Payload::Voucher { config, voucher } => (config, voucher, 0),
-            other => panic!("{other:?}"),
+            other @ (Payload::Refund { .. } | Payload::Claim { .. } | Payload::Settle { .. }) => {
+                panic!("{other:?}")
+            }
         };
         let id = config.id(1);
         let mut channels = self.channels.lock().unwrap();
