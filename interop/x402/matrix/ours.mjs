@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Child } from "./child.mjs";
 import { CHAIN_ID } from "./chain.mjs";
+import { decode } from "./meddler.mjs";
 
 const binary = ({ binaries }) => `${binaries}/examples/x402`;
 
@@ -20,7 +21,19 @@ export function startServer(world, config) {
 }
 
 /** Starts the payer; resolves with a function that has it pay. */
-export async function startPayer(world, { address, key }) {
+export async function startPayer(world, role) {
+  const plain = await start(world, role, 0);
+  // A payer keeps its channels for the seller's address, wherever that sells: one payer for each channel.
+  const keepers = new Map();
+  return async command => {
+    if (command.operation === "refund") return { error: "our payer asks for no refund" };
+    if (!command.salt) return settled(await plain.ask(command), role);
+    if (!keepers.has(command.salt)) keepers.set(command.salt, await start(world, role, 1));
+    return promised(await keepers.get(command.salt).ask(command));
+  };
+}
+
+async function start(world, { key }, channels) {
   const home = mkdtempSync(join(tmpdir(), "seamline-interop-"));
   process.on("exit", () => rmSync(home, { recursive: true, force: true }));
   const app = new Child("our payer", binary(world), ["payer"]);
@@ -29,14 +42,23 @@ export async function startPayer(world, { address, key }) {
     chainId: CHAIN_ID,
     privateKey: key,
     home,
+    channels,
     // The altered offers name the other token and the stranger: the payer is to sign for them.
     assets: [world.chain.token, world.chain.otherToken],
     payees: [world.roles.payTo.address, world.roles.stranger.address],
   });
-  return async command => {
-    const answer = await app.ask(command);
-    // Its word on the receipt is what it read from the chain; the server's own word on the payer it does not repeat.
-    if (answer.receipt) answer.receipt.payer = address;
-    return answer;
-  };
+  return app;
+}
+
+/** What the payer found on the chain, in the form of a server's receipt. */
+function settled(answer, { address }) {
+  const { state, transaction, amount } = answer;
+  return { ...answer, receipt: { success: state === "settled", transaction, amount, payer: address } };
+}
+
+/** What the payer wrote in its books, in the form of a server's receipt; whether there was a transaction, the server said. */
+function promised(answer) {
+  const { state, amount, header } = answer;
+  const { transaction } = header ? decode(header) : {};
+  return { ...answer, receipt: { success: state === "charged", transaction, extra: { chargedAmount: amount } } };
 }

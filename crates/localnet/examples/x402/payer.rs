@@ -30,6 +30,8 @@ pub(crate) async fn run(config: &Value, mut input: Input) -> Result<(), Failure>
     options.payees = Payees::Listed(parsed(config, "/payees")?);
     options.tls = TlsTrust::Loopback;
     options.settle_wait = SETTLE_WAIT;
+    let channels = config.pointer("/channels").and_then(Value::as_u64);
+    options.channels_per_seller = channels.unwrap_or(0).try_into()?;
     let payer = Payer::open(PayerConfig {
         signer: Arc::new(wallet),
         recorder: SealingKey::from_seed(&[7; 32]),
@@ -40,7 +42,7 @@ pub(crate) async fn run(config: &Value, mut input: Input) -> Result<(), Failure>
             per_node_day: None,
             per_model_day: None,
             per_channel: None,
-            schemes: vec![Scheme::Exact, Scheme::Upto],
+            schemes: vec![Scheme::Exact, Scheme::Upto, Scheme::BatchSettlement],
             networks: vec![format!("eip155:{chain_id}")],
             assets: parsed(config, "/assets")?,
             facilitators: None,
@@ -69,18 +71,16 @@ pub(crate) async fn run(config: &Value, mut input: Input) -> Result<(), Failure>
     Ok(())
 }
 
-/// What it says has settled is what it saw on the chain, not what the server said.
+/// What it says of the payment is what it knows: of a settlement, what it saw on the chain.
 fn bought(purchased: &Purchased) -> Value {
-    let receipt = json!({
-        "success": purchased.payment_state == "settled",
-        "transaction": purchased.transaction.map(|hash| hash.to_string()),
-        "amount": purchased.settled.map(|amount| amount.to_string()),
-    });
+    let header = purchased.answer.headers.get("payment-response");
     json!({
         "status": purchased.answer.status,
         "body": String::from_utf8_lossy(&purchased.answer.body),
-        "claim": purchased.claim.as_str(),
-        "receipt": receipt,
+        "state": purchased.payment_state,
+        "transaction": purchased.transaction.map(|hash| hash.to_string()),
+        "amount": purchased.settled.map(|amount| amount.to_string()),
+        "header": header.and_then(|value| value.to_str().ok()),
     })
 }
 
