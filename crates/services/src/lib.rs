@@ -1,6 +1,7 @@
-//! The services of the network: the x402 facilitator.
+//! The services of the network: the x402 facilitator, and payment channels beside it.
 //!
 //! A service is a state that is started from a configuration, and a router over it that is
 //! tested without a socket; `seamline_net::serve` puts it on one.
 
+pub mod channels;
 pub mod facilitator;

@@ -10,6 +10,7 @@
 mod call;
 mod canary;
 mod chain;
+mod channel_sale;
 mod contracts;
 mod killed;
 mod liars;
