@@ -29,6 +29,32 @@ use crate::step::Step;
 /// Times that one voucher is presented: once, and twice again.
 const PRESENTATIONS: u32 = 3;
 
+/// A voucher that was sent. Where nobody waits for its answer any more, the channel is free for the next
+/// request; the promise stays open.
+struct Underway(Option<(Arc<Books>, B256)>);
+
+impl Underway {
+    /// The wait is over, one way or the other.
+    fn arrived(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let Some((books, id)) = self.0.take() else {
+            return;
+        };
+        if let Some(channel) = lock(&books.channels)
+            .as_mut()
+            .and_then(|it| it.get_mut(&id))
+        {
+            // In the journal it stands so already.
+            channel.lost();
+        }
+    }
+}
+
 /// Why nothing was promised.
 enum Fault {
     Refused(Refusal),
@@ -47,7 +73,10 @@ impl Buying<'_> {
             let (id, payment) = self.promise(&admitted).await?;
             let header = Presentation::new(VERSION, &payment.header());
             let header = header.ok_or(ErrorKind::NoOffer)?;
-            let (answer, again) = match self.present_voucher(&header).await {
+            let underway = Underway(Some((Arc::clone(&self.payer.books), id)));
+            let presented = self.present_voucher(&header).await;
+            underway.arrived();
+            let (answer, again) = match presented {
                 Ok(answered) => answered,
                 Err(failure) => {
                     self.with_channel(&id, |channel, _| channel.lost())?;

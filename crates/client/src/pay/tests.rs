@@ -1,12 +1,13 @@
 mod budget;
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "the helpers of a test fail the test"
-)]
 mod channels;
 mod hostile;
 mod lost;
 mod plain;
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the helpers of a test fail the test"
+)]
+mod seller;
 
 use std::path::Path;
 use std::sync::Arc;
