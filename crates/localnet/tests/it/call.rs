@@ -246,7 +246,15 @@ async fn a_payer_that_cannot_be_charged_signs_nothing() {
     );
     assert_eq!(error.step(), Step::Admit);
 
-    // Tokens, but no word to Permit2.
+    let signed = client
+        .journal()
+        .calls()
+        .unwrap()
+        .iter()
+        .any(|call| call.payment.is_some());
+    assert!(!signed, "something was signed");
+
+    // Tokens, but no word to Permit2: the facilitator submits the one that is signed along.
     net.fund(net.developer()).await.unwrap();
     let value = U256::from(opg_thousandths(1_000).get());
     let transfer = IToken::transferCall {
@@ -257,15 +265,7 @@ async fn a_payer_that_cannot_be_charged_signs_nothing() {
     net.chain()
         .transact(net.developer(), Some(TOKEN), U256::ZERO, input)
         .unwrap();
-    let error = client.chat(&question()).await.unwrap_err();
-    assert_eq!(error.code(), "payment.allowance");
-    assert_eq!(error.charged(), Charged::No);
-    let signed = client
-        .journal()
-        .calls()
-        .unwrap()
-        .iter()
-        .any(|call| call.payment.is_some());
-    assert!(!signed, "something was signed");
+    let reply = client.chat(&question()).await.unwrap();
+    assert!(reply.settled.is_some_and(|settled| !settled.is_zero()));
     net.stop().await;
 }

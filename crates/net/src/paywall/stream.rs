@@ -23,6 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use super::answer::{self, Answer, End};
 use super::holdback::{Holdback, Tail};
 use super::job::{Job, Purse};
+use super::keeper::TICK;
 use super::ledger::LONGEST_ANSWER;
 
 /// Marks a handler's response whose body leaves while it is made, whatever its media type; to be put
@@ -97,6 +98,7 @@ impl Job {
             job: self,
             copy: Copy::default(),
             holdback: sse.then(Holdback::new),
+            renewed: Instant::now(),
             delivered: false,
             client: sender,
             broken: Arc::clone(&broken),
@@ -128,6 +130,8 @@ struct Carrier {
     delivered: bool,
     /// What the store knows of the meter.
     written: Amount,
+    /// When the store last heard of this stream.
+    renewed: Instant,
 }
 
 impl Carrier {
@@ -264,11 +268,15 @@ impl Carrier {
     /// Writes down what is due, or at least that the work goes on.
     async fn write(&mut self) {
         let due = self.job.due(self.delivered);
-        if due == self.written || due.is_zero() {
-            return self.job.renew().await;
+        if due != self.written && !due.is_zero() {
+            self.job.note(due).await;
+            self.written = due;
+        } else if self.renewed.elapsed() >= TICK {
+            self.job.renew().await;
+        } else {
+            return;
         }
-        self.job.note(due).await;
-        self.written = due;
+        self.renewed = Instant::now();
     }
 }
 

@@ -147,9 +147,9 @@ async fn a_scheme_of_our_own_is_charged_without_the_facilitator() {
         );
         assert_eq!(answer.settlement().settled_amount(), Some(Amount::new(7)));
     }
-    // The same promise for another request is refused, a stale one corrected.
+    // The same promise for another request is the scheme's to judge; it corrects.
     let answer = shop.send(paid("other", &payment)).await;
-    assert_eq!(answer.error(), "invalid_transaction_state");
+    assert_eq!(answer.error(), "tab_out_of_step");
     let stale = tab_payment(&offer, &json!({"expects": 3}));
     let answer = shop.send(paid("other", &stale)).await;
     assert_eq!(answer.error(), "tab_out_of_step");

@@ -1,13 +1,18 @@
 //! How settlements end, and what a payer is told.
 
+use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::Extension;
 use axum::body::Bytes;
+use axum::routing::any;
 use http::StatusCode;
 use http::request::Parts;
 use seamline_core::{Amount, Timestamp};
 use seamline_evm::x402::Reason;
+use seamline_net::PaymentContext;
+use tokio::sync::Semaphore;
 
 use crate::shop::{NOW_S, Script, Settling, Shop, config_at, counter, paid, runs, script, terms};
 
@@ -128,4 +133,36 @@ async fn a_paid_answer_outlives_its_price() {
         assert_eq!(answer.error(), "No matching payment requirements");
     }
     assert_eq!(runs(&runs_of), 1);
+}
+
+/// Who leaves while the handler works pays for the answer, and gets it when it comes back.
+#[tokio::test]
+async fn an_answer_is_finished_and_kept_for_a_client_that_left() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (waits, run) = (Arc::clone(&gate), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&run);
+    let handler = move |Extension(payment): Extension<PaymentContext>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let gate = Arc::clone(&waits);
+        async move {
+            drop(gate.acquire().await.unwrap());
+            payment.meter.set(Amount::new(5));
+            "worth it"
+        }
+    };
+    let shop = Shop::open(Script::default(), any(handler));
+    let payment = shop.payment("hello", 1).await;
+    let left = shop.send(paid("hello", &payment));
+    tokio::time::timeout(Duration::from_millis(50), left)
+        .await
+        .unwrap_err();
+    gate.add_permits(1);
+    assert!(shop.paywall.tasks().drain(Duration::from_secs(5)).await);
+    assert_eq!(shop.settlements(), [Amount::new(5)]);
+    let answer = shop.send(paid("hello", &payment)).await;
+    assert_eq!(
+        (answer.status, answer.body.as_ref()),
+        (StatusCode::OK, &b"worth it"[..])
+    );
+    assert_eq!(runs(&run), 1);
 }
