@@ -101,7 +101,8 @@ impl Buying<'_> {
             200..=299 => Presented::Answered(answer),
             // The authorization goes nowhere else.
             300..=399 => Presented::Useless(self.redirect(&answer)),
-            402 => Presented::Useless(self.refusal(&answer)),
+            // Official servers say 412 where Permit2 may not move enough.
+            402 | 412 => Presented::Useless(self.refusal(&answer)),
             // In flight at the server, its settlement pending, or its handler broken: the same bytes,
             // later.
             409 | 425 | 429 | 500..=599 => Presented::Lost {
@@ -113,7 +114,7 @@ impl Buying<'_> {
         }
     }
 
-    /// Reads a 402 to a paid request: another offer than the one accepted, or a reason. Nothing is
+    /// Reads a refusal of a paid request: another offer than the one accepted, or a reason. Nothing is
     /// signed for it.
     fn refusal(&mut self, answer: &Answer) -> ErrorKind {
         let reply = self.settle_reply.as_ref();

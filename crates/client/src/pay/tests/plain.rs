@@ -137,6 +137,44 @@ async fn an_approval_goes_along_where_it_is_missing_and_sponsored() {
     assert!(server.payments().is_empty());
 }
 
+/// Somebody else used the allowance up: the server of the official packages says so with 412.
+#[tokio::test]
+async fn an_allowance_that_is_gone_is_asked_for_again() {
+    let desk = desk();
+    let mut permit2 = offer(PRICE, SELLER);
+    permit2["extra"]["assetTransferMethod"] = json!("permit2");
+    let declared = json!({ "eip2612GasSponsoring": {
+        "info": { "description": "d", "version": "1" }, "schema": {},
+    }});
+    let server = Server::start(move |request| {
+        let reply = asks(request, std::slice::from_ref(&permit2), &declared);
+        match (request.payment(), reply) {
+            (Some(_), Reply::Http(_, mut headers, body)) => {
+                let refused = json!({
+                    "x402Version": 2,
+                    "error": "permit2_allowance_required",
+                    "resource": { "url": "http://127.0.0.1/" },
+                    "accepts": [permit2],
+                });
+                headers[0].1 = encode_header(refused.to_string().as_bytes());
+                Reply::Http(412, headers, body)
+            }
+            (_, reply) => reply,
+        }
+    })
+    .await;
+    let error = desk.buy(&server.url).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("payment.refused", Charged::Unknown)
+    );
+    desk.ledger.allowance.store(0, Ordering::SeqCst);
+    let other = format!("{}?other", server.url);
+    desk.buy(&other).await.unwrap_err();
+    let last = server.requests().pop().unwrap().payload().unwrap();
+    assert!(last.extensions().unwrap()["eip2612GasSponsoring"]["info"]["signature"].is_string());
+}
+
 #[tokio::test]
 async fn a_payment_has_a_name_that_its_repetition_keeps() {
     let desk = desk();
