@@ -24,6 +24,7 @@ const reasons = {
     expired: "invalid_exact_evm_payload_authorization_valid_before",
   },
   "/permit2": permit2,
+  "/sponsored": permit2,
   "/upto": permit2,
 };
 
@@ -32,11 +33,13 @@ const otherWords = {
   ts: {
     "/exact": { payTo: "invalid_exact_evm_recipient_mismatch", asset: "invalid_exact_evm_signature" },
     "/permit2": { replayed: "permit2_simulation_failed" },
+    "/sponsored": { replayed: "permit2_allowance_required" },
     "/upto": { replayed: "permit2_simulation_failed" },
   },
   // It does not look at the nonce before it settles, and does not read why that failed.
   py: {
     "/permit2": { replayed: "transaction_failed" },
+    "/sponsored": { replayed: "transaction_failed" },
     "/upto": { replayed: "invalid_upto_evm_transaction_failed" },
   },
 };

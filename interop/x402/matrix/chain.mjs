@@ -22,7 +22,7 @@ const CANONICAL = {
   Multicall3: "0xcA11bde05977b3631167028862bE2a173976CA11",
 };
 const SUPPLY = 10n ** 27n;
-const PURSE = 10n ** 18n;
+export const PURSE = 10n ** 18n;
 const COINS = 10n ** 20n;
 
 /** The accounts of the matrix. Their keys are the ones that every development chain uses: worth nothing. */
@@ -67,8 +67,11 @@ export async function startChain(kind, { root, binaries, roles }) {
       await done(await wallet(payer.account).writeContract({ address, abi: erc20Abi, functionName: "approve", args: [PERMIT2, PURSE] }));
     }
   }
-  const channels = (await reader.getCode({ address: CANONICAL.X402BatchSettlement })) !== undefined;
-  return { kind, rpcUrl, reader, token, otherToken, permit2, channels, escrow: CANONICAL.X402BatchSettlement };
+  const approve = async (owner, amount) => {
+    const call = { address: token, abi: erc20Abi, functionName: "approve", args: [PERMIT2, amount] };
+    await done(await wallet(owner.account).writeContract(call));
+  };
+  return { rpcUrl, reader, token, otherToken, permit2, approve, escrow: CANONICAL.X402BatchSettlement };
 }
 
 async function startAnvil() {

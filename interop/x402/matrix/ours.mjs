@@ -25,8 +25,11 @@ export async function startPayer(world, role) {
   const plain = await start(world, role, 0);
   // A payer keeps its channels for the seller's address, wherever that sells: one payer for each channel.
   const keepers = new Map();
+  let newcomer;
   return async command => {
     if (command.operation === "refund") return { error: "our payer asks for no refund" };
+    // It remembers for a while what it may spend; a newcomer has to look.
+    if (command.newcomer) return settled(await (newcomer ??= await start(world, role, 0)).ask(command), role);
     if (!command.salt) return settled(await plain.ask(command), role);
     if (!keepers.has(command.salt)) keepers.set(command.salt, await start(world, role, 1));
     return promised(await keepers.get(command.salt).ask(command));

@@ -21,7 +21,7 @@ export class Report {
   print(columns) {
     const rows = [...new Set(this.checks.map(check => check.triple))];
     const width = Math.max(...rows.map(row => row.length), 8);
-    console.log(`\n${"payer > server > facilitator".padEnd(width)}  ${columns.map(column => column.padEnd(10)).join("")}`);
+    console.log(`\n${"payer > server > facilitator".padEnd(width)}  ${columns.map(column => column.padEnd(12)).join("")}`);
     for (const row of rows) {
       const cells = columns.map(column => {
         const checks = this.checks.filter(check => check.triple === row && check.path === column);
@@ -30,7 +30,7 @@ export class Report {
         if (checks.some(check => check.outcome === "FAIL")) return `FAIL ${passed}/${checks.length}`;
         return passed > 0 ? `PASS ${passed}` : "skip";
       });
-      console.log(`${row.padEnd(width)}  ${cells.map(cell => cell.padEnd(10)).join("")}`);
+      console.log(`${row.padEnd(width)}  ${cells.map(cell => cell.padEnd(12)).join("")}`);
     }
     for (const detail of new Set(this.checks.filter(check => check.outcome === "skip").map(check => check.detail))) console.log(`skipped: ${detail}`);
     for (const { triple, path, check, detail } of this.checks.filter(check => check.outcome === "FAIL")) {

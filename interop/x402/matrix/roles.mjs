@@ -15,9 +15,9 @@ const official = {
 
 /** Asks a facilitator what it settles. */
 async function abilities({ url }) {
-  const { kinds } = await (await fetch(`${url}/supported`)).json();
+  const { kinds, extensions } = await (await fetch(`${url}/supported`)).json();
   const here = kinds.filter(kind => kind.x402Version === 2 && kind.network === NETWORK);
-  return { schemes: here.map(kind => kind.scheme), version1: kinds.some(kind => kind.x402Version === 1 && kind.network === NETWORK_V1) };
+  return { extensions, schemes: here.map(kind => kind.scheme), version1: kinds.some(kind => kind.x402Version === 1 && kind.network === NETWORK_V1) };
 }
 
 /** Starts one facilitator that settles with `key`; resolves with its URL, its process and how to stop it. */

@@ -10,6 +10,7 @@ import { Meddler } from "./meddler.mjs";
 import { holdWrong, payOnce, refuse } from "./payments.mjs";
 import { Report } from "./report.mjs";
 import { startRoles } from "./roles.mjs";
+import { PATH as SPONSORED, sponsored } from "./sponsored.mjs";
 import { COLUMN, version1 } from "./version1.mjs";
 
 const { values: flags } = parseArgs({
@@ -48,11 +49,12 @@ async function main() {
   }
   for (const triple of triples) await channel(triple, scene);
   for (const triple of triples) await version1(triple, scene);
+  for (const triple of triples) await sponsored(triple, scene);
   await new Promise(resolve => setTimeout(resolve, Math.max(0, expired - Date.now())));
   for (const { triple, path, held } of cells) await refuse(triple, path, "expired", held.expired, scene);
 
   meddler.stop();
-  report.print([...Object.keys(charged), "/batch", COLUMN]);
+  report.print([...Object.keys(charged), SPONSORED, "/batch", COLUMN]);
   return report.failed === 0 ? 0 : 1;
 }
 

@@ -17,8 +17,8 @@ const signer = toClientEvmSigner(account, createPublicClient({ transport: http(r
 // The controls know only listed stablecoins: the token of a local chain is not among them.
 const payer = new x402Client()
   .setSpendControls(false)
-  .register(network, new ExactEvmScheme(account))
-  .register(network, new UptoEvmScheme(account));
+  .register(network, new ExactEvmScheme(signer))
+  .register(network, new UptoEvmScheme(signer));
 const pay = wrapFetchWithPayment(fetch, payer);
 // One channel, and one payer that remembers it, for each salt.
 const channels = new Map();

@@ -9,6 +9,7 @@ import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
 import { ExactEvmSchemeV1 } from "@x402/evm/exact/v1/facilitator";
 import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/facilitator";
+import { EIP2612_GAS_SPONSORING } from "@x402/extensions";
 import { read, serve } from "./app.mjs";
 
 const { rpcUrl, chainId, privateKey } = await read();
@@ -42,7 +43,8 @@ const facilitator = new x402Facilitator()
   .register(network, new ExactEvmScheme(signer))
   .register(network, new UptoEvmScheme(signer))
   .register(network, new BatchSettlementEvmScheme(signer))
-  .registerV1("base-sepolia", new ExactEvmSchemeV1(signer));
+  .registerV1("base-sepolia", new ExactEvmSchemeV1(signer))
+  .registerExtension(EIP2612_GAS_SPONSORING);
 
 const app = express();
 app.use(express.json({ limit: "64kb" }));

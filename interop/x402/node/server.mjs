@@ -7,6 +7,7 @@ import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@
 import { ExactEvmScheme } from "@x402/evm/exact/server";
 import { UptoEvmScheme } from "@x402/evm/upto/server";
 import { BatchSettlementChannelManager, BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
+import { declareEip2612GasSponsoringExtension } from "@x402/extensions";
 import { read, serve } from "./app.mjs";
 
 const { facilitatorUrl, network, payTo, token, prices, authorizerKey, schemes } = await read();
@@ -31,6 +32,7 @@ app.use(
     {
       "GET /exact": route("exact", prices.exact),
       "GET /permit2": route("exact", prices.exact, { assetTransferMethod: "permit2" }),
+      "GET /sponsored": { ...route("exact", prices.exact, { assetTransferMethod: "permit2" }), extensions: declareEip2612GasSponsoringExtension() },
       "GET /upto": route("upto", prices.ceiling, { assetTransferMethod: "permit2" }),
       // A route that the facilitator cannot settle keeps the whole server from starting.
       ...(schemes.includes("batch-settlement") && {
@@ -44,6 +46,7 @@ let served = 0;
 const answer = response => response.json({ answer: 42, served: (served += 1) });
 app.get("/exact", (_, response) => answer(response));
 app.get("/permit2", (_, response) => answer(response));
+app.get("/sponsored", (_, response) => answer(response));
 app.get("/upto", (_, response) => {
   setSettlementOverrides(response, { amount: prices.charged });
   answer(response);

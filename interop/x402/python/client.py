@@ -6,7 +6,7 @@ from eth_account import Account
 from x402 import x402Client
 from x402.http.clients import wrapHttpxWithPayment
 from x402.http.utils import decode_payment_response_header
-from x402.mechanisms.evm import EthAccountSigner, EthAccountSignerWithRPC
+from x402.mechanisms.evm import EthAccountSignerWithRPC
 from x402.mechanisms.evm.batch_settlement.client import (
     BatchSettlementDepositPolicy,
     BatchSettlementEvmScheme,
@@ -20,7 +20,7 @@ from app import read, write
 config = read()
 network = config["network"]
 account = Account.from_key(config["privateKey"])
-signer = EthAccountSigner(account)
+signer = EthAccountSignerWithRPC(account, config["rpcUrl"])
 
 
 def payer():
@@ -43,7 +43,7 @@ async def main():
             options = BatchSettlementEvmSchemeOptions(
                 salt=salt, deposit_policy=BatchSettlementDepositPolicy(deposit_multiplier=5)
             )
-            scheme = BatchSettlementEvmScheme(EthAccountSignerWithRPC(account, config["rpcUrl"]), options)
+            scheme = BatchSettlementEvmScheme(signer, options)
             channels[salt] = scheme, wrap(payer().register(network, scheme))
         return channels[salt]
 

@@ -5,6 +5,7 @@ import asyncio
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from x402 import x402FacilitatorSync
+from x402.extensions.eip2612_gas_sponsoring import EIP2612_GAS_SPONSORING
 from x402.mechanisms.evm import FacilitatorWeb3Signer
 from x402.mechanisms.evm.batch_settlement.facilitator import BatchSettlementEvmFacilitator
 from x402.mechanisms.evm.exact import register_exact_evm_facilitator
@@ -20,6 +21,7 @@ facilitator = x402FacilitatorSync()
 register_exact_evm_facilitator(facilitator, signer, networks=network)
 facilitator.register([network], UptoEvmFacilitatorScheme(signer))
 facilitator.register([network], BatchSettlementEvmFacilitator(signer))
+facilitator.register_extension(EIP2612_GAS_SPONSORING)
 
 app = FastAPI()
 

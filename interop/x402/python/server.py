@@ -1,7 +1,10 @@
 """A resource server of the official Python package: FastAPI middleware over four priced routes."""
 
+from dataclasses import replace
+
 from fastapi import FastAPI, Response
 from x402 import x402ResourceServer
+from x402.extensions.eip2612_gas_sponsoring import declare_eip2612_gas_sponsoring_extension
 from x402.http import FacilitatorConfig, HTTPFacilitatorClient
 from x402.http.middleware.fastapi import payment_middleware, set_settlement_overrides
 from x402.http.types import PaymentOption, RouteConfig
@@ -45,6 +48,7 @@ routes = {
     "GET /permit2": route("exact", prices["exact"], assetTransferMethod="permit2"),
     "GET /upto": route("upto", prices["ceiling"], assetTransferMethod="permit2"),
 }
+routes["GET /sponsored"] = replace(routes["GET /permit2"], extensions=declare_eip2612_gas_sponsoring_extension())
 # A route that the facilitator cannot settle keeps the whole server from starting.
 if "batch-settlement" in config["schemes"]:
     routes["GET /batch"] = route("batch-settlement", prices["exact"], minDeposit=prices["deposit"])
@@ -65,6 +69,11 @@ async def exact():
 
 @app.get("/permit2")
 async def permit2():
+    return answer()
+
+
+@app.get("/sponsored")
+async def sponsored():
     return answer()
 
 

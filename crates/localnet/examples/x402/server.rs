@@ -47,6 +47,7 @@ pub(crate) async fn run(config: &Value, input: Input) -> Result<(), Failure> {
     let router = Router::new()
         .route("/exact", paid())
         .route("/permit2", paid())
+        .route("/sponsored", paid())
         .route("/upto", paid())
         .route("/batch", paid())
         .route("/collect", post(async move || collect(&channels).await))
@@ -124,7 +125,7 @@ impl Terms {
         if path == "/batch" {
             "batch-settlement".clone_into(&mut terms.scheme);
         }
-        if matches!(path, "/permit2" | "/upto") {
+        if matches!(path, "/permit2" | "/sponsored" | "/upto") {
             let member = "assetTransferMethod".to_owned();
             terms.extra.insert(member, "permit2".into());
         }
