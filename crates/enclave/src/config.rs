@@ -41,6 +41,9 @@ pub struct EnclaveConfig {
     pub max_tokens: u64,
     /// How long an authorization may stay valid, in seconds (x402 `maxTimeoutSeconds`).
     pub max_timeout_s: u64,
+    /// Whether payment channels are offered beside `upto`; no. The paywall must then be given the
+    /// scheme ([`seamline_net::Channels`], with this `pay_to` and this asset).
+    pub channels: bool,
     pub(crate) faults: Faults,
 }
 
@@ -65,6 +68,7 @@ impl EnclaveConfig {
             prices: BTreeMap::new(),
             max_tokens: 1_024,
             max_timeout_s: 300,
+            channels: false,
             faults: Faults::default(),
         }
     }

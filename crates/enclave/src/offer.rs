@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use http::request::Parts;
 use seamline_core::{Address, Amount};
+use seamline_evm::scheme::Scheme;
 use seamline_evm::x402::OfferTerms;
 use seamline_net::{Pricer, Problem};
 use serde_json::{Map, Value};
@@ -28,8 +29,19 @@ impl Pricer for ChatPricer {
         let (price, max_tokens) =
             priced.unwrap_or_else(|| (enclave.highest_price(), enclave.config.max_tokens));
         let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        Ok(vec![terms(enclave, price.ceiling(bytes, max_tokens))])
+        let metered = terms(enclave, price.ceiling(bytes, max_tokens));
+        let channel = enclave.config.channels.then(|| through_channel(&metered));
+        // `upto` first: who does not choose takes the first.
+        Ok([Some(metered), channel].into_iter().flatten().collect())
     }
+}
+
+/// The same price through a payment channel, into which the token itself moves deposits (ERC-3009).
+fn through_channel(metered: &OfferTerms) -> OfferTerms {
+    let mut terms = metered.clone();
+    terms.scheme = Scheme::BatchSettlement.as_str().to_owned();
+    terms.extra.remove("assetTransferMethod");
+    terms
 }
 
 fn terms(enclave: &Enclave, honest: Amount) -> OfferTerms {
@@ -49,7 +61,7 @@ fn terms(enclave: &Enclave, honest: Amount) -> OfferTerms {
     extra.insert("version".to_owned(), text(&config.asset_version));
     extra.insert("assetTransferMethod".to_owned(), text("permit2"));
     OfferTerms {
-        scheme: "upto".to_owned(),
+        scheme: Scheme::Upto.as_str().to_owned(),
         network: config.network.clone(),
         asset: config.asset.to_checksum(None),
         amount: amount.to_string(),

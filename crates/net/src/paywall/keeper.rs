@@ -205,7 +205,9 @@ impl Keeper {
     ) -> Result<bool, StoreError> {
         let settled = Box::new(settled);
         let duty = Duty::Ended { settled, served };
-        self.write(duty, Duration::ZERO, now).await
+        // What is settled in advance is served next, by this process only.
+        let lease = if served { Duration::ZERO } else { LEASE };
+        self.write(duty, lease, now).await
     }
 
     /// Forgets the authorization and its identifier: nothing was delivered for it.

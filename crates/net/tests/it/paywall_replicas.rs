@@ -11,7 +11,9 @@ use seamline_core::{Amount, Timestamp};
 use seamline_net::{MemoryStore, PaymentContext, PaywallStore};
 
 use crate::paywall_durable::{config_with, hanging, open};
-use crate::shop::{NOW_S, Script, Shop, counter, paid, price, runs};
+use crate::shop::{
+    NOW_S, Script, Shop, always, counter, header, paid, plain, price, runs, terms, transfer,
+};
 
 #[tokio::test]
 async fn two_replicas_serve_one_authorization_once() {
@@ -78,4 +80,31 @@ async fn a_replica_takes_over_when_the_lease_of_another_ends() {
         StatusCode::OK
     );
     assert_eq!(runs(&runs_of), 1);
+}
+
+#[tokio::test]
+async fn two_replicas_do_not_both_serve_what_was_settled_in_advance() {
+    let store: Arc<dyn PaywallStore> = Arc::new(MemoryStore::shared());
+    let script = Arc::new(Script::default());
+    let mut upfront = terms("exact", "eip3009");
+    let flow = serde_json::json!("upfront");
+    upfront.extra.insert("paymentFlow".to_owned(), flow);
+    let replica = |routes| {
+        let offers = always(vec![upfront.clone()]);
+        Shop::build(Arc::clone(&script), config_with(&store), offers, routes)
+    };
+    let busy = replica(hanging());
+    let payment = header(&transfer(&busy.offer("hello").await, 1));
+    let serving = busy.send(paid("hello", &payment));
+    tokio::time::timeout(Duration::from_millis(50), serving)
+        .await
+        .unwrap_err();
+    assert_eq!(script.settled.lock().unwrap().len(), 1);
+    let (routes, runs_of) = plain();
+    let other = replica(routes);
+    let answer = other.send(paid("hello", &payment)).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(runs(&runs_of), 0);
+    assert_eq!(script.settled.lock().unwrap().len(), 1);
 }
