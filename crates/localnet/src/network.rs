@@ -176,6 +176,11 @@ impl Localnet {
             wallet: &operator,
         };
         hands.prepare_registry(&authority)?;
+        let api = if config.nodes.iter().any(|node| node.channels) {
+            parts::with_channels(api, &files, &chain, &hands, &config.clock).await?
+        } else {
+            api
+        };
         let network = format!("eip155:{CHAIN_ID}");
         let shared = Shared {
             files: &files,

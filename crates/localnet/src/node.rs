@@ -10,17 +10,23 @@ use seamline_core::{NodeId, Timestamp, keccak256};
 use seamline_enclave::{
     Attester as _, Enclave, EnclaveConfig, EnclaveIdentity, GuideUpstream, ModelPrice, Upstream,
 };
+use seamline_evm::Rpc;
 use seamline_evm::bindings::TEEInfo;
-use seamline_net::{Clock, FacilitatorApi, Paywall, Tasks};
+use seamline_net::{
+    ChannelConfig, ChannelFile, ChannelMemory, ChannelStore, Channels, Clock, FacilitatorApi,
+    LocalScheme, Paywall, StoreError, Tasks,
+};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::Error;
 use crate::attester::{DevAttester, DevMeasurement};
 use crate::authority::DevAuthority;
+use crate::chain::CHAIN_ID;
 use crate::contracts::{REGISTRY, TOKEN};
 use crate::files::Files;
 use crate::setup::{Operator, Registration};
 use crate::spec::NodeSpec;
+use crate::{Error, keys};
 
 /// A node that serves.
 pub(crate) struct Node {
@@ -30,6 +36,7 @@ pub(crate) struct Node {
     pub(crate) pay_to: Address,
     pub(crate) measurement: DevMeasurement,
     pub(crate) paywall: Paywall,
+    pub(crate) channels: Option<Channels>,
     listener: Option<TcpListener>,
     router: Router,
 }
@@ -75,7 +82,18 @@ impl Node {
                 enclave.note_heartbeat(Ok(shared.operator.heartbeat(&heartbeat)?));
             }
         }
-        let paywall = enclave.paywall(Arc::clone(shared.facilitator));
+        let channels = if spec.channels {
+            Some(channels(shared, spec, pay_to).await?)
+        } else {
+            None
+        };
+        let facilitator = Arc::clone(shared.facilitator);
+        let paywall = enclave.paywall_with(facilitator, |config| {
+            let scheme = channels
+                .clone()
+                .map(|it| Arc::new(it) as Arc<dyn LocalScheme>);
+            config.local.extend(scheme);
+        });
         let router = delayed(enclave.router(&paywall), spec.delay);
         let name = spec.name.clone();
         let listener = Some(listener);
@@ -86,6 +104,7 @@ impl Node {
             pay_to,
             measurement,
             paywall,
+            channels,
             listener,
             router,
         })
@@ -107,7 +126,15 @@ impl Node {
         );
         let router = self.router.clone();
         let name = self.name.clone();
+        let (ended, mut end) = watch::channel(());
+        if let Some(channels) = self.channels.clone() {
+            // Claims and payouts end with the server.
+            tasks.spawn(channels.run(async move {
+                drop(end.changed().await);
+            }));
+        }
         tasks.spawn(async move {
+            let _ended = ended;
             if let Err(error) =
                 seamline_net::serve_tls(listener, router, certificate, key, stop).await
             {
@@ -225,6 +252,39 @@ fn describe(spec: &NodeSpec) -> String {
     )
 }
 
+/// The node's channels: their books, and the key that signs claims and refunds for it.
+async fn channels(
+    shared: &Shared<'_>,
+    spec: &NodeSpec,
+    pay_to: Address,
+) -> Result<Channels, Error> {
+    let key = format!("node-{}-authorizer.key", spec.name);
+    let authorizer = keys::wallet(shared.files, &key)?;
+    let store: Arc<dyn ChannelStore> = match shared
+        .files
+        .database(&format!("node-{}-channels.redb", spec.name))?
+    {
+        Some(path) => Arc::new(ChannelFile::open(path).await.map_err(failed_books)?),
+        None => Arc::new(ChannelMemory::new()),
+    };
+    let config = ChannelConfig::new(
+        shared.network,
+        CHAIN_ID,
+        pay_to,
+        TOKEN,
+        Arc::new(authorizer),
+        Arc::clone(shared.clock),
+    );
+    let rpc: Arc<dyn Rpc> = Arc::new(shared.operator.chain.clone());
+    let facilitator = Arc::clone(shared.facilitator);
+    let opened = Channels::open(config, facilitator, Some(rpc), store).await;
+    opened.map_err(failed_books)
+}
+
+fn failed_books(source: StoreError) -> Error {
+    Error::Facilitator(Box::new(source))
+}
+
 fn attester(
     shared: &Shared<'_>,
     spec: &NodeSpec,
@@ -258,6 +318,7 @@ fn enclave(
     let mut config = EnclaveConfig::new(endpoint, pay_to, shared.network, TOKEN)
         .danger_with_faults(spec.faults.clone());
     config.registry = REGISTRY;
+    config.channels = spec.channels;
     shared
         .facilitator_url
         .clone_into(&mut config.facilitator_url);

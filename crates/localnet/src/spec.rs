@@ -25,6 +25,8 @@ pub struct NodeSpec {
     pub faults: Faults,
     /// Whether its evidence reports another measurement than the one that is registered.
     pub lies_about_measurement: bool,
+    /// Whether it sells through payment channels besides.
+    pub channels: bool,
 }
 
 impl NodeSpec {
@@ -39,6 +41,7 @@ impl NodeSpec {
             upstream: None,
             faults: Faults::default(),
             lies_about_measurement: false,
+            channels: false,
         }
     }
 }

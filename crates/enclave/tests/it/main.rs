@@ -7,6 +7,7 @@
 )]
 
 mod canary;
+mod channels;
 mod chat;
 mod faults;
 mod payment;

@@ -4,19 +4,23 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use seamline_attest::TrustRoots;
-use seamline_core::Timestamp;
+use seamline_core::{Amount, Timestamp};
 use seamline_evm::Wallet;
-use seamline_net::{Clock, Tasks};
-use seamline_services::facilitator::{Facilitator, FacilitatorConfig, GasBudget, StoreLocation};
+use seamline_net::{Clock, FacilitatorApi, Tasks};
+use seamline_services::channels::{ChannelDeskConfig, WithChannels};
+use seamline_services::facilitator::{
+    Facilitator, FacilitatorConfig, GasBudget, SETTLE_WAIT, StoreLocation,
+};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{CHAIN_POLL, Config, FEE_CEILING, HEARTBEAT};
-use crate::Error;
+use super::{CHAIN_POLL, Config, FEE_CEILING, GAS_MONEY, HEARTBEAT};
 use crate::authority::{DevAuthority, NoHardware};
 use crate::chain::{CHAIN_ID, Chain, ChainConfig};
 use crate::contracts::{TOKEN, genesis};
 use crate::files::Files;
+use crate::setup::Operator;
+use crate::{Error, keys};
 
 /// When the network was started for the first time: its genesis is dated so, and the chain checks at each
 /// start that it was made from this genesis.
@@ -113,8 +117,15 @@ pub(super) async fn start_facilitator(
         .database("facilitator.redb")?
         .map_or(StoreLocation::Memory, StoreLocation::File);
     let (rpc, clock) = (Arc::new(chain.clone()), Arc::clone(clock));
-    let config =
-        FacilitatorConfig::new(wallet, rpc, CHAIN_ID, vec![TOKEN], store, clock, FEE_CEILING);
+    let config = FacilitatorConfig::new(
+        wallet,
+        rpc,
+        CHAIN_ID,
+        vec![TOKEN],
+        store,
+        clock,
+        FEE_CEILING,
+    );
     Facilitator::start(FacilitatorConfig {
         poll: CHAIN_POLL,
         // Gas costs nothing here.
@@ -123,6 +134,33 @@ pub(super) async fn start_facilitator(
     })
     .await
     .map_err(|err| Error::Facilitator(Box::new(err)))
+}
+
+/// Puts payment channels beside the facilitator: they are settled by an account of their own.
+pub(super) async fn with_channels(
+    others: Arc<dyn FacilitatorApi>,
+    files: &Files,
+    chain: &Chain,
+    hands: &Operator<'_>,
+    clock: &Clock,
+) -> Result<Arc<dyn FacilitatorApi>, Error> {
+    let wallet = keys::wallet(files, "channels.key")?;
+    let account = wallet.address();
+    let holds = seamline_evm::chain::account(chain, TOKEN, account).await;
+    let holds = holds.map_err(Error::Read)?;
+    hands.fund(account, &holds, Amount::ZERO, GAS_MONEY)?;
+    let desk = ChannelDeskConfig {
+        wallet,
+        rpc: Arc::new(chain.clone()),
+        chain_id: CHAIN_ID,
+        assets: vec![TOKEN],
+        clock: Arc::clone(clock),
+        fee_ceiling: FEE_CEILING,
+        settle_wait: SETTLE_WAIT,
+        poll: CHAIN_POLL,
+        authorizer: None,
+    };
+    Ok(Arc::new(WithChannels::new(others, desk)))
 }
 
 pub(super) async fn serve_chain(
