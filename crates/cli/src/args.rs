@@ -1,8 +1,10 @@
 //! The command line, as data: no logic lives here.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use seamline_core::Address;
 
 /// Paid, verifiable AI inference in one local call, with every hidden step in plain sight.
 #[derive(Debug, Parser)]
@@ -41,6 +43,11 @@ pub(crate) enum Command {
     Wallet(Wallet),
     /// Run the local network until Ctrl-C
     Up(Up),
+    /// Verify and settle x402 payments for servers, until Ctrl-C
+    ///
+    /// The settling account is the wallet of the home: it pays the gas, so give it native coin. Give a
+    /// facilitator a home of its own, because it does not settle what its own account pays.
+    Facilitator(Facilitator),
     /// Check the home, the keys, the journal and the network, and say what to do
     Doctor(Json),
 }
@@ -119,6 +126,48 @@ pub(crate) struct Up {
     /// Port of the JSON-RPC server on 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) rpc_port: u16,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Facilitator {
+    /// Where to listen; port 0 takes a free one. There is no authentication: let only your own servers reach it
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4021")]
+    pub(crate) listen: SocketAddr,
+    /// JSON-RPC endpoint of the chain: https, or http on this machine
+    #[arg(long, value_name = "URL")]
+    pub(crate) rpc: String,
+    /// EIP-155 id of the chain; the endpoint must agree
+    #[arg(long, value_name = "ID")]
+    pub(crate) chain_id: u64,
+    /// A token that it settles; repeat it for more. An unknown token could pretend to have moved
+    #[arg(long = "asset", value_name = "ADDRESS", required = true)]
+    pub(crate) assets: Vec<Address>,
+    /// Most to pay for a unit of gas, in gwei (1e-9 of the native coin), such as 0.5
+    #[arg(long, value_name = "GWEI")]
+    pub(crate) max_fee: String,
+    /// Most of it that goes to whoever makes the block, in gwei
+    #[arg(long, value_name = "GWEI", default_value = "2")]
+    pub(crate) max_tip: String,
+    /// Where settlements are remembered: a file, or a postgres:// URL that replicas share [env: SEAMLINE_DATABASE] [default: facilitator.redb in the home]
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) database: Option<String>,
+    /// Blocks that must hold a settlement before it counts, its own included
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) confirmations: u64,
+    /// Seconds that a server waits for a settlement before it hears `settlement_pending`
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
+    pub(crate) settle_wait: u64,
+    /// Gas that may be spent in an hour, for everybody together
+    #[arg(long, value_name = "GAS", default_value_t = 2_000_000_000)]
+    pub(crate) gas_per_hour: u64,
+    /// Gas that may be spent in an hour for one payer
+    #[arg(long, value_name = "GAS", default_value_t = 100_000_000)]
+    pub(crate) gas_per_payer_hour: u64,
+    /// A factory that may deploy payers' contract wallets on our gas (ERC-6492); repeat it for more
+    #[arg(long = "factory", value_name = "ADDRESS")]
+    pub(crate) factories: Vec<Address>,
     #[command(flatten)]
     pub(crate) output: Json,
 }

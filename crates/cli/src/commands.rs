@@ -2,6 +2,7 @@
 
 pub(crate) mod chat;
 pub(crate) mod doctor;
+pub(crate) mod facilitator;
 pub(crate) mod receipt_explain;
 pub(crate) mod receipt_list;
 pub(crate) mod receipt_show;

@@ -38,9 +38,16 @@ pub(crate) const LOG: EnvVar = EnvVar {
     what: "Writes Seamline's own log lines to standard error. They never hold a prompt, an answer, a key or an authorization, at any level.",
 };
 
+pub(crate) const DATABASE: EnvVar = EnvVar {
+    name: "SEAMLINE_DATABASE",
+    value: "a file, or a `postgres://` URL",
+    default: "`facilitator.redb` in the home",
+    what: "Where `seamline facilitator` remembers settlements. The place for a URL with a password: command lines can be read by others. `--database` wins over it.",
+};
+
 /// The registry.
 #[cfg(test)]
-pub(crate) const ALL: [EnvVar; 3] = [HOME, NETWORK, LOG];
+pub(crate) const ALL: [EnvVar; 4] = [HOME, NETWORK, LOG, DATABASE];
 
 /// Variables that libraries read on our behalf: name and effect.
 #[cfg(test)]

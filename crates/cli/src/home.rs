@@ -156,6 +156,11 @@ impl Home {
         self.root.join("network.json")
     }
 
+    /// Where a facilitator of this home remembers settlements, unless it is told otherwise.
+    pub(crate) fn facilitator(&self) -> PathBuf {
+        self.root.join("facilitator.redb")
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("journal.redb")
     }

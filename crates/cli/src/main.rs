@@ -16,7 +16,9 @@ mod network_file;
 mod output;
 #[cfg(test)]
 mod reference;
+mod service;
 mod session;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -60,6 +62,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Registry(Registry::List(args)) => commands::registry_list::run(&context, args),
         Command::Wallet(Wallet::Show(args)) => commands::wallet_show::run(&context, args),
         Command::Up(args) => commands::up::run(&context, &args),
+        Command::Facilitator(args) => commands::facilitator::run(&context, &args),
         Command::Doctor(args) => commands::doctor::run(&context, args),
     }
 }
@@ -86,5 +89,6 @@ const fn wants_json(command: &Command) -> bool {
         Command::Receipt(Receipt::Show(args) | Receipt::Explain(args)) => args.output.json,
         Command::Receipt(Receipt::Verify(args)) => args.output.json,
         Command::Up(args) => args.output.json,
+        Command::Facilitator(args) => args.output.json,
     }
 }

@@ -131,7 +131,7 @@ impl NetworkFile {
 }
 
 /// Whether a URL is `http://` at a loopback address or `localhost`, without credentials.
-fn is_loopback(url: &str) -> bool {
+pub(crate) fn is_loopback(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("http://") else {
         return false;
     };

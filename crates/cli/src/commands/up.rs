@@ -13,6 +13,7 @@ use crate::home::write_private;
 use crate::network_file::NetworkFile;
 use crate::output;
 use crate::session::{local_trust, localnet_failure, recorder, running, start_localnet};
+use crate::stop::Stop;
 
 pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
     block_on(async {
@@ -78,57 +79,6 @@ impl Drop for Announced {
     fn drop(&mut self) {
         // Without it a later command asks a chain that does not answer, and starts its own.
         let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Ctrl-C, or the signal with which a supervisor stops a process. Listened for before the network is
-/// announced: whoever reads the announcement may ask at once.
-#[cfg(unix)]
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Stop {
-    fn listen() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| {
-            signal(kind).map_err(|err| {
-                Failure::new(
-                    Exit::Bug,
-                    "signals",
-                    format!("cannot listen for signals: {err}"),
-                )
-            })
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn asked(mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Ctrl-C.
-#[cfg(not(unix))]
-struct Stop;
-
-#[cfg(not(unix))]
-impl Stop {
-    fn listen() -> Result<Self, Failure> {
-        Ok(Self)
-    }
-
-    async fn asked(self) {
-        // Where Ctrl-C cannot be heard, the process is stopped from outside.
-        let _ = tokio::signal::ctrl_c().await;
     }
 }
 

@@ -11,8 +11,10 @@
 
 mod bad_input;
 mod chat;
+mod facilitator;
 mod harness;
 mod network;
 mod privacy;
 mod receipts;
+mod service;
 mod turns;
