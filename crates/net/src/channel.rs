@@ -35,10 +35,12 @@ pub trait ChannelStore: Send + Sync {
     /// [`StoreError`]: a seller must not start without its books.
     fn load(&self) -> StoreFuture<'_, Vec<Channel>>;
 
-    /// Writes the books of one channel, durably before it returns.
+    /// Writes the books of one channel, durably before it returns. Writes of a channel are made in
+    /// the order of the calls, not of the futures: the call itself takes the place in line.
     fn save<'a>(&'a self, channel: &'a Channel) -> StoreFuture<'a, ()>;
 
-    /// Forgets the books of a channel of which nothing is left.
+    /// Forgets the books of a channel of which nothing is left; takes its place in line as
+    /// [`ChannelStore::save`] does.
     fn forget(&self, channel_id: B256) -> StoreFuture<'_, ()>;
 }
 
@@ -114,7 +116,8 @@ struct Inner {
 
 struct Books {
     channels: HashMap<B256, Channel>,
-    /// Channels whose stored books are ahead of the truth: a stream noted what it then did not charge.
+    /// Channels whose stored books differ from these: a stream noted what it then did not charge, or
+    /// something was learned while a request held the channel.
     dirty: HashSet<B256>,
     collector: Collector,
     next_hold: u64,

@@ -10,6 +10,7 @@
 
 mod desk;
 mod flights;
+mod http;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use seamline_net::{Clock, FacilitatorApi, FacilitatorFuture, Tasks};
 use serde_json::json;
 
 use self::desk::Desk;
+pub use self::http::router;
 
 /// What channels need of a facilitator.
 pub struct ChannelDeskConfig {

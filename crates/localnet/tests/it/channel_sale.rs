@@ -519,3 +519,36 @@ async fn a_seller_without_books_goes_on_from_the_payers_word() {
     let charged = world.channels.channel(&world.books.id()).unwrap().charged();
     assert_eq!(charged, Amount::new(4 * COST));
 }
+
+#[tokio::test]
+async fn a_facilitator_with_channels_says_so_and_refuses_over_http() {
+    let world = World::new().await;
+    let others = Router::new().route("/health", axum::routing::get(|| async { "well" }));
+    let router = seamline_services::channels::router(world.facilitator.desk.clone(), others);
+    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    let read = |response: axum::response::Response| async move {
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let response = router.clone().oneshot(get("/health")).await.unwrap();
+    assert_eq!(read(response).await, "well");
+    let response = router.clone().oneshot(get("/supported")).await.unwrap();
+    let supported = Supported::parse(read(response).await.as_bytes()).unwrap();
+    assert_eq!(supported.kinds[0].scheme, "batch-settlement");
+    assert_eq!(supported.kinds[0].extra, None, "it signs for nobody");
+    let request = Request::post("/settle").body(Body::from("{}")).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_upto_goes_on_where_a_node_offers_channels_besides() {
+    let mut node = crate::support::honest("both");
+    node.channels = true;
+    let world = crate::support::World::new(vec![node]);
+    let (net, client) = world.start().await;
+    let reply = client.chat(&crate::support::question()).await.unwrap();
+    assert_eq!(reply.charged, seamline_core::Charged::Yes);
+    drop(client);
+    net.stop().await;
+}

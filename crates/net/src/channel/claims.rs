@@ -60,30 +60,49 @@ impl Channels {
 }
 
 impl Inner {
-    /// Writes the books of channels whose stored books say too much, and forgets spent ones.
+    /// Writes the books of channels whose stored books differ, and forgets spent ones.
     async fn write_truth(&self) {
-        let (dirty, spent) = {
+        let dirty: Vec<B256> = self.lock().dirty.drain().collect();
+        for id in dirty {
+            self.write(id).await;
+        }
+        let spent = {
             let mut books = self.lock();
-            let marked: Vec<B256> = books.dirty.drain().collect();
-            let dirty = marked
-                .iter()
-                .filter_map(|id| books.channels.get(id).cloned());
-            let dirty: Vec<Channel> = dirty.collect();
             let spent = books.channels.values().filter(|channel| channel.spent());
             let spent: Vec<B256> = spent.map(Channel::id).collect();
-            for id in &spent {
+            let forgetting = spent.iter().map(|id| {
                 books.channels.remove(id);
-            }
-            (dirty, spent)
+                // In line before whatever the channel's next request writes.
+                self.store.forget(*id)
+            });
+            forgetting.collect::<Vec<_>>()
         };
-        for channel in dirty {
-            if self.save(&channel).await.is_err() {
-                self.lock().dirty.insert(channel.id());
-            }
-        }
-        for id in spent {
+        for forgotten in spent {
             // Kept books of a spent channel do no harm.
-            drop(self.store.forget(id).await);
+            drop(forgotten.await);
+        }
+    }
+
+    /// Writes the books of a channel, unless a request holds it: its own write comes later and must
+    /// not be overtaken.
+    pub(super) async fn write(&self, id: B256) {
+        let copy;
+        let saving = {
+            let mut books = self.lock();
+            let Some(channel) = books.channels.get(&id) else {
+                return;
+            };
+            if channel.busy() {
+                books.dirty.insert(id);
+                return;
+            }
+            copy = channel.clone();
+            self.store.save(&copy)
+        };
+        if let Err(error) = saving.await {
+            let error = seamline_core::chain(&error);
+            tracing::error!(error, "books of a channel could not be stored");
+            self.lock().dirty.insert(id);
         }
     }
 
@@ -144,20 +163,11 @@ impl Inner {
         let now = self.now();
         for claim in claims {
             let id = claim.config.id(self.config.chain_id);
-            let books = {
-                let mut books = self.lock();
-                let channel = books.channels.get_mut(&id);
-                channel.map(|channel| {
-                    channel.claimed(claim.total_claimed, now);
-                    channel.clone()
-                })
-            };
-            if let Some(books) = books
-                && self.save(&books).await.is_err()
-            {
-                // The chain has it: claiming again does nothing.
-                self.lock().dirty.insert(id);
+            if let Some(channel) = self.lock().channels.get_mut(&id) {
+                channel.claimed(claim.total_claimed, now);
             }
+            // Where it fails, the chain has it: claiming again does nothing.
+            self.write(id).await;
         }
     }
 
@@ -188,14 +198,6 @@ impl Inner {
             let reason = settled.error_reason;
             Err(reason.unwrap_or(Reason::UnexpectedSettleError))
         }
-    }
-
-    async fn save(&self, channel: &Channel) -> Result<(), ()> {
-        let stored = self.store.save(channel).await;
-        stored.map_err(|error| {
-            let error = seamline_core::chain(&error);
-            tracing::error!(error, "books of a channel could not be stored");
-        })
     }
 }
 

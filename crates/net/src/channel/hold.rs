@@ -14,7 +14,7 @@ pub(super) struct Hold {
     pub(super) id: u64,
     /// The deposit that came with the request.
     pub(super) deposit: Option<(B256, Amount)>,
-    /// Whether something was noted that is not charged yet.
+    /// Whether something may be stored that is not charged yet.
     noted: bool,
     pub(super) ended: bool,
 }
@@ -40,6 +40,9 @@ impl Hold {
             let channel = books.channels.get(&self.channel_id).ok_or_else(missing)?;
             channel.with_charge(self.id, actual, now)?
         };
+        // Cut off from here on, the stored books would say more than was charged.
+        self.noted = true;
+        // Nobody else writes these books meanwhile: the channel is held.
         let stored = self.inner.store.save(&charged).await;
         if let Err(error) = stored {
             let error = seamline_core::chain(&error);

@@ -254,24 +254,21 @@ impl Inner {
             return refused(Reason::UnexpectedSettleError);
         };
         let now = self.now();
-        let books = {
+        let charged = {
             let mut books = self.lock();
             let channel = books.channels.get_mut(&hold.channel_id);
             channel.map(|channel| {
                 channel.refunded(hold.id, chain, now);
-                channel.clone()
+                channel.charged()
             })
         };
         hold.ended = true;
-        let Some(books) = books else {
+        let Some(charged) = charged else {
             return refused(Reason::InvalidBatchSettlementEvmMissingChannel);
         };
-        if let Err(error) = self.store.save(&books).await {
-            // The chain has it: the books catch up at the next look.
-            let error = seamline_core::chain(&error);
-            tracing::error!(error, "a refund could not be stored");
-        }
-        Verdict::Done(with_total(settled, extra, books.charged()))
+        // Where it fails, the chain has it: the books catch up at the next look.
+        self.write(hold.channel_id).await;
+        Verdict::Done(with_total(settled, extra, charged))
     }
 
     async fn order(&self, hold: &Hold, amount: Option<Amount>) -> Result<Payload, Reason> {
