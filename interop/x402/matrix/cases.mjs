@@ -46,8 +46,8 @@ const otherWords = {
 
 /** The reason with which a payment to `path` of `triple` is refused that is wrong in one way. */
 export function reasonOf({ server, facilitator }, path, wrong) {
-  // Our paywall knows what it has served for, and asks nobody.
-  if (server.kind === "seamline" && wrong === "replayed") return reasons[path].replayed;
+  // Our paywall reads what an authorization says before it asks; only the signature it leaves to the facilitator.
+  if (server.kind === "seamline" && wrong !== "asset") return reasons[path][wrong];
   return otherWords[facilitator.kind]?.[path]?.[wrong] ?? reasons[path][wrong];
 }
 

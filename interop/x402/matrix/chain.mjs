@@ -27,7 +27,7 @@ const COINS = 10n ** 20n;
 
 /** The accounts of the matrix. Their keys are the ones that every development chain uses: worth nothing. */
 export function accounts() {
-  const roles = ["operator", "tsPayer", "pyPayer", "ourPayer", "tsSettler", "pySettler", "ourSettler", "payTo", "authorizer", "stranger"];
+  const roles = ["operator", "tsPayer", "pyPayer", "ourPayer", "tsSettler", "pySettler", "ourSettler", "payTo", "authorizer", "stranger", "ourDesk"];
   return Object.fromEntries(
     roles.map((role, addressIndex) => {
       const account = mnemonicToAccount("test test test test test test test test test test test junk", { addressIndex });

@@ -7,11 +7,15 @@ import { Child } from "./child.mjs";
 import { CHAIN_ID } from "./chain.mjs";
 import { decode } from "./meddler.mjs";
 
+const homes = mkdtempSync(join(tmpdir(), "seamline-interop-"));
+process.on("exit", () => rmSync(homes, { recursive: true, force: true }));
+
 const binary = ({ binaries }) => `${binaries}/examples/x402`;
 
 export async function startFacilitator(world, key) {
   const app = new Child("our facilitator", binary(world), ["facilitator"]);
-  const config = { rpcUrl: world.chain.rpcUrl, chainId: CHAIN_ID, privateKey: key, token: world.token.address, store: world.store };
+  const { chain, roles, token, store } = world;
+  const config = { rpcUrl: chain.rpcUrl, chainId: CHAIN_ID, privateKey: key, deskKey: roles.ourDesk.key, token: token.address, store };
   const { url } = await app.start(config);
   return { url, pid: app.process.pid, stop: () => app.stop() };
 }
@@ -37,8 +41,7 @@ export async function startPayer(world, role) {
 }
 
 async function start(world, { key }, channels) {
-  const home = mkdtempSync(join(tmpdir(), "seamline-interop-"));
-  process.on("exit", () => rmSync(home, { recursive: true, force: true }));
+  const home = mkdtempSync(join(homes, "payer-"));
   const app = new Child("our payer", binary(world), ["payer"]);
   await app.start({
     rpcUrl: world.chain.rpcUrl,
