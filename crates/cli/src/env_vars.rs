@@ -31,6 +31,34 @@ pub(crate) const NETWORK: EnvVar = EnvVar {
     what: "The network to call, as the first line of `seamline up --json` describes one. `--network` wins over it.",
 };
 
+pub(crate) const WALLET_KEY: EnvVar = EnvVar {
+    name: "SEAMLINE_WALLET_KEY",
+    value: "a private key of 64 hexadecimal digits",
+    default: "the keystore of the home",
+    what: "The key that signs, on every network. It is not passed on to programs that the command starts. An external signer wins over it.",
+};
+
+pub(crate) const WALLET_COMMAND: EnvVar = EnvVar {
+    name: "SEAMLINE_WALLET_COMMAND",
+    value: "a program's path, or a JSON array of program and arguments",
+    default: "`signer_command` of the home's settings",
+    what: "An external signer: it gets questions as JSON on standard input, and the key never leaves it ([wallet](../wallet.md)). No shell reads the value.",
+};
+
+pub(crate) const WALLET_PASSWORD_FILE: EnvVar = EnvVar {
+    name: "SEAMLINE_WALLET_PASSWORD_FILE",
+    value: "a file",
+    default: "the password command, or the terminal",
+    what: "Holds the keystore's password on one line.",
+};
+
+pub(crate) const WALLET_PASSWORD_COMMAND: EnvVar = EnvVar {
+    name: "SEAMLINE_WALLET_PASSWORD_COMMAND",
+    value: "a program's path, or a JSON array of program and arguments",
+    default: "`password_command` of the home's settings, or the terminal",
+    what: "Prints the keystore's password on one line. No shell reads the value.",
+};
+
 pub(crate) const LOG: EnvVar = EnvVar {
     name: "SEAMLINE_LOG",
     value: "filter directives, such as `info` or `seamline_net=debug`",
@@ -47,7 +75,16 @@ pub(crate) const DATABASE: EnvVar = EnvVar {
 
 /// The registry.
 #[cfg(test)]
-pub(crate) const ALL: [EnvVar; 4] = [HOME, NETWORK, LOG, DATABASE];
+pub(crate) const ALL: [EnvVar; 8] = [
+    HOME,
+    NETWORK,
+    WALLET_KEY,
+    WALLET_COMMAND,
+    WALLET_PASSWORD_FILE,
+    WALLET_PASSWORD_COMMAND,
+    LOG,
+    DATABASE,
+];
 
 /// Variables that libraries read on our behalf: name and effect.
 #[cfg(test)]

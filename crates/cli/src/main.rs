@@ -6,11 +6,13 @@
 //! environment.
 
 mod args;
+mod budget;
 mod commands;
 mod context;
 mod env_vars;
 mod failure;
 mod home;
+mod keys;
 mod logging;
 mod network_file;
 mod output;
@@ -18,6 +20,7 @@ mod output;
 mod reference;
 mod service;
 mod session;
+mod settings;
 mod stop;
 
 use std::process::ExitCode;

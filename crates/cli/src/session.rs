@@ -9,23 +9,16 @@ use seamline::{Client, Config, Env, Home as ClientHome, Network, Options};
 use seamline_core::receipt::SealingKey;
 use seamline_core::{Address, Amount, Timestamp};
 use seamline_evm::policy::SpendPolicy;
-use seamline_evm::scheme::Scheme;
-use seamline_evm::{Rpc, Wallet};
+use seamline_evm::{Rpc, Signer};
 use seamline_localnet::{Config as LocalnetConfig, Localnet};
 use seamline_verify::{Trust, TrustFile};
 
+use crate::budget::{Caps, Intent, Token};
 use crate::context::{Context, extend_trust, to_trust};
 use crate::failure::{Exit, Failure};
 use crate::home::{Home, HomeLock};
+use crate::keys::{self, Key, Purpose, Source};
 use crate::network_file::NetworkFile;
-
-/// Most that one call may cost on a local network unless the command line says otherwise: 0.02 OPG of play
-/// money. Another network has no default.
-const LOCAL_PER_CALL: Amount = Amount::new(2 * 10_u128.pow(16));
-/// Most that a day may cost: 5 OPG.
-const PER_DAY: Amount = Amount::new(5 * 10_u128.pow(18));
-/// Longest life of an authorization, seconds: what OpenGradient's gateways ask for.
-const MAX_LIFETIME_S: u64 = 300;
 
 /// A client and the network behind it.
 pub(crate) struct Session {
@@ -33,17 +26,52 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     /// The paying address.
     pub(crate) payer: Address,
+    /// Where its key comes from.
+    pub(crate) source: Source,
+    /// Who signs; in a session that only looks it may be locked.
+    pub(crate) signer: Arc<dyn Signer>,
     localnet: Option<Localnet>,
     /// Released last.
     _lock: HomeLock,
 }
 
 impl Session {
-    /// Opens the home, finds or starts the network, and opens the books.
+    /// Opens the home, the key, the network (found, or started) and the books, to pay. `cap` is the most
+    /// that a call may cost, as the command line says it.
     pub(crate) async fn open(context: &Context, cap: Option<&str>) -> Result<Self, Failure> {
+        Self::with_key(context, Intent::Pay(cap), |chain_id| {
+            keys::open(context, chain_id, Purpose::Payment)
+        })
+        .await
+    }
+
+    /// As [`Session::open`], to send transactions of the wallet itself.
+    pub(crate) async fn to_approve(context: &Context) -> Result<Self, Failure> {
+        Self::with_key(context, Intent::Look, |chain_id| {
+            keys::open(context, chain_id, Purpose::Approval)
+        })
+        .await
+    }
+
+    /// As [`Session::open`], to look and pay nothing: no password is asked for.
+    pub(crate) async fn look(context: &Context) -> Result<Self, Failure> {
+        Self::with_key(context, Intent::Look, |chain_id| {
+            keys::look(context, chain_id)
+        })
+        .await
+    }
+
+    async fn with_key(
+        context: &Context,
+        intent: Intent<'_>,
+        key: impl FnOnce(u64) -> Result<Key, Failure>,
+    ) -> Result<Self, Failure> {
         let home = context.home()?.ready()?;
         let lock = home.lock()?;
-        let payer = wallet(&home)?;
+        let token = Token::of(context)?;
+        // Before anything is started: what is refused is refused at once.
+        let caps = Caps::of_home(&home, &token, intent)?;
+        let key = key(token.chain_id)?;
         let recorder = recorder(&home)?;
         let (network, localnet) = match &context.network {
             Some(path) => (NetworkFile::read(path)?, None),
@@ -56,28 +84,22 @@ impl Session {
             },
         };
         if let Some(localnet) = &localnet {
-            localnet
-                .fund(&payer)
-                .await
-                .map_err(|err| localnet_failure(&err))?;
+            fund(localnet, &key).await?;
         }
         let trust = if context.network.is_some() {
             context.trust()?
         } else {
             local_trust(context, &recorder, &network, localnet.as_ref())?
         };
-        let per_call = per_call(context, &network, cap)?;
-        let (client, payer) = {
-            let address = payer.address();
-            (
-                open_client(&home, &network, trust, payer, recorder, per_call)?,
-                address,
-            )
-        };
+        let signer = Arc::clone(&key.signer);
+        let budget = caps.policy(&token, Some(network.facilitator));
+        let client = open_client(&home, &network, trust, key.signer, recorder, budget)?;
         Ok(Self {
             network,
             client,
-            payer,
+            payer: signer.address(),
+            source: key.source,
+            signer,
             localnet,
             _lock: lock,
         })
@@ -110,16 +132,14 @@ pub(crate) fn now() -> Timestamp {
     Env::system().now()
 }
 
-/// The paying key of this home.
-pub(crate) fn wallet(home: &Home) -> Result<Wallet, Failure> {
-    let secret = home.secret("wallet.key", fresh)?;
-    Wallet::from_bytes(&secret).map_err(|_| {
-        Failure::new(
-            Exit::Usage,
-            "key.damaged",
-            "`wallet.key` does not hold a usable key",
-        )
-    })
+/// Gives the account of `key` play money. Permit2 is let move some of it where the key is at hand;
+/// otherwise that is its owner's to say.
+pub(crate) async fn fund(localnet: &Localnet, key: &Key) -> Result<(), Failure> {
+    let funded = match &key.wallet {
+        Some(wallet) => localnet.fund(wallet).await,
+        None => localnet.give(key.signer.address()).await,
+    };
+    funded.map_err(|err| localnet_failure(&err))
 }
 
 /// The key of this home that signs receipts.
@@ -127,7 +147,7 @@ pub(crate) fn recorder(home: &Home) -> Result<SealingKey, Failure> {
     Ok(SealingKey::from_seed(&home.secret("recorder.key", fresh)?))
 }
 
-fn fresh() -> Result<[u8; 32], Failure> {
+pub(crate) fn fresh() -> Result<[u8; 32], Failure> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|_| {
         Failure::new(
@@ -210,58 +230,17 @@ pub(crate) fn local_trust(
     to_trust(&file, &path)
 }
 
-fn per_call(
-    context: &Context,
-    network: &NetworkFile,
-    cap: Option<&str>,
-) -> Result<Amount, Failure> {
-    let Some(cap) = cap else {
-        if context.network.is_none() {
-            return Ok(LOCAL_PER_CALL);
-        }
-        return Err(
-            Failure::usage("budget.missing", "there is no budget for this network")
-                .hint("say what the call may cost at most with --max-price"),
-        );
-    };
-    let amount = Amount::from_decimal(cap, network.token_decimals).map_err(|err| {
-        Failure::usage(
-            "budget.malformed",
-            format!("`{cap}` is not an amount: {err}"),
-        )
-        .hint(format!("write whole {} such as 0.05", network.token_symbol))
-    })?;
-    if amount.is_zero() {
-        return Err(Failure::usage("budget.zero", "the budget allows nothing")
-            .hint("allow more than zero with --max-price"));
-    }
-    Ok(amount)
-}
-
 fn open_client(
     home: &Home,
     network: &NetworkFile,
     trust: Trust,
-    signer: Wallet,
+    signer: Arc<dyn Signer>,
     recorder: SealingKey,
-    per_call: Amount,
+    budget: SpendPolicy,
 ) -> Result<Client, Failure> {
     let rpc: Arc<dyn Rpc> = Arc::new(network.rpc()?);
-    let budget = SpendPolicy {
-        per_call,
-        per_hour: None,
-        per_day: PER_DAY,
-        per_node_day: None,
-        per_model_day: None,
-        per_channel: None,
-        schemes: vec![Scheme::Upto],
-        networks: vec![network.network.clone()],
-        assets: vec![network.token],
-        facilitators: Some(vec![network.facilitator]),
-        max_lifetime_s: MAX_LIFETIME_S,
-    };
     let config = Config {
-        signer: Arc::new(signer),
+        signer,
         recorder,
         trust,
         budget,

@@ -237,6 +237,20 @@ impl Localnet {
         Ok(())
     }
 
+    /// Gives `account` coins and tokens, where it has too little of them. What Permit2 may move is its
+    /// owner's to say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Localnet::fund`].
+    pub async fn give(&self, account: Address) -> Result<(), Error> {
+        let holds = seamline_evm::chain::account(&self.chain, TOKEN, account)
+            .await
+            .map_err(Error::Read)?;
+        self.hands()
+            .fund(account, &holds, PAYER_TOKENS, GAS_MONEY)
+    }
+
     /// Sends a heartbeat of every node now, dated `now`.
     ///
     /// # Errors

@@ -151,7 +151,7 @@ fn count(number: usize, what: &str) -> String {
 }
 
 async fn network(context: &Context) -> Result<Vec<Check>, Failure> {
-    let session = match Session::open(context, Some("0.01")).await {
+    let session = match Session::look(context).await {
         Ok(session) => session,
         Err(failure) => return Ok(vec![failed("network", failure)]),
     };

@@ -38,7 +38,7 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         let (listener, address) = listen(args.listen).await?;
         let store = database.unwrap_or_else(|| default_database(&home));
         let settings = FacilitatorConfig::new(
-            settling_wallet(&home)?,
+            settling_wallet(context, &home, args.chain_id)?,
             endpoint,
             args.chain_id,
             args.assets.clone(),
@@ -78,9 +78,9 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
 }
 
 /// The account that settles. A key on this machine: a settlement may need a higher fee at any moment.
-fn settling_wallet(home: &Home) -> Result<Wallet, Failure> {
+fn settling_wallet(context: &Context, home: &Home, chain_id: u64) -> Result<Wallet, Failure> {
     let _lock = home.lock()?;
-    crate::session::wallet(home)
+    crate::keys::wallet(context, chain_id)
 }
 
 fn fee_ceiling(args: &args::Facilitator) -> Result<FeeCeiling, Failure> {

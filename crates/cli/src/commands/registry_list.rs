@@ -13,8 +13,7 @@ use crate::session::{Session, call_failure};
 
 pub(crate) fn run(context: &Context, args: Json) -> Result<Exit, Failure> {
     block_on(async {
-        // Nothing is bought here, so any cap will do where one is asked for.
-        let session = Session::open(context, Some("0.01")).await?;
+        let session = Session::look(context).await?;
         let listed = list(&session, args).await;
         session.close().await;
         listed

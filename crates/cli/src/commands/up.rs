@@ -10,9 +10,10 @@ use crate::commands::block_on;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::home::write_private;
+use crate::keys;
 use crate::network_file::NetworkFile;
 use crate::output;
-use crate::session::{local_trust, localnet_failure, recorder, running, start_localnet};
+use crate::session::{fund, local_trust, localnet_failure, recorder, running, start_localnet};
 use crate::stop::Stop;
 
 pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
@@ -34,11 +35,8 @@ pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
             .fund(developer)
             .await
             .map_err(|err| localnet_failure(&err))?;
-        let wallet = crate::session::wallet(&home)?;
-        localnet
-            .fund(&wallet)
-            .await
-            .map_err(|err| localnet_failure(&err))?;
+        let key = keys::look(context, network.chain_id)?;
+        fund(&localnet, &key).await?;
         local_trust(context, &recorder(&home)?, &network, Some(&localnet))?;
         let stop = Stop::listen()?;
         let announced = Announced::write(home.running(), &network)?;

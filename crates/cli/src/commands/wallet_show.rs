@@ -12,8 +12,7 @@ use crate::session::{Session, call_failure, now};
 
 pub(crate) fn run(context: &Context, args: Json) -> Result<Exit, Failure> {
     block_on(async {
-        // Nothing is bought here, so any cap will do where one is asked for.
-        let session = Session::open(context, Some("0.01")).await?;
+        let session = Session::look(context).await?;
         let shown = show(&session, args).await;
         session.close().await;
         shown
