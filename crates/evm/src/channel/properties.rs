@@ -1,5 +1,9 @@
 //! Random interleavings of calls, losses, crashes, corrections, lies, claims and withdrawals, against
 //! a model of the chain.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a model that overflows fails its test"
+)]
 
 use std::collections::BTreeSet;
 
@@ -14,6 +18,11 @@ use super::seller::{self, Action, ClaimRules, Collector, Decline, Event, Request
 use super::{ChainState, Claim, Payload, Terms};
 use crate::fixtures::NOW;
 use crate::x402::{Reason, SettleResponse};
+
+mod chain;
+mod seller_side;
+
+use chain::Chain;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,75 +56,6 @@ enum Op {
     Withdraw(u128),
     FetchWithdrawal,
     Wait(u64),
-}
-
-/// The contract.
-#[derive(Default)]
-struct Chain {
-    balance: u128,
-    claimed: u128,
-    settled: u128,
-    withdrawal: Option<(u128, u64)>,
-    refunds: u64,
-    spent: BTreeSet<B256>,
-    deposited: u128,
-    given_back: u128,
-}
-
-impl Chain {
-    fn state(&self) -> ChainState {
-        ChainState {
-            balance: Amount::new(self.balance),
-            total_claimed: Amount::new(self.claimed),
-            withdraw_requested_at_s: self.withdrawal.map_or(0, |(_, at)| at),
-            withdraw_amount: Amount::new(self.withdrawal.map_or(0, |(amount, _)| amount)),
-            refund_nonce: U256::from(self.refunds),
-        }
-    }
-
-    /// As a facilitator: a deposit that landed before is told again.
-    fn deposit(&mut self, deposit: &super::Deposit, now: Timestamp) -> Option<ChainState> {
-        let nonce = deposit.auth_nonce(&config().id(CHAIN));
-        if !self.spent.contains(&nonce) {
-            if deposit.dead_at_s() <= U256::from(now.as_secs()) {
-                return None;
-            }
-            self.spent.insert(nonce);
-            self.balance += deposit.amount.get();
-            self.deposited += deposit.amount.get();
-        }
-        Some(self.state())
-    }
-
-    fn claim(&mut self, claim: &Claim) {
-        let total = claim.total_claimed.get();
-        assert!(total <= claim.max_claimable.get(), "above the ceiling");
-        assert!(total <= self.balance, "above the balance");
-        self.claimed = self.claimed.max(total);
-    }
-
-    fn fetch(&mut self, now: Timestamp) {
-        let Some((amount, at)) = self.withdrawal else {
-            return;
-        };
-        if now.as_secs() < at + 900 {
-            return;
-        }
-        let amount = amount.min(self.balance - self.claimed);
-        self.balance -= amount;
-        self.given_back += amount;
-        self.withdrawal = None;
-    }
-
-    fn refund(&mut self, amount: u128) {
-        let amount = amount.min(self.balance - self.claimed);
-        self.refunds += 1;
-        self.balance -= amount;
-        self.given_back += amount;
-        if let Some((asked, at)) = self.withdrawal {
-            self.withdrawal = (asked > amount).then(|| (asked - amount, at));
-        }
-    }
 }
 
 struct World {
@@ -240,95 +180,6 @@ impl World {
         }
     }
 
-    /// The seller's side of a call; `None` where its answer does not arrive.
-    fn serve(
-        &mut self,
-        payload: &Payload,
-        price: u128,
-        actual: u128,
-        fault: Fault,
-    ) -> Option<Result<SettleResponse, Decline>> {
-        let terms = Terms::of(&read(&offer_at(price))).unwrap();
-        let request = Request {
-            payload,
-            terms: &terms,
-        };
-        let fresh = || seller::Channel::new(config(), CHAIN);
-        let mut books = self.seller.take().unwrap_or_else(fresh);
-        let id = self.next;
-        let begun = books.begin(&request, &Rules::default(), id, self.now);
-        let asked = match begun {
-            Ok(Step::Serve) => Ok(()),
-            Ok(Step::Verify) => books.confirm(id, self.chain.state(), self.now),
-            Ok(Step::Deposit) => {
-                let Payload::Deposit { deposit, .. } = payload else {
-                    panic!("no deposit");
-                };
-                let landed = self.chain.deposit(deposit, self.now);
-                if fault == Fault::DepositReplyLost {
-                    books.cancel(id);
-                    self.seller = Some(books);
-                    return None;
-                }
-                match landed {
-                    Some(state) => books.confirm(id, state, self.now),
-                    None => {
-                        books.cancel(id);
-                        Err(Decline::Refused(
-                            Reason::InvalidBatchSettlementEvmDepositTransactionFailed,
-                        ))
-                    }
-                }
-            }
-            Err(decline) => Err(decline),
-        };
-        if let Err(decline) = asked {
-            assert!(!books.busy());
-            self.seller = Some(books);
-            return Some(Err(decline));
-        }
-        if fault == Fault::HandlerFails {
-            books.cancel(id);
-            self.seller = Some(books);
-            return None;
-        }
-        self.served += actual;
-        if fault == Fault::CrashBeforeCommit {
-            self.crashes += actual;
-            self.seller_restarts();
-            return None;
-        }
-        let charged = books.commit(id, Amount::new(actual), self.now).unwrap();
-        assert_eq!(charged.amount.get(), actual);
-        self.committed += actual;
-        // What is charged can be claimed at this moment, whatever the payer did meanwhile.
-        assert!(
-            books.charged().get() <= self.chain.balance,
-            "served uncovered work"
-        );
-        self.seller_store = Some(books.encode());
-        let mut response = books.response("eip155:8453", charged.amount, None);
-        self.seller = Some(books);
-        match fault {
-            Fault::CrashAfterCommit => {
-                self.seller_restarts();
-                None
-            }
-            Fault::ReplyLost => None,
-            Fault::Lie(more) => {
-                let extra = response.extra.as_mut().unwrap();
-                extra["chargedAmount"] = json!((actual + more).to_string());
-                Some(Ok(response))
-            }
-            Fault::None
-            | Fault::RequestLost
-            | Fault::NeverSent
-            | Fault::DepositReplyLost
-            | Fault::HandlerFails
-            | Fault::CrashBeforeCommit => Some(Ok(response)),
-        }
-    }
-
     fn answered(&mut self, response: &SettleResponse) {
         match self.payer.answered(response) {
             Ok(_) | Err(Refusal::Overcharged { .. }) => {}
@@ -339,7 +190,7 @@ impl World {
     fn declined(&mut self, decline: &Decline, price: u128) {
         let Decline::Corrective(books) = decline else {
             let failed = SettleResponse::failed("eip155:8453", None, decline.reason(), None);
-            assert!(self.payer.answered(&failed).is_err());
+            self.payer.answered(&failed).unwrap_err();
             return;
         };
         let mut corrected: Value = offer_at(price);
@@ -398,81 +249,6 @@ impl World {
         let stored = self.seller_store.as_ref();
         self.seller = stored.map(|it| seller::Channel::decode(it).unwrap());
         self.collector = Collector::new(ClaimRules::default());
-    }
-
-    fn refund(&mut self) {
-        let wallet = payer();
-        let asked = self.payer.refund(&admitted_at(1), &keys(&wallet), None);
-        let Ok(payment) = asked else {
-            return;
-        };
-        let payload = Payload::parse(payment.payload.payload()).unwrap();
-        let terms = Terms::of(&read(&offer_at(1))).unwrap();
-        let request = Request {
-            payload: &payload,
-            terms: &terms,
-        };
-        let Some(mut books) = self.seller.take() else {
-            return self.payer.lost();
-        };
-        self.next += 1;
-        let id = self.next;
-        let begun = books.begin(&request, &Rules::default(), id, self.now);
-        let asked = begun.and_then(|_| books.confirm(id, self.chain.state(), self.now));
-        if let Err(decline) = asked {
-            self.seller = Some(books);
-            return self.declined(&decline, 1);
-        }
-        let key = authorizer();
-        let ordered = books.refund_order(id, None, Some(&key));
-        let mut response =
-            SettleResponse::failed("eip155:8453", None, Reason::SettlementPending, None);
-        if let Ok(Payload::Refund { amount, order, .. }) = ordered {
-            for claim in &order.unwrap().claims {
-                self.chain.claim(claim);
-            }
-            let amount = amount.unwrap();
-            self.chain.refund(amount.get());
-            books.refunded(id, self.chain.state(), self.now);
-            assert!(self.chain.balance >= books.charged().get());
-            self.seller_store = Some(books.encode());
-            response.success = true;
-            response.amount = Some(amount.to_string());
-        }
-        books.cancel(id);
-        self.seller = Some(books);
-        let _told = self.payer.answered(&response);
-    }
-
-    /// Time passes; the seller's watcher looks once.
-    fn wait(&mut self, seconds: u64) {
-        self.now = Timestamp::from_secs(self.now.as_secs() + seconds);
-        let Some(mut books) = self.seller.take() else {
-            return;
-        };
-        let mut events = vec![None];
-        while let Some(event) = events.pop() {
-            let channels = std::slice::from_ref(&books);
-            let event = event.unwrap_or(Event::Tick(channels));
-            for action in self.collector.on_event(event, self.now) {
-                match action {
-                    Action::Watch(_) => books.observe(self.chain.state(), self.now),
-                    Action::Claim(claims) => {
-                        for claim in &claims {
-                            self.chain.claim(claim);
-                            books.claimed(claim.total_claimed, self.now);
-                        }
-                        events.push(Some(Event::Claimed));
-                    }
-                    Action::Settle { .. } => {
-                        self.chain.settled = self.chain.claimed;
-                        events.push(Some(Event::Settled));
-                    }
-                }
-            }
-        }
-        self.seller_store = self.seller_store.as_ref().map(|_| books.encode());
-        self.seller = Some(books);
     }
 
     fn check(&self) {

@@ -2,11 +2,9 @@ use std::fmt;
 
 use alloy_primitives::{B256, U256};
 use seamline_core::{Amount, Timestamp};
-use serde_json::Value;
 
 use super::{DepositRule, Keys, Payment, Refusal, sign};
-use crate::channel::wire::Reader;
-use crate::channel::{ChainState, ChannelConfig, Deposit, Payload, Voucher};
+use crate::channel::{ChainState, ChannelConfig, Charge, Deposit, Payload, Voucher};
 use crate::facilitator::DEADLINE_BUFFER_S;
 use crate::policy::Admitted;
 use crate::x402::SettleResponse;
@@ -318,24 +316,15 @@ fn charged(
     bound: Amount,
     before: Amount,
 ) -> Result<(Amount, Amount), Refusal> {
-    let extra = response.extra.as_ref().ok_or(Refusal::Malformed)?;
-    let amount = Reader(extra).amount("chargedAmount");
-    let amount = amount.map_err(|_| Refusal::Malformed)?;
+    let said = Charge::of(response).map_err(|_| Refusal::Malformed)?;
+    let amount = said.amount;
     let total = before.checked_add(amount).ok_or(Refusal::Malformed)?;
     if amount > bound {
         let bound = before.checked_add(bound).unwrap_or(before);
         return Err(Refusal::Overcharged { said: total, bound });
     }
-    let state = Reader(extra)
-        .optional("channelState")
-        .unwrap_or(&Value::Null);
-    let said = Reader(state).optional("chargedCumulativeAmount");
-    if said.is_some() {
-        let said = Reader(state).amount("chargedCumulativeAmount");
-        let said = said.map_err(|_| Refusal::Malformed)?;
-        if said != total {
-            return Err(Refusal::Overcharged { said, bound: total });
-        }
+    if let Some(said) = said.total.filter(|said| *said != total) {
+        return Err(Refusal::Overcharged { said, bound: total });
     }
     Ok((amount, total))
 }

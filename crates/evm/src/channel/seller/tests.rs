@@ -11,13 +11,16 @@ use crate::channel::{ChainState, ChannelConfig, Payload, Terms, Voucher, typed};
 use crate::fixtures::NOW;
 use crate::x402::Reason;
 
+mod collector;
+mod refunds;
+
 const RULES: Rules = Rules {
     mirror_ttl_s: 60,
     enforce_min_deposit: true,
 };
 
 fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_secs(NOW.as_secs() + seconds)
+    Timestamp::from_secs(NOW.as_secs().saturating_add(seconds))
 }
 
 fn voucher(total: u128) -> Payload {
@@ -30,12 +33,11 @@ fn voucher_of(config: ChannelConfig, total: u128) -> Payload {
 }
 
 fn refund(total: u128) -> Payload {
-    let Payload::Voucher { config, voucher } = voucher(total) else {
-        unreachable!()
-    };
+    let payload = voucher(total);
+    let (config, voucher) = payload.channel().unwrap();
     Payload::Refund {
-        config,
-        voucher,
+        config: config.clone(),
+        voucher: voucher.clone(),
         amount: None,
         order: None,
     }
@@ -375,213 +377,4 @@ fn books_that_charge_more_than_was_promised_are_no_books() {
         Channel::decode(newer.as_bytes()).unwrap_err(),
         crate::Malformed::Version
     );
-}
-
-#[test]
-fn a_refund_claims_first_and_is_signed_by_the_receivers_side() {
-    let mut channel = open();
-    begin(&mut channel, &refund(2_000), NOW).unwrap();
-    let early = channel.refund_order(1, None, None).unwrap_err();
-    assert_eq!(early, Reason::InvalidBatchSettlementEvmChannelBusy);
-    channel.confirm(1, state(10_000, 1_000), NOW).unwrap();
-    let too_much = channel.refund_order(1, Some(Amount::new(8_001)), None);
-    assert_eq!(
-        too_much.unwrap_err(),
-        Reason::InvalidBatchSettlementEvmRefundNoBalance
-    );
-    let key = authorizer();
-    let order = channel.refund_order(1, None, Some(&key)).unwrap();
-    let Payload::Refund {
-        amount,
-        order: Some(order),
-        ..
-    } = &order
-    else {
-        panic!("an order");
-    };
-    assert_eq!(*amount, Some(Amount::new(8_000)));
-    assert_eq!(order.claims[0].total_claimed, Amount::new(2_000));
-    let digest = typed::refund_digest(&channel.id(), order.nonce, amount.unwrap(), CHAIN);
-    let signature = Signature::parse(order.refund_signature.as_ref().unwrap()).unwrap();
-    assert_eq!(signature.recover(&digest), Ok(key.address()));
-    // A refund is no request: it cannot be charged.
-    let reason = channel.clone().commit(1, Amount::ZERO, NOW).unwrap_err();
-    assert_eq!(reason, Reason::InvalidBatchSettlementEvmChannelBusy);
-    channel.refunded(1, state(2_000, 2_000), NOW);
-    assert!(channel.spent());
-}
-
-#[test]
-fn a_drained_channel_refunds_nothing() {
-    let mut channel = open();
-    channel.observe(state(2_000, 1_000), NOW);
-    begin(&mut channel, &refund(2_000), NOW).unwrap();
-    channel.confirm(1, state(2_000, 1_000), NOW).unwrap();
-    assert_eq!(
-        channel.refund_order(1, None, None).unwrap_err(),
-        Reason::InvalidBatchSettlementEvmRefundNoBalance
-    );
-}
-
-const CLAIM_RULES: ClaimRules = ClaimRules {
-    at_amount: Amount::new(5_000),
-    max_age_s: 10_000,
-    watch_s: 60,
-    max_rows: 30,
-    retry_s: 15,
-};
-
-fn owing(salt: u8, amount: u128) -> Channel {
-    let config = ChannelConfig {
-        salt: B256::repeat_byte(salt),
-        ..config()
-    };
-    let mut channel = Channel::new(config.clone(), CHAIN);
-    channel.observe(state(100_000, 0), NOW);
-    let mut terms: Terms = terms();
-    terms.amount = Amount::new(amount);
-    let payload = voucher_of(config, amount);
-    let request = Request {
-        payload: &payload,
-        terms: &terms,
-    };
-    channel.begin(&request, &RULES, 1, NOW).unwrap();
-    channel.commit(1, Amount::new(amount), NOW).unwrap();
-    channel
-}
-
-fn claimed_ids(actions: &[Action]) -> Vec<B256> {
-    let claims = actions.iter().find_map(|action| match action {
-        Action::Claim(claims) => Some(claims),
-        Action::Settle { .. } | Action::Watch(_) => None,
-    });
-    let claims = claims.map(Vec::as_slice).unwrap_or_default();
-    claims.iter().map(|it| it.config.id(CHAIN)).collect()
-}
-
-#[test]
-fn a_channel_is_claimed_at_the_amount_at_the_age_and_on_a_withdrawal() {
-    let small = owing(1, 4_999);
-    let mut collector = Collector::new(CLAIM_RULES);
-    let tick = |collector: &mut Collector, channel: &Channel, seconds| {
-        let channels = std::slice::from_ref(channel);
-        claimed_ids(&collector.on_event(Event::Tick(channels), at(seconds)))
-    };
-    assert!(tick(&mut collector, &small, 0).is_empty());
-    // A third of the withdrawal delay, although the rule allows ten thousand seconds.
-    assert!(tick(&mut collector, &small, 299).is_empty());
-    assert_eq!(tick(&mut collector, &small, 300), [small.id()]);
-
-    let mut collector = Collector::new(CLAIM_RULES);
-    let large = owing(1, 5_000);
-    assert_eq!(tick(&mut collector, &large, 0), [large.id()]);
-
-    let mut collector = Collector::new(CLAIM_RULES);
-    let mut leaving = owing(1, 1);
-    let chain = ChainState {
-        withdraw_requested_at_s: NOW.as_secs(),
-        ..state(100_000, 0)
-    };
-    leaving.observe(chain, NOW);
-    assert_eq!(tick(&mut collector, &leaving, 0), [leaving.id()]);
-}
-
-#[test]
-fn paying_out_waits_for_the_claim() {
-    let channel = owing(1, 5_000);
-    let channels = [channel];
-    let mut collector = Collector::new(CLAIM_RULES);
-    let actions = collector.on_event(Event::Tick(&channels), NOW);
-    assert_eq!(actions.len(), 1);
-    assert!(collector.on_event(Event::Tick(&channels), NOW).is_empty());
-    let config = channels[0].config();
-    let settle = Action::Settle {
-        receiver: config.receiver,
-        token: config.token,
-    };
-    assert_eq!(collector.on_event(Event::Claimed, NOW), [settle.clone()]);
-    assert!(collector.on_event(Event::SettleFailed, NOW).is_empty());
-    assert!(collector.on_event(Event::Tick(&[]), at(14)).is_empty());
-    assert_eq!(collector.on_event(Event::Tick(&[]), at(15)), [settle]);
-    assert!(collector.on_event(Event::Settled, at(16)).is_empty());
-    assert!(collector.on_event(Event::Tick(&[]), at(99)).is_empty());
-}
-
-#[test]
-fn one_bad_channel_does_not_keep_the_others_from_being_claimed() {
-    let channels = [owing(1, 5_000), owing(2, 5_000), owing(3, 5_000)];
-    let mut collector = Collector::new(CLAIM_RULES);
-    let first = claimed_ids(&collector.on_event(Event::Tick(&channels), NOW));
-    assert_eq!(first.len(), 3);
-    collector.on_event(Event::ClaimFailed, NOW);
-    let mut alone = Vec::new();
-    for _ in 0..3 {
-        let ids = claimed_ids(&collector.on_event(Event::Tick(&channels), NOW));
-        assert_eq!(ids.len(), 1);
-        alone.extend(ids);
-        // This one fails again and waits; the next gets its turn.
-        collector.on_event(Event::ClaimFailed, NOW);
-    }
-    alone.sort();
-    alone.dedup();
-    assert_eq!(alone.len(), 3);
-    assert!(
-        collector
-            .on_event(Event::Tick(&channels), at(14))
-            .is_empty()
-    );
-    let again = claimed_ids(&collector.on_event(Event::Tick(&channels), at(15)));
-    assert_eq!(again.len(), 1);
-}
-
-#[test]
-fn a_claim_has_one_authorizer_and_never_more_than_the_balance() {
-    let mut other = config();
-    other.receiver_authorizer = payer().address();
-    let mut foreign = Channel::new(other.clone(), CHAIN);
-    let mut terms = terms();
-    terms.receiver_authorizer = payer().address();
-    terms.amount = Amount::new(6_000);
-    let payload = voucher_of(other, 6_000);
-    let request = Request {
-        payload: &payload,
-        terms: &terms,
-    };
-    foreign.observe(state(6_000, 0), NOW);
-    foreign.begin(&request, &RULES, 1, NOW).unwrap();
-    foreign.commit(1, Amount::new(6_000), NOW).unwrap();
-    foreign.observe(state(5_500, 0), NOW);
-    assert_eq!(foreign.claim().unwrap().total_claimed, Amount::new(5_500));
-
-    let channels = [owing(1, 5_000), foreign];
-    let mut collector = Collector::new(CLAIM_RULES);
-    let first = claimed_ids(&collector.on_event(Event::Tick(&channels), NOW));
-    assert_eq!(first.len(), 1);
-}
-
-#[test]
-fn a_claim_has_no_more_rows_than_it_may() {
-    let channels = [owing(1, 5_000), owing(2, 5_000), owing(3, 5_000)];
-    let mut collector = Collector::new(ClaimRules {
-        max_rows: 2,
-        ..CLAIM_RULES
-    });
-    let first = claimed_ids(&collector.on_event(Event::Tick(&channels), NOW));
-    assert_eq!(first.len(), 2);
-}
-
-#[test]
-fn what_is_owed_is_watched() {
-    let mut quiet = owing(1, 1);
-    quiet.claimed(Amount::new(1), NOW);
-    let owed = owing(2, 1);
-    let mut collector = Collector::new(CLAIM_RULES);
-    let channels = [quiet, owed];
-    assert!(
-        collector
-            .on_event(Event::Tick(&channels), at(59))
-            .is_empty()
-    );
-    let actions = collector.on_event(Event::Tick(&channels), at(60));
-    assert_eq!(actions, [Action::Watch(vec![channels[1].id()])]);
 }
