@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createPublicClient, createWalletClient, defineChain, erc20Abi, http, toHex } from "viem";
 import { mnemonicToAccount } from "viem/accounts";
 import { multicall3Bytecode } from "../node_modules/viem/_esm/constants/contracts.js";
-import { Child } from "./child.mjs";
+import { Child, attended } from "./child.mjs";
 
 // The one that x402 calls Base Sepolia: version 1 of the protocol knows chains by name.
 export const CHAIN_ID = 84532;
@@ -71,15 +71,14 @@ export async function startChain(kind, { root, binaries, roles }) {
     const call = { address: token, abi: erc20Abi, functionName: "approve", args: [PERMIT2, amount] };
     await done(await wallet(owner.account).writeContract(call));
   };
-  return { rpcUrl, reader, token, otherToken, permit2, approve, escrow: CANONICAL.X402BatchSettlement };
+  const fund = async to => done(await operator.sendTransaction({ to, value: 10n ** 18n }));
+  return { rpcUrl, reader, fund, token, otherToken, permit2, approve, escrow: CANONICAL.X402BatchSettlement };
 }
 
 async function startAnvil() {
   const binary = new URL("../node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil", import.meta.url).pathname;
   const args = ["--host", "127.0.0.1", "--port", "0", "--chain-id", String(CHAIN_ID)];
-  // Anvil does not read its standard input: the shell does, and ends it there.
-  const attended = '"$0" "$@" & trap "kill $!; exit" TERM; cat; kill $!';
-  const anvil = new Child("anvil", "sh", ["-c", attended, existsSync(binary) ? binary : "anvil", ...args]);
+  const anvil = attended("anvil", existsSync(binary) ? binary : "anvil", args);
   for (;;) {
     const listening = /Listening on (\S+)/.exec(await anvil.line(30_000));
     if (listening) return `http://${listening[1]}`;

@@ -65,6 +65,12 @@ export class Child {
   }
 }
 
+/** Starts a program that does not read its standard input: a shell does, and ends it with that. */
+export function attended(name, command, args, options) {
+  const script = '"$0" "$@" & trap "kill $!; exit" TERM; cat; kill $!';
+  return new Child(name, "sh", ["-c", script, command, ...args], options);
+}
+
 export function stopAll() {
   for (const child of [...running]) child.stop();
 }

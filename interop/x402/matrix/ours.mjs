@@ -1,9 +1,10 @@
 // Our own apps: one binary, built from the project's crates, with a role each.
 
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Child } from "./child.mjs";
+import { Child, attended } from "./child.mjs";
 import { CHAIN_ID } from "./chain.mjs";
 import { decode } from "./meddler.mjs";
 
@@ -17,6 +18,17 @@ export async function startFacilitator(world, key) {
   const { chain, roles, token, store } = world;
   const config = { rpcUrl: chain.rpcUrl, chainId: CHAIN_ID, privateKey: key, deskKey: roles.ourDesk.key, token: token.address, store };
   const { url } = await app.start(config);
+  return { url, pid: app.process.pid, stop: () => app.stop() };
+}
+
+/** Starts `seamline facilitator`, the command that operators run, with a wallet and a database of its own. */
+export async function startCommand({ binaries, chain, token }) {
+  const home = mkdtempSync(join(homes, "facilitator-"));
+  const args = ["--home", home, "facilitator", "--json", "--listen", "127.0.0.1:0", "--rpc", chain.rpcUrl, "--chain-id", String(CHAIN_ID), "--asset", token.address, "--max-fee", "100"];
+  const key = randomBytes(32).toString("hex");
+  const app = attended("seamline facilitator", `${binaries}/seamline`, args, { env: { ...process.env, SEAMLINE_WALLET_KEY: key } });
+  const { url, signer } = JSON.parse(await app.line());
+  await chain.fund(signer);
   return { url, pid: app.process.pid, stop: () => app.stop() };
 }
 

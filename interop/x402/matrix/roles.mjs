@@ -61,5 +61,9 @@ export async function startRoles(world) {
   ]);
   for (const facilitator of facilitators) Object.assign(facilitator, await abilities(facilitator));
   const servers = await Promise.all(kinds.flatMap(kind => facilitators.map(facilitator => startServer(kind, world, facilitator))));
+  // The command is the same service as ours: one seller and one payer are enough to see that it runs.
+  const command = { kind: "command", ...(await ours.startCommand(world)) };
+  Object.assign(command, await abilities(command));
+  servers.push({ ...(await startServer("ts", world, command)), payers: ["ts"] });
   return { payers, servers };
 }

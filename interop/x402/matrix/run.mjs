@@ -36,7 +36,7 @@ async function main() {
   const report = new Report();
   const scene = { world, meddler, report };
   const triples = servers.flatMap(server =>
-    payers.map(payer => ({ name: `${payer.kind} > ${server.kind} > ${server.facilitator.kind}`, payer, server, facilitator: server.facilitator })),
+    payers.filter(({ kind }) => server.payers?.includes(kind) ?? true).map(payer => ({ name: `${payer.kind} > ${server.kind} > ${server.facilitator.kind}`, payer, server, facilitator: server.facilitator })),
   );
   const cells = triples.flatMap(triple => Object.keys(charged).map(path => ({ triple, path, held: {} })));
 
