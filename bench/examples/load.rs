@@ -55,9 +55,10 @@ fn main() -> Result<(), Failure> {
     let refusals = answers.iter().filter_map(|answer| answer.refusal.as_ref());
     let agreed = answers.len().saturating_sub(refusals.clone().count());
     for refusal in refusals.take(1) {
-        eprintln!("first refusal: {refusal}");
+        writeln!(std::io::stderr(), "first refusal: {refusal}")?;
     }
-    println!(
+    writeln!(
+        std::io::stdout(),
         "{{\"count\":{},\"agreed\":{agreed},\"wall_us\":{wall_us},\"p50_us\":{},\"p99_us\":{},\"max_us\":{},\"cpu_ms\":{},\"own_cpu_ms\":{}}}",
         answers.len(),
         percentile(&answers, 50),
@@ -65,7 +66,7 @@ fn main() -> Result<(), Failure> {
         percentile(&answers, 100),
         after.0.saturating_sub(before.0),
         after.1.saturating_sub(before.1),
-    );
+    )?;
     Ok(())
 }
 
