@@ -89,10 +89,10 @@ impl Node {
         };
         let facilitator = Arc::clone(shared.facilitator);
         let paywall = enclave.paywall_with(facilitator, |config| {
-            let scheme = channels
-                .clone()
-                .map(|it| Arc::new(it) as Arc<dyn LocalScheme>);
-            config.local.extend(scheme);
+            if let Some(channels) = channels.clone() {
+                let scheme: Arc<dyn LocalScheme> = Arc::new(channels);
+                config.local.push(scheme);
+            }
         });
         let router = delayed(enclave.router(&paywall), spec.delay);
         let name = spec.name.clone();

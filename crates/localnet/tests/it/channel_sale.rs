@@ -143,7 +143,7 @@ impl World {
             settled: Arc::default(),
         };
         let (channels, app) = sell(&chain, &now, &facilitator, store).await;
-        let mut world = Self {
+        let world = Self {
             books: Channel::new(
                 seamline_evm::channel::ChannelConfig {
                     payer: payer.address(),
@@ -177,7 +177,7 @@ impl World {
         (self.channels, self.app) = (channels, app);
     }
 
-    async fn request(&mut self, body: &str, payment: Option<&Payment>) -> Answer {
+    async fn request(&self, body: &str, payment: Option<&Payment>) -> Answer {
         let mut request = Request::post("/v1/echo");
         if let Some(payment) = payment {
             request = request.header("payment-signature", payment.header());
@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    async fn admitted(&mut self) -> Admitted {
+    async fn admitted(&self) -> Admitted {
         let required = self.request("price?", None).await.required.unwrap();
         let policy = SpendPolicy {
             per_call: Amount::new(PRICE),
