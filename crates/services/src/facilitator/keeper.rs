@@ -2,6 +2,7 @@
 //! the chain for all of them.
 
 mod act;
+mod follow;
 mod look;
 mod sweep;
 
@@ -269,7 +270,7 @@ impl Keeper {
     fn tick(&mut self) {
         let now = Instant::now();
         if now >= self.next_sweep {
-            self.next_sweep = now.checked_add(self.core.lease / 3).unwrap_or(now);
+            self.next_sweep = now.checked_add(self.core.beat_every()).unwrap_or(now);
             self.sweep();
         }
         if now >= self.next_look {
@@ -362,51 +363,6 @@ impl Keeper {
             if let Some(event) = self::look::read(&self.core, held, seen) {
                 self.happened(key, event);
             }
-        }
-    }
-
-    fn follow(&mut self) {
-        let board = &self.core.board;
-        self.followed.retain(|key| board.is_heard(*key));
-        if self.is_reading || self.followed.is_empty() {
-            return;
-        }
-        self.is_reading = true;
-        let keys: Vec<B256> = self.followed.iter().copied().collect();
-        let core = Arc::clone(&self.core);
-        tokio::spawn(async move {
-            let found = match core.store.read(keys.clone()).await {
-                Ok(found) => keys.into_iter().zip(found).collect(),
-                Err(error) => {
-                    let error = seamline_core::chain(&error);
-                    tracing::error!(error, "settlements of other replicas cannot be read");
-                    Vec::new()
-                }
-            };
-            core.post(Mail::Read(found));
-        });
-    }
-
-    fn read(&mut self, found: Vec<(B256, Option<Settlement>)>) {
-        for (key, settlement) in found {
-            if self.slots.contains_key(&key) {
-                self.followed.remove(&key);
-                continue;
-            }
-            let progress = match &settlement {
-                Some(settlement) => match (settlement.response(), settlement.newest()) {
-                    (Some(response), _) => Progress::Done(response.clone()),
-                    (None, Some(transaction)) => {
-                        self.core.board.report(key, Progress::Pending(transaction));
-                        continue;
-                    }
-                    (None, None) => continue,
-                },
-                // The other replica gave it up: whoever waits may begin anew.
-                None => Progress::Forgotten(seamline_evm::x402::Reason::SettlementPending),
-            };
-            self.followed.remove(&key);
-            self.core.board.report(key, progress);
         }
     }
 

@@ -135,6 +135,11 @@ impl Core {
         self.lane.address()
     }
 
+    /// A third of the lease: two beats may get lost.
+    pub(super) fn beat_every(&self) -> Duration {
+        self.lease.checked_div(3).unwrap_or(self.lease)
+    }
+
     /// Time of this process.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()

@@ -39,7 +39,8 @@ async fn signatures_and_keys_are_in_no_log() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(log.clone())
         .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    // For the whole process: a subscriber of one thread misses what another thread met first.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let desk = Desk::open().await;
     desk.verify(request(1, MAX).to_json()).await;
     desk.settle(&request(1, 42)).await;
@@ -53,7 +54,6 @@ async fn signatures_and_keys_are_in_no_log() {
         altered(&request(4, 1), "/x402Version", Value::Null),
     )
     .await;
-    drop(guard);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(
         text.contains("settlement sent"),

@@ -9,8 +9,8 @@ use http::{Request, StatusCode};
 use seamline_core::{Address, Amount, B256, Timestamp, keccak256};
 use seamline_evm::policy::{SpendPolicy, Spent};
 use seamline_evm::scheme::Scheme;
+use seamline_evm::scheme::{Marks, sign};
 use seamline_evm::tx::FeeCeiling;
-use seamline_evm::upto::{Marks, sign};
 use seamline_evm::x402::{FacilitatorRequest, Offer, PaymentRequired, Reason, SettleResponse};
 use seamline_evm::{Rpc, Wallet};
 use seamline_services::facilitator::{
@@ -51,6 +51,22 @@ pub(crate) fn offer(facilitator: Address) -> Value {
     })
 }
 
+/// The offer of a seller who is paid exactly, by `method`.
+pub(crate) fn exact_offer(method: &str) -> Value {
+    let mut exact = offer(signer().address());
+    exact["scheme"] = json!("exact");
+    exact["amount"] = json!("42");
+    exact["extra"] = json!({
+        "name": "OpenGradient", "version": "1", "assetTransferMethod": method,
+    });
+    exact
+}
+
+/// A payment of exactly 42 by `method`.
+pub(crate) fn exact(method: &str, number: u64) -> FacilitatorRequest {
+    request_for(&exact_offer(method), number, 42)
+}
+
 /// A payment with the nonce `number`, to be settled at `amount`.
 pub(crate) fn request(number: u64, amount: u128) -> FacilitatorRequest {
     request_for(&offer(signer().address()), number, amount)
@@ -66,7 +82,7 @@ pub(crate) fn request_for(offer: &Value, number: u64, amount: u128) -> Facilitat
         per_node_day: None,
         per_model_day: None,
         per_channel: None,
-        schemes: vec![Scheme::Upto],
+        schemes: vec![Scheme::Exact, Scheme::Upto],
         networks: vec![required.offers[0].terms().network.clone()],
         assets: vec![required.offers[0].terms().asset_address().unwrap()],
         facilitators: None,
@@ -123,6 +139,14 @@ impl Desk {
         Self::with(config(chain, StoreLocation::Memory), chain)
             .await
             .unwrap()
+    }
+
+    /// A facilitator whose configuration is changed.
+    pub(crate) async fn tuned(tune: impl FnOnce(&mut FacilitatorConfig)) -> Self {
+        let chain = Arc::new(Chain::default());
+        let mut config = config(&chain, StoreLocation::Memory);
+        tune(&mut config);
+        Self::with(config, &chain).await.unwrap()
     }
 
     pub(crate) async fn with(config: FacilitatorConfig, chain: &Arc<Chain>) -> Result<Self, Error> {

@@ -62,7 +62,9 @@ pub(in crate::facilitator) async fn act(core: &Core, held: &mut Held) -> End {
 async fn one(core: &Core, held: &mut Held, action: Action) -> Result<Vec<Action>, Stop> {
     match action {
         Action::Persist => {
-            core.persist(&held.settlement).await.map_err(stop)?;
+            core.persist(&held.settlement)
+                .await
+                .map_err(|error| stop(&error))?;
             Ok(Vec::new())
         }
         Action::Send(transaction) => {
@@ -84,7 +86,9 @@ async fn one(core: &Core, held: &mut Held, action: Action) -> Result<Vec<Action>
             Ok(Vec::new())
         }
         Action::Forget(reason) => {
-            forget(core, &held.settlement).await.map_err(stop)?;
+            forget(core, &held.settlement)
+                .await
+                .map_err(|error| stop(&error))?;
             core.gas()
                 .settle(held.settlement.key(), 0, false, core.elapsed());
             core.board
@@ -94,11 +98,11 @@ async fn one(core: &Core, held: &mut Held, action: Action) -> Result<Vec<Action>
     }
 }
 
-fn stop(error: StoreError) -> Stop {
+fn stop(error: &StoreError) -> Stop {
     if matches!(error, StoreError::Fenced) {
         return Stop::Lost;
     }
-    let error = seamline_core::chain(&error);
+    let error = seamline_core::chain(error);
     tracing::error!(error, "a settlement cannot be remembered");
     Stop::Again
 }
@@ -185,7 +189,7 @@ async fn sign_anew(core: &Core, held: &mut Held) -> Result<Vec<Action>, Stop> {
             core.learn_floor(floor.saturating_add(1));
             return Err(Stop::Again);
         }
-        Err(error) => return Err(stop(error)),
+        Err(error) => return Err(stop(&error)),
     };
     held.settlement = settlement;
     // Written already.

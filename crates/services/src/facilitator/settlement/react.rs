@@ -103,7 +103,11 @@ impl Settlement {
         confirmed: bool,
         now: Now,
     ) -> Vec<Action> {
-        if !self.is_open() || !confirmed {
+        if !self.is_open() {
+            return Vec::new();
+        }
+        self.watch.passed = None;
+        if !confirmed {
             return Vec::new();
         }
         match (purpose, response.success) {
@@ -173,7 +177,10 @@ impl Settlement {
             }
             // After the deadline nothing is left to sign.
             (Inspection::Unspent { expired }, Question::Displaced) => {
-                if self.is_over(now) || self.is_filler() {
+                if self.watch.passed.is_none() {
+                    // The account nonce is back: the transaction may be mined yet.
+                    Vec::new()
+                } else if self.is_over(now) || self.is_filler() {
                     self.expire(expired, None)
                 } else {
                     vec![Action::SignAnew]
@@ -197,7 +204,7 @@ impl Settlement {
         }
     }
 
-    fn refused(&mut self, reason: Reason) -> Vec<Action> {
+    fn refused(&self, reason: Reason) -> Vec<Action> {
         if self.is_open() {
             vec![Action::Forget(reason)]
         } else {

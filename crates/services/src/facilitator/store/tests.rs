@@ -89,7 +89,7 @@ async fn take(store: &dyn Store, number: u8, owner: u64) -> Option<u64> {
             return None;
         }
         let account_nonce = page.next;
-        page.next += 1;
+        page.next = page.next.saturating_add(1);
         page.settlement = Some(open(number, account_nonce, owner));
         Some(account_nonce)
     });

@@ -58,7 +58,7 @@ impl Transaction {
                 settles.payer.into_word(),
                 settles.to.into_word(),
             ],
-            settles.value.to_string(),
+            &settles.value.to_string(),
         );
         let used = match settles.contract {
             TOKEN => self.log(
@@ -68,9 +68,9 @@ impl Transaction {
                     settles.payer.into_word(),
                     settles.nonce,
                 ],
-                "0x".to_owned(),
+                "0x",
             ),
-            proxy => self.log(proxy, &[keccak256("Settled()")], "0x".to_owned()),
+            proxy => self.log(proxy, &[keccak256("Settled()")], "0x"),
         };
         if settles.contract == TOKEN {
             vec![used, moved]
@@ -79,7 +79,7 @@ impl Transaction {
         }
     }
 
-    fn log(&self, address: Address, topics: &[B256], data: String) -> Value {
+    fn log(&self, address: Address, topics: &[B256], data: &str) -> Value {
         json!({
             "address": address.to_string(),
             "topics": topics,

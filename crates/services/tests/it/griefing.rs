@@ -1,0 +1,116 @@
+//! Those who would spend the facilitator's gas.
+
+use seamline_evm::x402::{Reason, SettleResponse};
+use seamline_services::facilitator::{GasBudget, ValueFloor};
+use serde_json::json;
+
+use crate::chain::Mood;
+use crate::payments::{Desk, MAX, altered, payer, request};
+
+fn code(response: &SettleResponse) -> &str {
+    response.error_reason.as_ref().map_or("", Reason::as_str)
+}
+
+/// A facilitator with a budget.
+async fn desk(budget: impl FnOnce(&mut GasBudget)) -> Desk {
+    Desk::tuned(|config| budget(&mut config.gas)).await
+}
+
+#[tokio::test]
+async fn what_reverts_costs_its_payer_twice() {
+    let desk = desk(|gas| gas.payer_per_hour = 400_000).await;
+    desk.chain.set(Mood::Reverts);
+    let failed = desk.settle(&request(1, 42)).await;
+    assert_eq!(code(&failed), "invalid_upto_evm_transaction_failed");
+    desk.chain.set(Mood::Instant);
+    // 93,000 gas twice leave no room for another settlement in this hour.
+    let full = desk.settle(&request(2, 42)).await;
+    assert_eq!(code(&full), "payer_gas_budget_exhausted");
+    assert_eq!(full.transaction, "");
+    let wait = &full.extra.unwrap()["retryAfterSeconds"];
+    assert!(wait.as_u64().unwrap() > 3_000, "{wait}");
+    // What would not be settled is not worth serving.
+    let verdict = desk.verify(request(2, MAX).to_json()).await;
+    let code = "payer_gas_budget_exhausted".to_owned();
+    assert_eq!(verdict, Some(Reason::Other(code)));
+    assert_eq!(desk.chain.distinct(), 1);
+}
+
+#[tokio::test]
+async fn everybody_together_has_a_budget() {
+    let desk = desk(|gas| gas.all_per_hour = 299_999).await;
+    let full = desk.settle(&request(1, 42)).await;
+    assert_eq!(code(&full), "gas_budget_exhausted");
+    assert_eq!(desk.chain.distinct(), 0);
+    // Nothing due costs nothing.
+    assert!(desk.settle(&request(1, 0)).await.success);
+}
+
+#[tokio::test]
+async fn a_contract_payer_has_a_smaller_budget() {
+    let desk = desk(|gas| gas.contract_payer_per_hour = 299_999).await;
+    assert!(desk.settle(&request(1, 42)).await.success);
+    desk.chain.deploy(payer().address());
+    let full = desk.settle(&request(2, 42)).await;
+    assert_eq!(code(&full), "payer_gas_budget_exhausted");
+    assert_eq!(desk.chain.distinct(), 1);
+}
+
+#[tokio::test]
+async fn a_payer_has_a_bounded_number_of_settlements_under_way() {
+    let desk = desk(|gas| gas.in_flight_per_payer = 1).await;
+    desk.chain.set(Mood::Slow);
+    let pending = desk.settle(&request(1, 42)).await;
+    assert_eq!(code(&pending), "settlement_pending");
+    let full = desk.settle(&request(2, 42)).await;
+    assert_eq!(code(&full), "payer_in_flight_limit");
+    assert!(full.extra.unwrap()["retryAfterSeconds"].is_u64());
+    desk.chain.mine();
+    assert!(desk.settle(&request(1, 42)).await.success);
+    assert!(desk.settle(&request(2, 42)).await.success);
+}
+
+#[tokio::test]
+async fn what_is_not_worth_its_gas_is_not_settled() {
+    // The market asks for 15 wei per gas: 300,000 gas cost 4.5 million wei.
+    let floor = ValueFloor {
+        factor: 1,
+        units: 1,
+        wei: 100_000,
+    };
+    let desk = desk(|gas| gas.value_floor = Some(floor)).await;
+    let full = desk.settle(&request(1, 44)).await;
+    assert_eq!(code(&full), "value_below_gas_floor");
+    assert_eq!(full.extra, None, "asking again does not help");
+    assert!(desk.settle(&request(1, 45)).await.success);
+}
+
+#[tokio::test]
+async fn a_bad_signature_is_asked_about_once() {
+    let desk = Desk::open().await;
+    let forged = json!(format!("0x{}1b", "11".repeat(64)));
+    let forged = altered(
+        &request(1, MAX),
+        "/paymentPayload/payload/signature",
+        forged,
+    );
+    let reason = Some(Reason::InvalidPermit2Signature);
+    assert_eq!(desk.verify(forged.clone()).await, reason);
+    let asked = desk.chain.batches();
+    for _ in 0..10 {
+        assert_eq!(desk.verify(forged.clone()).await, reason);
+    }
+    assert_eq!(desk.chain.batches(), asked);
+    // The owner of the payment is not refused with it.
+    assert_eq!(desk.verify(request(1, MAX).to_json()).await, None);
+}
+
+#[tokio::test]
+async fn a_verification_takes_one_batch() {
+    let desk = Desk::open().await;
+    let before = desk.chain.batches();
+    for number in 0..5 {
+        assert_eq!(desk.verify(request(number, MAX).to_json()).await, None);
+    }
+    assert_eq!(desk.chain.batches() - before, 5);
+}
