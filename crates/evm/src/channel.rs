@@ -14,6 +14,7 @@
 //! Nothing here opens a socket, reads a clock or draws a random number.
 
 mod bindings;
+mod charge;
 mod config;
 mod deposit;
 pub mod facilitator;
@@ -29,6 +30,7 @@ mod wire;
 use alloy_primitives::{Address, address};
 
 pub use bindings::{IBatchSettlement, IDepositToken};
+pub use charge::Charge;
 pub use config::ChannelConfig;
 pub use deposit::{Deposit, DepositAuthorization, Erc3009Deposit, Permit2Deposit};
 pub use payload::{Claim, Payload, RefundOrder};

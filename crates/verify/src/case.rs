@@ -71,6 +71,12 @@ impl<'a> Case<'a> {
         self.slots.iter().rposition(|slot| slot.kind() == kind)
     }
 
+    /// Where an event of this kind last happened before `index`, shown or hidden.
+    pub(crate) fn last_place_before(&self, kind: EventKind, index: usize) -> Option<usize> {
+        let before = self.slots.get(..index).unwrap_or_default();
+        before.iter().rposition(|slot| slot.kind() == kind)
+    }
+
     /// Whether an event of this kind happened, shown or hidden.
     pub(crate) fn happened(&self, kind: EventKind) -> bool {
         self.core().kinds.contains(&kind)

@@ -8,6 +8,7 @@ mod replay;
 mod response;
 mod settlement;
 mod unproven;
+mod voucher;
 
 use seamline_core::receipt::{Bundle, Error};
 use seamline_core::{SourceClass, Timestamp};
@@ -41,6 +42,7 @@ pub(crate) fn run(bytes: &[u8], trust: &Trust, now: Timestamp) -> Verdict {
     attribution::check(&mut case);
     // 11-12. Offer and authorization.
     payment::check(&mut case);
+    voucher::check(&mut case);
     // 13. Settlement.
     settlement::check(&mut case);
     // 14. Evidence.

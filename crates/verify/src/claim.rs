@@ -63,6 +63,8 @@ claims! {
     AuthorizationTerms = "authorization.terms", Some(Level::L3), "the authorization says what the offer says";
     AuthorizationCap = "authorization.cap", Some(Level::L3), "no authorization exceeds the caps of the policies";
     AuthorizationLifetime = "authorization.lifetime", Some(Level::L3), "the authorization was valid then, and no longer than allowed";
+    VoucherChannel = "voucher.channel", Some(Level::L3), "the voucher is for the channel that the offer asks for";
+    VoucherCharge = "voucher.charge", Some(Level::L3), "the node charged no more than the voucher promised";
     SettlementReply = "settlement.reply", Some(Level::L3), "the recorded settlement reply is the one received";
     SettlementStates = "settlement.states", Some(Level::L3), "the settlement's states follow each other as they may";
     SettlementAmount = "settlement.amount", Some(Level::L3), "no more was settled than authorized";

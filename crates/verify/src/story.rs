@@ -2,15 +2,16 @@
 
 use core::fmt::Write as _;
 
-use seamline_core::Amount;
 use seamline_core::decision::{
     Considered, DecidingKey, Decision, Lever, Rejection, RoutePolicy, Verdict as Fate,
 };
 use seamline_core::hesitation::{Hesitation, Severity, Unit};
 use seamline_core::receipt::{
     Admitted, Attested, Authorized, Bundle, Decided, EventBody, EvidenceFetched, Opened,
-    ResponseEnded, ResponseFirst, SettlementSeen, SignatureChecked, events_of,
+    ResponseEnded, ResponseFirst, SettlementSeen, SignatureChecked, VoucherCharged, VoucherSigned,
+    events_of,
 };
+use seamline_core::{Address, Amount};
 
 use crate::case::printable;
 use crate::text::{DEV, verdict_line};
@@ -201,6 +202,9 @@ impl<'a> Teller<'a> {
             let _ = write!(line, ", cap {cap} ({left} left)");
         }
         self.say('>', "offer", &line);
+        if let Some(voucher) = self.last::<VoucherSigned>() {
+            return self.voucher(voucher, admitted.asset);
+        }
         let Some(authorized) = self.last::<Authorized>() else {
             return;
         };
@@ -211,6 +215,16 @@ impl<'a> Teller<'a> {
             "a further leg's nonce"
         };
         self.more(&format!("authorized to {} with {nonce}", admitted.pay_to));
+    }
+
+    /// A promise in a channel, and what the node says that it charged.
+    fn voucher(&mut self, voucher: &VoucherSigned, asset: Address) {
+        let write = |amount| token::write(amount, Some(asset), self.tokens);
+        let mut line = format!("promised {} in total", write(voucher.max_claimable));
+        if let Some(charge) = self.last::<VoucherCharged>() {
+            let _ = write!(line, "; the node says it charged {}", write(charge.amount));
+        }
+        self.more(&line);
     }
 
     /// An amount of the token that the call was to be paid with.

@@ -400,6 +400,39 @@ events! {
         /// Whether money moved, as far as known at this moment.
         charged: Charged,
     }
+
+    /// A voucher was signed: a promise in a payment channel. The channel is the session of the call,
+    /// the totals are the call's place in it.
+    VoucherSigned = 21, "voucher", {
+        /// The channel's id.
+        channel: B256,
+        /// Whose money the channel holds.
+        payer: Address,
+        /// What calls before this one were charged in total.
+        charged_before: Amount,
+        /// The most that may be claimed of the channel in total, from now on.
+        max_claimable: Amount,
+        /// The most that this call may be charged.
+        amount: Amount,
+        /// What is put into the channel along with it.
+        deposit: Option<Amount>,
+        /// The EIP-712 digest of the voucher that was signed.
+        digest: B256,
+        /// SHA-256 of the raw JSON of the `PAYMENT-SIGNATURE` message; type `authorization`.
+        authorization: B256,
+    }
+
+    /// The node's word about what it charged under the last voucher. Money moves when it claims.
+    VoucherCharged = 22, "charge", {
+        /// The channel's id.
+        channel: B256,
+        /// What it charged for this call.
+        amount: Amount,
+        /// What it charged in the channel in total.
+        charged_after: Amount,
+        /// The transaction of the deposit, where one went along.
+        deposit_transaction: Option<B256>,
+    }
 }
 
 impl EventKind {
@@ -431,6 +464,7 @@ impl Event {
             Self::EvidenceFetched(event) => Some(event.evidence),
             Self::Offered(event) => Some(event.offer),
             Self::Authorized(event) => Some(event.authorization),
+            Self::VoucherSigned(event) => Some(event.authorization),
             Self::SignatureChecked(event) => Some(event.signing_key),
             Self::SettleReplied(event) => Some(event.settle_response),
             Self::Opened(_)
@@ -447,6 +481,7 @@ impl Event {
             | Self::FellBack(_)
             | Self::SettlementSeen(_)
             | Self::ClockRead(_)
+            | Self::VoucherCharged(_)
             | Self::Closed(_) => None,
         }
     }

@@ -279,7 +279,7 @@ pub enum SettlementState {
     None,
     /// An authorization was signed; nobody said yet that it was used.
     Authorized,
-    /// A facilitator said that it sent the transaction.
+    /// A facilitator said that it sent the transaction, or a node what it charged under a voucher.
     Submitted,
     /// Money moved, at a recorded block.
     Settled,

@@ -8,6 +8,7 @@ use super::Error;
 use super::bundle::{Slot, events_of};
 use super::event::{
     Admitted, Attested, Authorized, CatalogueRead, Closed, Decided, EventKind, SettlementSeen,
+    VoucherCharged, VoucherSigned,
 };
 use super::field::{Field, Outcome, SettlementState, Word};
 use crate::cbor::{self, Reader, Writer};
@@ -69,7 +70,8 @@ pub struct Cost {
     /// The last admitted offer.
     pub quoted: Amount,
     /// The most that the signed authorizations allow together: per leg the largest, because a
-    /// leg's authorizations share one nonce.
+    /// leg's authorizations share one nonce; per channel the largest voucher's, because a later one
+    /// takes the place of an earlier one.
     pub authorized: Amount,
     /// What moved; absent unless settled.
     pub settled: Option<Amount>,
@@ -176,6 +178,8 @@ impl SummaryPart {
                 EventKind::Admitted,
                 EventKind::Authorized,
                 EventKind::SettlementSeen,
+                EventKind::VoucherSigned,
+                EventKind::VoucherCharged,
             ],
             Self::CatalogueRoot => &[EventKind::CatalogueRead],
             Self::Dev => &[EventKind::Attested],
@@ -206,6 +210,7 @@ impl Cost {
             state: SettlementState::None,
         };
         let mut legs: BTreeMap<u32, Amount> = BTreeMap::new();
+        let mut channels: BTreeMap<B256, Amount> = BTreeMap::new();
         for event in slots.iter().filter_map(Slot::event) {
             if let Some(admitted) = event.get::<Admitted>() {
                 cost.asset = Some(admitted.asset);
@@ -217,14 +222,23 @@ impl Cost {
                 *leg = authorized.amount.max(*leg);
                 cost.state = SettlementState::Authorized;
             }
+            if let Some(voucher) = event.get::<VoucherSigned>() {
+                let channel = channels.entry(voucher.channel).or_default();
+                *channel = voucher.amount.max(*channel);
+                cost.state = SettlementState::Authorized;
+            }
+            if event.get::<VoucherCharged>().is_some() {
+                cost.state = SettlementState::Submitted;
+            }
             if let Some(seen) = event.get::<SettlementSeen>() {
                 cost.state = seen.state;
                 let settled = seen.state == SettlementState::Settled;
                 cost.settled = seen.amount.filter(|_| settled);
             }
         }
-        cost.authorized = legs.into_values().fold(Amount::ZERO, |sum, leg| {
-            sum.checked_add(leg).unwrap_or(Amount::MAX)
+        let parts = legs.into_values().chain(channels.into_values());
+        cost.authorized = parts.fold(Amount::ZERO, |sum, part| {
+            sum.checked_add(part).unwrap_or(Amount::MAX)
         });
         cost
     }

@@ -196,6 +196,24 @@ fn one_of_each() -> Vec<Event> {
             skew_ms: i64::MIN,
         }
         .into(),
+        VoucherSigned {
+            channel: hash,
+            payer: at,
+            charged_before: Amount::ZERO,
+            max_claimable: Amount::MAX,
+            amount: Amount::new(2),
+            deposit: Some(Amount::new(3)),
+            digest: hash,
+            authorization: sha256(&[b"authorization"]),
+        }
+        .into(),
+        VoucherCharged {
+            channel: hash,
+            amount: Amount::new(1),
+            charged_after: Amount::new(1),
+            deposit_transaction: None,
+        }
+        .into(),
     ]
 }
 
@@ -246,7 +264,8 @@ fn a_sealed_receipt_decodes_and_passes_its_checks() {
     assert_eq!(bundle.private_events(), [13]);
     let summary = &bundle.core().summary;
     assert_eq!(summary.outcome, Outcome::Failed);
-    assert_eq!(summary.cost.state, SettlementState::Unknown);
+    // The charge is the last word.
+    assert_eq!(summary.cost.state, SettlementState::Submitted);
     assert_eq!(summary.cost.quoted, Amount::MAX);
     assert!(!summary.dev);
 }

@@ -14,10 +14,10 @@ use crate::claim::{Claim, Outcome};
 
 /// How far the deadline may lie beyond the allowed lifetime: the payer's clock is read before the
 /// event is written, and both are cut to seconds.
-const LIFETIME_SLACK_S: u64 = 5;
+pub(super) const LIFETIME_SLACK_S: u64 = 5;
 
 /// Why a payment cannot be followed from offer to authorization.
-enum Broken {
+pub(super) enum Broken {
     /// It is not in the file.
     Absent(&'static str),
     /// An event is hidden.
@@ -54,7 +54,10 @@ pub(super) fn check(case: &mut Case<'_>) {
 }
 
 /// The raw offer that an admission names, among those that the node made.
-fn offer_of(case: &Case<'_>, admitted: &Admitted) -> Result<(PaymentRequired, Offer), Broken> {
+pub(super) fn offer_of(
+    case: &Case<'_>,
+    admitted: &Admitted,
+) -> Result<(PaymentRequired, Offer), Broken> {
     let offered = offered(case, admitted)?;
     let raw = case.blob(&offered.offer);
     let raw = raw.ok_or(Broken::Absent("the offer is withheld"))?;
@@ -262,6 +265,11 @@ fn caps(
     {
         return Err(format!("the facilitator {facilitator} is not allowed"));
     }
+    own_chain(case, payload)
+}
+
+/// The chain is the reader's.
+pub(super) fn own_chain(case: &Case<'_>, payload: &PaymentPayload) -> Result<(), String> {
     let chain = payload.accepted().terms().chain_id();
     match &case.trust.network {
         Some(network) if chain != Some(network.chain_id) => {
@@ -311,7 +319,7 @@ fn lifetime(
     Ok(())
 }
 
-fn report(case: &mut Case<'_>, claim: Claim, index: usize, broken: Broken) {
+pub(super) fn report(case: &mut Case<'_>, claim: Claim, index: usize, broken: Broken) {
     match broken {
         Broken::Absent(detail) => case.open(claim, Outcome::Absent, index, detail),
         Broken::Hidden(detail) => case.open(claim, Outcome::Redacted, index, detail),

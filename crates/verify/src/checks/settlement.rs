@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use seamline_core::receipt::{
-    Admitted, Authorized, EventKind, RequestSent, SettleReplied, SettlementSeen,
-    SettlementState as State,
+    Admitted, Authorized, Event, EventKind, RequestSent, SettleReplied, SettlementSeen,
+    SettlementState as State, VoucherCharged, VoucherSigned,
 };
 use seamline_core::{Amount, B256, Charged, SourceClass};
 use seamline_evm::scheme::Scheme;
@@ -36,7 +36,13 @@ pub(super) fn check(case: &mut Case<'_>) {
         let detail = "a reply event is hidden";
         case.open(Claim::SettlementReply, Outcome::Redacted, (), detail);
     }
-    if case.hides(EventKind::SettlementSeen) || case.hides(EventKind::Authorized) {
+    let promises = [
+        EventKind::Authorized,
+        EventKind::VoucherSigned,
+        EventKind::VoucherCharged,
+    ];
+    let hidden = promises.into_iter().any(|kind| case.hides(kind));
+    if case.hides(EventKind::SettlementSeen) || hidden {
         let detail = "a settlement event is hidden";
         for claim in [
             Claim::SettlementStates,
@@ -47,7 +53,8 @@ pub(super) fn check(case: &mut Case<'_>) {
         }
         return;
     }
-    if !case.happened(EventKind::Authorized) && !case.happened(EventKind::SettlementSeen) {
+    let promised = promises.into_iter().any(|kind| case.happened(kind));
+    if !promised && !case.happened(EventKind::SettlementSeen) {
         return unpaid(case);
     }
     case.recomputed(Claim::SettlementStates, (), states(case).err());
@@ -92,7 +99,11 @@ fn unpaid(case: &mut Case<'_>) {
 fn unsettled(case: &Case<'_>, last: Option<(usize, u64, &SettlementSeen)>) -> Option<String> {
     let open = |state: State| Some(format!("the settlement is {}", state.as_str()));
     // What was authorized after the last word is not what that word is about.
-    let signed = case.last_place(EventKind::Authorized);
+    let voucher = case.last_place(EventKind::VoucherSigned);
+    let signed = case.last_place(EventKind::Authorized).max(voucher);
+    if voucher.is_some() && case.last_place(EventKind::VoucherCharged) > voucher {
+        return Some("the node says what it charged, its claim is still to come".to_owned());
+    }
     let Some((index, dt_us, seen)) = last.filter(|(index, ..)| Some(*index) > signed) else {
         return open(State::Authorized);
     };
@@ -139,8 +150,18 @@ fn states(case: &Case<'_>) -> Result<(), String> {
     let mut state = State::None;
     let mut transaction: Option<B256> = None;
     let (mut leg, mut settled) = (0, BTreeSet::new());
+    let mut promise = Promise::default();
     for (index, slot) in case.slots.iter().enumerate() {
         let Some(event) = slot.event() else { continue };
+        if event.get::<VoucherSigned>().is_some() && promise.charged.is_some() {
+            return Err(format!("event {index} promises again what was charged"));
+        }
+        if promise.signed(event) {
+            state = State::Authorized;
+        }
+        if event.get::<VoucherCharged>().is_some() {
+            state = State::Submitted;
+        }
         // After money moved only a further leg authorizes again.
         if let Some(authorized) = event.get::<Authorized>() {
             leg = authorized.leg;
@@ -159,7 +180,7 @@ fn states(case: &Case<'_>) -> Result<(), String> {
             State::Authorized | State::Submitted | State::Unknown => seen.state != State::None,
             State::Settled | State::NotSettled | State::Superseded => seen.state == state,
         };
-        if !legal {
+        if !legal || !promise.allows(seen.state) {
             let (from, to) = (moved.0.as_str(), moved.1.as_str());
             return Err(format!("event {index} goes from {from} to {to}"));
         }
@@ -172,9 +193,17 @@ fn states(case: &Case<'_>) -> Result<(), String> {
         }
         state = seen.state;
     }
+    if promise.voucher && case.happened(EventKind::Authorized) {
+        return Err("it is authorized and promised in a channel at once".to_owned());
+    }
     let charged = case.closed().map(|closed| closed.charged);
     let legal = match (state, charged) {
         (_, None) => true,
+        // What a voucher costs is the node's word; money moves later.
+        (State::Submitted, Some(charged)) if promise.voucher => {
+            let nothing = promise.charged.is_some_and(|amount| amount.is_zero());
+            charged == if nothing { Charged::No } else { Charged::Yes }
+        }
         // Whatever became of a further leg, this one was paid.
         (_, Some(charged)) if !settled.is_empty() => charged == Charged::Yes,
         (State::Settled, Some(charged)) => charged == Charged::Yes,
@@ -189,6 +218,42 @@ fn states(case: &Case<'_>) -> Result<(), String> {
     }
     let (state, charged) = (state.as_str(), charged.map_or("nothing", Charged::as_str));
     Err(format!("the state is {state}, charged says {charged}"))
+}
+
+/// What is promised in a channel, so far.
+#[derive(Default)]
+struct Promise {
+    voucher: bool,
+    /// What the node says that it charged under the last voucher.
+    charged: Option<Amount>,
+}
+
+impl Promise {
+    /// Takes in an event. Says whether it is a voucher.
+    fn signed(&mut self, event: &Event) -> bool {
+        if let Some(charged) = event.get::<VoucherCharged>() {
+            self.charged = Some(charged.amount);
+        }
+        let signed = event.get::<VoucherSigned>().is_some();
+        if signed {
+            self.voucher = true;
+            self.charged = None;
+        }
+        signed
+    }
+
+    /// Whether a settlement event may say so. A claim comes after the call: under a voucher nothing
+    /// settles in it, nothing is proven not to, and what was submitted is the node's own event.
+    const fn allows(&self, state: State) -> bool {
+        match state {
+            State::Unknown | State::Authorized => self.charged.is_none(),
+            State::Submitted
+            | State::None
+            | State::Settled
+            | State::NotSettled
+            | State::Superseded => !self.voucher,
+        }
+    }
 }
 
 /// What was settled against the most that was authorized until then on the same leg: the

@@ -67,6 +67,16 @@ pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
     if case.happened(EventKind::Offered) {
         say("That the node made this offer: offers are not signed.");
     }
+    if case.happened(EventKind::VoucherSigned) {
+        say(
+            "That money moved, or how much will: what was charged is the node's word. It is claimed \
+             later, and until the channel's next voucher up to the whole promise; ask the chain.",
+        );
+        say(
+            "That the voucher was signed for this call: it names a channel and a total. That the total \
+             begins where the calls before this one ended is the recorder's word.",
+        );
+    }
     let settled = case.events::<SettlementSeen>().into_iter().rev();
     let mut settled = settled.filter(|(_, _, it)| it.state == SettlementState::Settled);
     if let Some((_, _, seen)) = settled.next() {

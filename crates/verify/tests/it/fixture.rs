@@ -1,6 +1,7 @@
 //! A complete call with test keys, from the open event to the close event: here its parts, in
 //! [`World`] the call.
 
+mod channel;
 mod world;
 
 use std::sync::OnceLock;
@@ -19,6 +20,7 @@ use seamline_evm::x402::OfferTerms;
 use seamline_testkit::NOW;
 
 use crate::attestation::{Attester, Document};
+pub(crate) use channel::{channel_offer, channel_policy};
 pub(crate) use world::{World, event_mut, later};
 
 pub(crate) const SEED: [u8; 32] = [0x11; 32];

@@ -2,6 +2,7 @@
 //! parties signed, and what can be computed again, catches it by name.
 
 mod authorization;
+mod channels;
 mod evidence;
 mod offer;
 mod order;
