@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Look at the registry of nodes
     #[command(subcommand)]
     Registry(Registry),
-    /// Look at the wallet that pays
+    /// Look after the wallet that pays: its key, its allowance, its budget, its books
     #[command(subcommand)]
     Wallet(Wallet),
     /// Run the local network until Ctrl-C
@@ -117,8 +117,95 @@ pub(crate) enum Registry {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Wallet {
-    /// Show the paying address, its balances and its allowance
+    /// Make a new key and keep it encrypted in the home
+    ///
+    /// The password is asked for on the terminal, or read from a file (SEAMLINE_WALLET_PASSWORD_FILE) or a
+    /// program (SEAMLINE_WALLET_PASSWORD_COMMAND). Nobody can restore a key without its password.
+    Create(Json),
+    /// Keep a key of yours encrypted in the home
+    ///
+    /// The key comes on standard input, never as an argument: 64 hexadecimal digits, or a keystore file
+    /// (Web3 Secret Storage, version 3) that the same password opens.
+    Import(Json),
+    /// Show the paying address, where its key is, its balances and its allowance
     Show(Json),
+    /// Let Permit2 move at most AMOUNT of the token, or nothing any more
+    ///
+    /// Sends one transaction, which costs gas: the most that it can cost is shown before it is sent.
+    /// Payments over Permit2 use the allowance up. It is never unlimited.
+    Approve(WalletApprove),
+    /// Show what may be spent, what is spent and reserved, and when it comes free
+    #[command(args_conflicts_with_subcommands = true)]
+    Budget(WalletBudget),
+    /// List payments, newest first
+    History(WalletHistory),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WalletApprove {
+    /// Whole tokens, such as 10
+    #[arg(
+        value_name = "AMOUNT",
+        required_unless_present = "revoke",
+        conflicts_with = "revoke"
+    )]
+    pub(crate) amount: Option<String>,
+    /// Let Permit2 move nothing any more
+    #[arg(long)]
+    pub(crate) revoke: bool,
+    /// Allow more than thirty times the day's budget, up to this many whole tokens
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "revoke")]
+    pub(crate) danger_allow_up_to: Option<String>,
+    /// Most to pay for a unit of gas, in gwei (1e-9 of the native coin)
+    #[arg(long, value_name = "GWEI", default_value = "100")]
+    pub(crate) max_fee: String,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WalletBudget {
+    #[command(subcommand)]
+    pub(crate) action: Option<BudgetAction>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BudgetAction {
+    /// Settle caps for the network's token, in whole tokens; `none` takes a cap away
+    Set(BudgetSet),
+}
+
+#[derive(Debug, Args)]
+#[group(id = "caps", multiple = true, required = true, args = ["per_call", "per_hour", "per_day", "per_node_day", "per_model_day"])]
+pub(crate) struct BudgetSet {
+    /// Most that one call may cost; --max-price can only lower it
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) per_call: Option<String>,
+    /// Most that any 60 minutes may cost
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) per_hour: Option<String>,
+    /// Most that any 24 hours may cost; 5 whole tokens unless it is settled
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) per_day: Option<String>,
+    /// Most that any 24 hours may cost at one node or server
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) per_node_day: Option<String>,
+    /// Most that any 24 hours may cost for one model
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) per_model_day: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WalletHistory {
+    /// Most payments to list
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) output: Json,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,11 @@ pub(crate) mod receipt_show;
 pub(crate) mod receipt_verify;
 pub(crate) mod registry_list;
 pub(crate) mod up;
+pub(crate) mod wallet_approve;
+pub(crate) mod wallet_budget;
+pub(crate) mod wallet_create;
+pub(crate) mod wallet_history;
+pub(crate) mod wallet_import;
 pub(crate) mod wallet_show;
 
 use std::future::Future;

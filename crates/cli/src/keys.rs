@@ -31,7 +31,7 @@ use crate::home::Home;
 use crate::settings::Settings;
 
 pub(crate) use self::keystore::Keystore;
-use self::password::password;
+pub(crate) use self::password::{new_password, password};
 
 /// What signatures are for: an external signer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

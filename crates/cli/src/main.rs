@@ -22,12 +22,13 @@ mod service;
 mod session;
 mod settings;
 mod stop;
+mod utc;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command, Receipt, Registry, Wallet};
+use crate::args::{BudgetAction, Cli, Command, Receipt, Registry, Wallet};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 
@@ -63,7 +64,12 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Receipt(Receipt::Verify(args)) => commands::receipt_verify::run(&context, &args),
         Command::Receipt(Receipt::Explain(args)) => commands::receipt_explain::run(&context, &args),
         Command::Registry(Registry::List(args)) => commands::registry_list::run(&context, args),
+        Command::Wallet(Wallet::Create(args)) => commands::wallet_create::run(&context, args),
+        Command::Wallet(Wallet::Import(args)) => commands::wallet_import::run(&context, args),
         Command::Wallet(Wallet::Show(args)) => commands::wallet_show::run(&context, args),
+        Command::Wallet(Wallet::Approve(args)) => commands::wallet_approve::run(&context, &args),
+        Command::Wallet(Wallet::Budget(args)) => commands::wallet_budget::run(&context, &args),
+        Command::Wallet(Wallet::History(args)) => commands::wallet_history::run(&context, &args),
         Command::Up(args) => commands::up::run(&context, &args),
         Command::Facilitator(args) => commands::facilitator::run(&context, &args),
         Command::Doctor(args) => commands::doctor::run(&context, args),
@@ -87,10 +93,16 @@ const fn wants_json(command: &Command) -> bool {
         Command::Chat(args) => args.output.json,
         Command::Receipt(Receipt::List(args))
         | Command::Registry(Registry::List(args))
-        | Command::Wallet(Wallet::Show(args))
+        | Command::Wallet(Wallet::Create(args) | Wallet::Import(args) | Wallet::Show(args))
         | Command::Doctor(args) => args.json,
         Command::Receipt(Receipt::Show(args) | Receipt::Explain(args)) => args.output.json,
         Command::Receipt(Receipt::Verify(args)) => args.output.json,
+        Command::Wallet(Wallet::Approve(args)) => args.output.json,
+        Command::Wallet(Wallet::Budget(args)) => match &args.action {
+            Some(BudgetAction::Set(set)) => set.output.json,
+            None => args.output.json,
+        },
+        Command::Wallet(Wallet::History(args)) => args.output.json,
         Command::Up(args) => args.output.json,
         Command::Facilitator(args) => args.output.json,
     }

@@ -247,8 +247,7 @@ impl Localnet {
         let holds = seamline_evm::chain::account(&self.chain, TOKEN, account)
             .await
             .map_err(Error::Read)?;
-        self.hands()
-            .fund(account, &holds, PAYER_TOKENS, GAS_MONEY)
+        self.hands().fund(account, &holds, PAYER_TOKENS, GAS_MONEY)
     }
 
     /// Sends a heartbeat of every node now, dated `now`.
