@@ -4,7 +4,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use seamline_evm::Malformed;
-use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
+use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse, v1};
 use seamline_net::limits::FACILITATOR_BODY_BYTES;
 use seamline_net::{Problem, Shape};
 
@@ -39,7 +39,11 @@ async fn settle(
 ) -> Result<Json<SettleResponse>, Response> {
     let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
     let response = facilitator.settle_payment(&request).await;
-    response.map(Json).map_err(|error| failed(&error))
+    let mut response = response.map_err(|error| failed(&error))?;
+    if is_version_1(&body) {
+        response.network = v1::network_said(&response.network).to_owned();
+    }
+    Ok(Json(response))
 }
 
 async fn supported(State(facilitator): State<Facilitator>) -> Json<Supported> {
@@ -48,6 +52,17 @@ async fn supported(State(facilitator): State<Facilitator>) -> Json<Supported> {
 
 async fn health(State(facilitator): State<Facilitator>) -> Json<Health> {
     Json(facilitator.health().await)
+}
+
+/// Whether a request, which could be read, speaks version 1, whose networks have names.
+fn is_version_1(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Envelope {
+        x402_version: Option<u64>,
+    }
+    let envelope: Result<Envelope, _> = serde_json::from_slice(body);
+    envelope.is_ok_and(|envelope| envelope.x402_version == Some(v1::VERSION))
 }
 
 fn malformed(malformed: Malformed) -> Response {

@@ -44,6 +44,8 @@ pub(super) enum Mail {
     Looked(Option<Box<Look>>),
     /// What the store says about followed settlements.
     Read(Vec<(B256, Option<Settlement>)>),
+    /// Unfinished settlements that are this replica's, as the store says.
+    Owned(Vec<Settlement>),
     /// The sweep is over.
     Swept,
 }
@@ -70,6 +72,8 @@ struct Keeper {
     core: Arc<Core>,
     slots: HashMap<B256, Slot>,
     followed: HashSet<B256>,
+    /// Our own by the store's word, and not carried at the last sweep.
+    missing: HashSet<B256>,
     head: Option<B256>,
     is_looking: bool,
     is_reading: bool,
@@ -109,6 +113,7 @@ pub(super) async fn run(core: Arc<Core>, mut mail: mpsc::UnboundedReceiver<Mail>
     let mut keeper = Keeper {
         slots: HashMap::new(),
         followed: HashSet::new(),
+        missing: HashSet::new(),
         head: None,
         is_looking: false,
         is_reading: false,
@@ -186,6 +191,7 @@ impl Keeper {
                 self.is_reading = false;
                 self.read(found);
             }
+            Mail::Owned(own) => self.find_missing(own),
             Mail::Swept => self.is_sweeping = false,
         }
     }
@@ -246,6 +252,8 @@ impl Keeper {
         match end {
             End::Lost => {
                 tracing::warn!(%key, "another replica took a settlement up");
+                let now = self.core.elapsed();
+                self.core.gas().settle(key, 0, false, now);
                 if self.core.board.is_heard(key) {
                     self.followed.insert(key);
                 }

@@ -23,6 +23,8 @@ use super::{Error, Facilitator, respond};
 /// How many blocks back a settlement is looked for that this store does not know: beyond the
 /// lifetime of any authorization that we accept, at 2 s a block.
 pub(super) const SEARCH_BLOCKS: u64 = 5_000;
+/// How many where that is more than the endpoint answers: the lifetime of usual authorizations.
+pub(super) const SEARCH_BLOCKS_AGAIN: u64 = 256;
 /// How long a settlement waits for room in the lane before it is verified again.
 const ROOM: Duration = Duration::from_secs(1);
 /// How often an account nonce that another record has is skipped: there should be none.
@@ -325,8 +327,15 @@ async fn found_on_chain(
     let Ok(newest) = seamline_evm::chain::newest_block(rpc).await else {
         return Ok(None);
     };
-    let query = subject.query(newest.number.saturating_sub(SEARCH_BLOCKS));
-    let Ok(Some(facts)) = seamline_evm::chain::find_settlement(rpc, &query, &newest).await else {
+    let mut found = None;
+    for blocks in [SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN] {
+        let query = subject.query(newest.number.saturating_sub(blocks));
+        if let Ok(facts) = seamline_evm::chain::find_settlement(rpc, &query, &newest).await {
+            found = facts;
+            break;
+        }
+    }
+    let Some(facts) = found else {
         return Ok(None);
     };
     if facts.pay_to != subject.authorization.pay_to() || facts.amount != subject.amount {

@@ -175,6 +175,13 @@ impl Core {
         }
     }
 
+    /// Account nonces below this are in blocks.
+    pub(super) fn learn_mined(&self, mined: u64) {
+        if self.mined.fetch_max(mined, Ordering::Relaxed) < mined {
+            self.room.notify_waiters();
+        }
+    }
+
     /// Account nonces below this are taken, by whomever.
     pub(super) fn learn_floor(&self, taken: u64) {
         self.floor.fetch_max(taken, Ordering::Relaxed);

@@ -10,8 +10,8 @@ use seamline_evm::rpc::BatchFuture;
 use seamline_evm::x402::{Reason, SettleResponse};
 use seamline_evm::{Rpc, RpcCall};
 use seamline_services::facilitator::{
-    Change, Facilitator, FacilitatorConfig, MemoryStore, Settlement, Store, StoreFuture,
-    StoreLocation,
+    Change, Facilitator, FacilitatorConfig, MemoryStore, Settlement, Store, StoreError,
+    StoreFuture, StoreLocation,
 };
 use tokio::runtime::Builder;
 
@@ -184,6 +184,73 @@ fn cut(steps: usize, acts_last: bool, at_store: bool) -> bool {
     }
     // Whether the first life was cut at all.
     fuse.is_burnt.load(Ordering::SeqCst)
+}
+
+/// A store whose reply to the change after some others gets lost.
+struct Lossy(MemoryStore, AtomicUsize);
+
+impl Store for Lossy {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn read(&self, keys: Vec<B256>) -> StoreFuture<'_, Vec<Option<Settlement>>> {
+        self.0.read(keys)
+    }
+
+    fn change(&self, key: B256, signer: Option<Address>, change: Change) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.0.change(key, signer, change).await?;
+            match self.1.fetch_sub(1, Ordering::SeqCst) {
+                1 => Err(StoreError::Database("the reply got lost".into())),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn beat(&self, owner: u64, lease: Duration) -> StoreFuture<'_, ()> {
+        self.0.beat(owner, lease)
+    }
+
+    fn take_over(&self, owner: u64, signer: Address) -> StoreFuture<'_, Vec<Settlement>> {
+        self.0.take_over(owner, signer)
+    }
+
+    fn unfinished(&self, signer: Address) -> StoreFuture<'_, Vec<Settlement>> {
+        self.0.unfinished(signer)
+    }
+
+    fn prune(&self, before_s: u64) -> StoreFuture<'_, ()> {
+        self.0.prune(before_s)
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_reply_got_lost_is_found_again() {
+    // The first change looks at the lane, the second signs, the third is the outcome.
+    for lost in 2..=3 {
+        let chain = Arc::new(Chain::default());
+        let config = FacilitatorConfig {
+            lease: Duration::from_millis(60),
+            ..config(&chain, StoreLocation::Memory)
+        };
+        let store = Lossy(MemoryStore::new(), AtomicUsize::new(lost));
+        let facilitator = Facilitator::start_with(config, Arc::new(store));
+        let facilitator = facilitator.await.unwrap();
+        let mut last = facilitator.settle_payment(&request(1, 42)).await;
+        for _ in 0..30 {
+            if last.as_ref().is_ok_and(|answer| answer.success) {
+                break;
+            }
+            last = facilitator.settle_payment(&request(1, 42)).await;
+        }
+        assert!(
+            last.as_ref().is_ok_and(|answer| answer.success),
+            "{lost} {last:?}"
+        );
+        assert_eq!(chain.payments(), [1]);
+        assert_eq!(chain.distinct(), 1);
+    }
 }
 
 #[test]

@@ -108,6 +108,31 @@ async fn replicas_that_share_a_signer_share_its_sequence() {
 }
 
 #[tokio::test]
+async fn a_replica_that_was_idle_knows_that_the_lane_has_room() {
+    for shared in Shared::all().await {
+        let chain = Arc::new(Chain::default());
+        let few = FacilitatorConfig {
+            lease: SHORT,
+            max_in_flight: 2,
+            ..config(&chain, StoreLocation::Memory)
+        };
+        let store = shared.open().await;
+        let idle = Facilitator::start_with(few, store).await.unwrap();
+        let busy = shared.replica(&chain, LEASE).await;
+        for number in 0..6 {
+            assert!(settle(&busy, number, 42).await.success);
+        }
+        assert!(settle(&idle, 6, 42).await.success);
+        // Nor does it see gaps where there are none.
+        chain.set(Mood::Slow);
+        let pending = busy.settle_payment(&request(7, 42)).await.unwrap();
+        assert!(pending.transaction_hash().is_some());
+        tokio::time::sleep(SHORT * 2).await;
+        assert_eq!(chain.distinct(), 8);
+    }
+}
+
+#[tokio::test]
 async fn another_requirement_for_the_same_payment_is_refused_by_every_replica() {
     for shared in Shared::all().await {
         let chain = Arc::new(Chain::default());

@@ -9,7 +9,7 @@ use seamline_evm::x402::{FacilitatorRequest, Reason};
 use super::Held;
 use crate::facilitator::board::Progress;
 use crate::facilitator::respond;
-use crate::facilitator::settle::{SEARCH_BLOCKS, Verified, verified};
+use crate::facilitator::settle::{SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN, Verified, verified};
 use crate::facilitator::settlement::{
     Action, Event, Inspection, Place, Purpose, Settlement, Stage,
 };
@@ -207,8 +207,13 @@ async fn inspect(core: &Core, held: &Held) -> Option<Inspection> {
     let newest = seamline_evm::chain::newest_block(core.rpc.as_ref())
         .await
         .ok()?;
-    let query = subject.query(newest.number.saturating_sub(SEARCH_BLOCKS));
-    let facts = facts(core.rpc.as_ref(), &query).await.ok()?;
+    let query = |blocks| subject.query(newest.number.saturating_sub(blocks));
+    let rpc = core.rpc.as_ref();
+    let facts = match facts(rpc, &query(SEARCH_BLOCKS)).await {
+        Ok(facts) => facts,
+        // An endpoint that limits its logs, or a payer that pays a thousand times in the longer span.
+        Err(_) => facts(rpc, &query(SEARCH_BLOCKS_AGAIN)).await.ok()?,
+    };
     let authorization = &subject.authorization;
     let exactly = facts
         .settlement

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use seamline_core::B256;
 use seamline_evm::x402::Reason;
 
+use super::sweep::adopt;
 use super::{Keeper, Mail};
 use crate::facilitator::board::Progress;
 use crate::facilitator::settlement::Settlement;
@@ -31,6 +32,29 @@ impl Keeper {
             };
             core.post(Mail::Read(found));
         });
+    }
+
+    /// A change whose outcome got lost may be done: then the record is ours and nobody carries it.
+    /// Twice seen, it is no settlement that is being handed over right now.
+    pub(super) fn find_missing(&mut self, own: Vec<Settlement>) {
+        let before = core::mem::take(&mut self.missing);
+        for settlement in own {
+            let key = settlement.key();
+            if self.slots.contains_key(&key) {
+                continue;
+            }
+            if !before.contains(&key) {
+                self.missing.insert(key);
+                continue;
+            }
+            match adopt(&self.core, settlement) {
+                Ok(held) => self.core.post(Mail::Adopt(Box::new(held))),
+                Err(error) => {
+                    let error = seamline_core::chain(&error);
+                    tracing::error!(error, %key, "a settlement cannot be taken up");
+                }
+            }
+        }
     }
 
     pub(super) fn read(&mut self, found: Vec<(B256, Option<Settlement>)>) {

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use seamline_core::B256;
+use seamline_evm::RpcCall;
+use seamline_evm::rpc::At;
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
 use tokio::time::Instant;
 
@@ -12,7 +14,7 @@ use super::act::gap_key;
 use super::{Held, Mail};
 use crate::facilitator::settle::call_of;
 use crate::facilitator::settlement::{Event, Lease, Settlement};
-use crate::facilitator::shared::Core;
+use crate::facilitator::shared::{Core, quantity};
 use crate::facilitator::store::{StoreError, with};
 use crate::facilitator::subject::Subject;
 
@@ -57,11 +59,22 @@ impl Sweeper {
 
     /// Whoever waits behind an account nonce that nobody has waits for ever.
     async fn fill(&mut self, core: &Core) -> Result<(), StoreError> {
-        let mined = core.mined();
         let open = core.store.unfinished(core.address()).await?;
+        let own = |it: &&Settlement| it.lease().owner == core.owner;
+        let own: Vec<Settlement> = open.iter().filter(own).cloned().collect();
+        core.post(Mail::Owned(own));
         let waiting: BTreeSet<u64> = open.iter().filter_map(Settlement::held_nonce).collect();
         let Some(last) = waiting.last().copied() else {
             self.gaps.clear();
+            return Ok(());
+        };
+        // Asked anew: a replica that carries nothing does not follow the account.
+        let calls = [RpcCall::account_nonce(core.address(), At::Latest)];
+        let answer = core.rpc.batch(&calls).await;
+        let Some(mined) = answer.ok().and_then(|results| match results.as_slice() {
+            [Ok(count)] => quantity(count),
+            _ => None,
+        }) else {
             return Ok(());
         };
         let gaps: BTreeSet<u64> = (mined..last)
@@ -88,7 +101,7 @@ pub(in crate::facilitator) async fn orphans(core: &Core) -> Result<Vec<Held>, St
     Ok(orphans)
 }
 
-fn adopt(core: &Core, mut settlement: Settlement) -> Result<Held, StoreError> {
+pub(super) fn adopt(core: &Core, mut settlement: Settlement) -> Result<Held, StoreError> {
     if settlement.is_filler() {
         return Ok(Held::new(settlement, None));
     }

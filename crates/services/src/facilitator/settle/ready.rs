@@ -63,6 +63,7 @@ pub(in crate::facilitator) async fn verified(
     let judged = calls.len();
     calls.push(RpcCall::fee_history());
     calls.push(RpcCall::account_nonce(core.address(), At::Pending));
+    calls.push(RpcCall::account_nonce(core.address(), At::Latest));
     let Ok(mut results) = core.rpc.batch(&calls).await else {
         return Verified::Unknown;
     };
@@ -120,11 +121,15 @@ fn ready(
 }
 
 fn market_fees(core: &Core, market: &[Result<Value, RpcError>]) -> Option<Fees> {
-    let [Ok(history), count] = market else {
+    let [Ok(history), pending, mined] = market else {
         return None;
     };
-    if let Some(count) = count.as_ref().ok().and_then(quantity) {
-        core.learn_floor(count);
+    if let Some(pending) = pending.as_ref().ok().and_then(quantity) {
+        core.learn_floor(pending);
+    }
+    // A replica that carries nothing does not look at the chain otherwise.
+    if let Some(mined) = mined.as_ref().ok().and_then(quantity) {
+        core.learn_mined(mined);
     }
     match core.lane.learn(history, core.elapsed()) {
         Ok(fees) => Some(fees),
