@@ -51,6 +51,10 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send the body of a request: a megabyte over a slow mobile line.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a client may read nothing of an answer that is waiting for it; as long as a paid stream
+/// waits for its reader.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long requests in flight may take to finish once a shutdown began.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,5 +1,6 @@
 //! Serving an axum router over TCP or TLS, with limits on connections and a graceful end.
 
+mod patience;
 mod tls;
 
 use core::future::Future;
@@ -21,7 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{BODY_TIMEOUT, CONNECTIONS, DRAIN_TIMEOUT, HEADER_TIMEOUT};
+use self::patience::Patience;
+use crate::limits::{BODY_TIMEOUT, CONNECTIONS, DRAIN_TIMEOUT, HEADER_TIMEOUT, WRITE_TIMEOUT};
 use crate::tasks::Tasks;
 
 /// How a listener serves.
@@ -33,6 +35,8 @@ pub struct ServeOptions {
     pub header_timeout: Duration,
     /// Limit on the body of each request; [`BODY_TIMEOUT`].
     pub body_timeout: Duration,
+    /// How long a client may read nothing of what waits for it; [`WRITE_TIMEOUT`].
+    pub write_timeout: Duration,
     /// How long requests in flight may take to finish once `shutdown` resolved; [`DRAIN_TIMEOUT`].
     pub drain_timeout: Duration,
 }
@@ -43,6 +47,7 @@ impl Default for ServeOptions {
             max_connections: CONNECTIONS,
             header_timeout: HEADER_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -136,6 +141,7 @@ pub async fn serve_with(
             router: router.clone(),
             tls: tls.clone(),
             header_timeout: options.header_timeout,
+            write_timeout: options.write_timeout,
             stop: stop.clone(),
         };
         connections.spawn(async move {
@@ -182,6 +188,7 @@ struct Connection {
     router: Router,
     tls: Option<TlsIdentity>,
     header_timeout: Duration,
+    write_timeout: Duration,
     stop: CancellationToken,
 }
 
@@ -202,6 +209,7 @@ impl Connection {
     }
 
     async fn exchange(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let stream = Patience::new(stream, self.write_timeout);
         let service = TowerToHyperService::new(self.router);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -63,6 +63,10 @@ fn hello() -> Router {
         .route("/echo", post(|body: Bytes| async move { body }))
 }
 
+fn hello_at(path: &str) -> Router {
+    Router::new().route(path, get(|| async { "hello" }))
+}
+
 fn refusal(error: &Error) -> UrlRefusal {
     match error {
         Error::Url(refusal) => *refusal,
@@ -247,6 +251,30 @@ async fn a_body_that_does_not_come_frees_its_connection() {
     let read = tokio::time::timeout(Duration::from_secs(5), read).await;
     read.expect("the connection is closed").unwrap();
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_frees_its_connection() {
+    let big = Bytes::from(vec![b'x'; 64 * 1024 * 1024]);
+    let router = Router::new().route("/", get(move || async move { big }));
+    let options = ServeOptions {
+        write_timeout: Duration::from_millis(100),
+        max_connections: 1,
+        ..ServeOptions::default()
+    };
+    let server = Server::start(router.merge(hello_at("/next")), None, options).await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut deaf = TcpStream::connect(address).await.unwrap();
+    let head = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    deaf.write_all(head).await.unwrap();
+    let client = http_client(ClientOptions::default()).unwrap();
+    let next = format!("{}/next", server.url);
+    let next = tokio::time::timeout(Duration::from_secs(5), client.get(&next)).await;
+    let next = next.expect("the connection is closed").unwrap();
+    assert_eq!(next.into_body().bytes().await.unwrap(), "hello");
+    drop(client);
+    drop(deaf);
     server.stop().await.unwrap();
 }
 
