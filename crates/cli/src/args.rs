@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use seamline_core::Address;
 
 /// Paid, verifiable AI inference in one local call, with every hidden step in plain sight.
@@ -43,11 +43,24 @@ pub(crate) enum Command {
     Wallet(Wallet),
     /// Run the local network until Ctrl-C
     Up(Up),
+    /// Ask any HTTP server, and pay over x402 if it asks for it
+    ///
+    /// The body goes to standard output, one line about the payment to standard error. What may be paid, and
+    /// with which token, is said by --rpc, --chain-id and --asset, by a network file, or by the local network
+    /// that runs in this home. An origin is paid at the address that it named first, unless --pay-to says
+    /// otherwise. After a payment whose answer was lost, the same command presents the same payment again.
+    Fetch(Fetch),
     /// Verify and settle x402 payments for servers, until Ctrl-C
     ///
     /// The settling account is the wallet of the home: it pays the gas, so give it native coin. Give a
     /// facilitator a home of its own, because it does not settle what its own account pays.
     Facilitator(Facilitator),
+    /// Put a price in front of an HTTP service, until Ctrl-C
+    ///
+    /// Whoever asks without paying gets 402 with the price; whoever pays gets the service's answer. Only
+    /// answers with a status of 200 to 299 cost anything. The service never sees a payment; it sees who
+    /// pays in `Seamline-Payer`.
+    Paywall(Paywall),
     /// Check the home, the keys, the journal and the network, and say what to do
     Doctor(Json),
 }
@@ -218,6 +231,45 @@ pub(crate) struct Up {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    /// https, or http at an address of this machine
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Method [default: GET, or POST with a body]
+    #[arg(short = 'X', long = "method", value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+    /// A header as 'Name: value'; repeat it for more
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    /// The body: text, `@` and a file, or `-` for standard input
+    #[arg(short, long, value_name = "TEXT|@FILE|-")]
+    pub(crate) data: Option<String>,
+    /// Most that this may cost, in whole tokens such as 0.05
+    #[arg(long, visible_alias = "max-price", value_name = "AMOUNT")]
+    pub(crate) max_amount: Option<String>,
+    /// An address that may be paid; repeat it for more [default: whoever the origin named first]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) pay_to: Vec<Address>,
+    /// JSON-RPC endpoint of the chain to pay on: https, or http on this machine
+    #[arg(long, value_name = "URL", requires_all = ["chain_id", "asset"], conflicts_with = "network")]
+    pub(crate) rpc: Option<String>,
+    /// EIP-155 id of the chain
+    #[arg(long, value_name = "ID", requires = "rpc")]
+    pub(crate) chain_id: Option<u64>,
+    /// The token to pay with
+    #[arg(long, value_name = "ADDRESS", requires = "rpc")]
+    pub(crate) asset: Option<Address>,
+    /// Pay anew for what an earlier attempt paid for and did not get
+    #[arg(long)]
+    pub(crate) buy_again: bool,
+    /// Write the body to this file
+    #[arg(short, long = "output", value_name = "FILE")]
+    pub(crate) output_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Facilitator {
     /// Where to listen; port 0 takes a free one. There is no authentication: let only your own servers reach it
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4021")]
@@ -257,6 +309,92 @@ pub(crate) struct Facilitator {
     pub(crate) factories: Vec<Address>,
     #[command(flatten)]
     pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Paywall {
+    /// The service: plain http on this machine, or https with --upstream-cert
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: String,
+    /// The certificate (DER) that an https upstream must present
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upstream_cert: Option<PathBuf>,
+    /// What a request costs, in whole tokens such as 0.001; the ceiling where the scheme is `upto`
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) price: String,
+    /// The token that is paid with
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) asset: Address,
+    /// Decimals of the token: 6 for USDC, 18 for most others
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=36))]
+    pub(crate) decimals: u8,
+    /// EIP-155 id of the chain that is paid on
+    #[arg(long, value_name = "ID")]
+    pub(crate) chain_id: u64,
+    /// Your address, which is paid
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) pay_to: Address,
+    /// Who verifies and settles: https, or http on this machine
+    #[arg(long, value_name = "URL")]
+    pub(crate) facilitator: String,
+    /// `exact`: every answer costs the price. `upto`: what the service says in `Settlement-Overrides`; silence is free
+    #[arg(long, value_name = "SCHEME", value_enum, default_value = "exact")]
+    pub(crate) scheme: GateScheme,
+    /// How the token is moved [default: both where the token's domain is named, else permit2]
+    #[arg(long, value_name = "METHOD", value_enum)]
+    pub(crate) method: Option<GateMethod>,
+    /// Name in the token's signing domain (EIP-712), such as USDC; eip3009 needs it
+    #[arg(long, value_name = "NAME", requires = "token_version")]
+    pub(crate) token_name: Option<String>,
+    /// Version in the token's signing domain (EIP-712), such as 2
+    #[arg(long, value_name = "VERSION", requires = "token_name")]
+    pub(crate) token_version: Option<String>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4020")]
+    pub(crate) listen: SocketAddr,
+    /// How payers reach this, for offers [default: the address that is listened on]
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// What is sold, for people
+    #[arg(long, value_name = "TEXT", default_value = "A paid service")]
+    pub(crate) description: String,
+    /// Media type of the answers, for offers
+    #[arg(long, value_name = "TYPE", default_value = "application/json")]
+    pub(crate) mime_type: String,
+    /// Seconds that the service may be silent
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub(crate) timeout: u64,
+    /// Where it is remembered what is paid and what is owed [default: paywall.redb in the home]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Take payments of x402 version 1 too
+    #[arg(long)]
+    pub(crate) v1: bool,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+/// Schemes of a gate.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum GateScheme {
+    Exact,
+    Upto,
+}
+
+impl GateScheme {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Upto => "upto",
+        }
+    }
+}
+
+/// How a token is moved.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum GateMethod {
+    Eip3009,
+    Permit2,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

@@ -3,6 +3,8 @@
 pub(crate) mod chat;
 pub(crate) mod doctor;
 pub(crate) mod facilitator;
+pub(crate) mod fetch;
+pub(crate) mod paywall;
 pub(crate) mod receipt_explain;
 pub(crate) mod receipt_list;
 pub(crate) mod receipt_show;

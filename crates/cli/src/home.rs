@@ -161,6 +161,11 @@ impl Home {
         self.root.join("facilitator.redb")
     }
 
+    /// Where a paywall of this home remembers what is paid and owed, unless it is told otherwise.
+    pub(crate) fn paywall(&self) -> PathBuf {
+        self.root.join("paywall.redb")
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("journal.redb")
     }

@@ -71,7 +71,9 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Wallet(Wallet::Budget(args)) => commands::wallet_budget::run(&context, &args),
         Command::Wallet(Wallet::History(args)) => commands::wallet_history::run(&context, &args),
         Command::Up(args) => commands::up::run(&context, &args),
+        Command::Fetch(args) => commands::fetch::run(&context, &args),
         Command::Facilitator(args) => commands::facilitator::run(&context, &args),
+        Command::Paywall(args) => commands::paywall::run(&context, &args),
         Command::Doctor(args) => commands::doctor::run(&context, args),
     }
 }
@@ -104,6 +106,8 @@ const fn wants_json(command: &Command) -> bool {
         },
         Command::Wallet(Wallet::History(args)) => args.output.json,
         Command::Up(args) => args.output.json,
+        Command::Fetch(args) => args.output.json,
         Command::Facilitator(args) => args.output.json,
+        Command::Paywall(args) => args.output.json,
     }
 }

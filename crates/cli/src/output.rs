@@ -8,8 +8,12 @@ use crate::failure::{Exit, Failure};
 
 /// Prints data. A closed pipe ends the command quietly, as it should for `| head`.
 pub(crate) fn data(text: &str) -> Result<(), Failure> {
+    raw(text.as_bytes())
+}
+
+fn raw(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(err) => Err(Failure::new(
@@ -27,6 +31,15 @@ pub(crate) fn answer(text: &str) -> Result<(), Failure> {
         data(&harmless(text))
     } else {
         data(text)
+    }
+}
+
+/// Prints what a server sent, as [`answer`] does.
+pub(crate) fn body(bytes: &[u8]) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        data(&harmless(&String::from_utf8_lossy(bytes)))
+    } else {
+        raw(bytes)
     }
 }
 

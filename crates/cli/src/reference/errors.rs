@@ -9,6 +9,10 @@ use super::{NOTE, repository, sources};
 /// Failures of a call, from `ErrorKind::code`: code, fault, meaning, what to do.
 const CALL: &str = include_str!("call.txt");
 
+/// Failures of a purchase that a call does not have, from `pay::ErrorKind::code`: code, fault, meaning,
+/// what to do.
+const PURCHASE: &str = include_str!("purchase.txt");
+
 /// Refusals of evidence, from `attest`'s checks: code, meaning.
 const EVIDENCE: &str = include_str!("evidence.txt");
 
@@ -53,6 +57,18 @@ node before anything was signed lets the next node be tried within the same call
 | code | fault | retry | meaning | what to do |\n|---|---|---|---|---|\n",
     );
     for [code, fault, what, todo] in rows(CALL) {
+        writeln!(
+            text,
+            "| `{code}` | {fault} | {} | {what} | {todo} |",
+            retry(fault)
+        )
+        .unwrap();
+    }
+    text.push_str(
+        "\n## A purchase\n\n`seamline fetch` buys from plain x402 servers, which count as nodes. It has the codes of a call, and these:\n\n\
+| code | fault | retry | meaning | what to do |\n|---|---|---|---|---|\n",
+    );
+    for [code, fault, what, todo] in rows(PURCHASE) {
         writeln!(
             text,
             "| `{code}` | {fault} | {} | {what} | {todo} |",
@@ -114,6 +130,17 @@ fn every_code_of_a_call_is_listed() {
         invented.is_empty(),
         "on the page and in no source: {invented:?}"
     );
+}
+
+#[test]
+fn every_code_of_a_purchase_is_listed() {
+    let source = repository().join("crates/client/src/pay/error.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let lines = source.lines();
+    let made = lines.flat_map(|line| quoted(line, |word| lower(word) && word.contains('.')));
+    let calls = codes::<4>(CALL);
+    let own: BTreeSet<_> = made.filter(|code| !calls.contains(code)).collect();
+    assert_eq!(own, codes::<4>(PURCHASE));
 }
 
 #[test]

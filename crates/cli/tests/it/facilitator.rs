@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{Home, Up, closed_port};
+use crate::harness::{Home, Up, closed_port, finish};
 use crate::service::{Service, ask};
 
 /// The arguments of a facilitator for a chain.
@@ -92,7 +92,13 @@ fn a_chain_that_is_away_or_another_is_said() {
     let mut args = arguments(up.text("rpc_url"), &token);
     let id = args.iter().position(|arg| *arg == "31610").unwrap();
     args[id] = "8453";
+    // The plain key of a home is for the local network only.
     let ran = home.run(&args);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    ran.says("[wallet.plain]");
+    let mut command = home.command(&args);
+    command.env("SEAMLINE_WALLET_KEY", up.text("funded_key"));
+    let ran = finish(command);
     assert_eq!(ran.code, 2, "{ran:?}");
     ran.says("[chain.mismatch]").says("--chain-id 31610");
 }

@@ -12,6 +12,7 @@
 mod bad_input;
 mod chat;
 mod facilitator;
+mod fetch;
 mod harness;
 mod network;
 mod privacy;
