@@ -4,7 +4,7 @@
 mod tests;
 
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seamline_core::{Address, Amount, B256, Timestamp};
@@ -87,6 +87,8 @@ struct Books {
     /// The one authorization of each key that was verified. Before, two may claim the same key:
     /// whoever saw a nonce could otherwise block its owner with a forged signature.
     owners: HashMap<Key, B256>,
+    /// The keys of each payer that have an owner.
+    payers: HashMap<Address, HashSet<Key>>,
     /// Entries with a stored answer, oldest first, and the size of these answers together.
     stored: VecDeque<((Key, B256), usize)>,
     stored_bytes: usize,
@@ -101,6 +103,13 @@ struct Entry {
     state: State,
 }
 
+impl Entry {
+    fn is_known_elsewhere(&self) -> bool {
+        matches!(&self.state, State::Done(outcome)
+            if matches!(**outcome, Outcome::Spent(_) | Outcome::Unpaid(_)))
+    }
+}
+
 enum State {
     Running(watch::Sender<()>),
     Done(Box<Outcome>),
@@ -108,6 +117,8 @@ enum State {
 
 /// Most entries at a time: each is below 1 KiB without its answer.
 const MAX_ENTRIES: usize = 16_384;
+/// How many entries are forgotten at once where there is no room for another.
+const ROOM: usize = MAX_ENTRIES / 16;
 /// Most answers that are kept.
 const MAX_ANSWERS: usize = 256;
 /// Most bytes of answers that are kept, together.
@@ -132,6 +143,9 @@ impl Ledger {
         let mut books = self.lock();
         if now >= books.next_sweep || books.entries.len() >= MAX_ENTRIES {
             books.sweep(now);
+        }
+        if books.entries.len() >= MAX_ENTRIES {
+            books.make_room();
         }
         if books
             .owners
@@ -225,10 +239,17 @@ impl Reservation {
     #[must_use]
     pub(super) fn claim(&self) -> bool {
         let Presentation {
-            key, authorization, ..
+            key,
+            payer,
+            authorization,
+            ..
         } = self.presentation;
         let mut books = self.ledger.lock();
-        *books.owners.entry(key).or_insert(authorization) == authorization
+        let is_owner = *books.owners.entry(key).or_insert(authorization) == authorization;
+        if is_owner {
+            books.payers.entry(payer).or_default().insert(key);
+        }
+        is_owner
     }
 
     /// Whether answers may leave before they are settled: a verification reserves nothing, so that
@@ -236,13 +257,14 @@ impl Reservation {
     /// way, or whose settlement was refused, gets answers that are settled first.
     pub(super) fn on_credit(&self, most: usize) -> bool {
         let books = self.ledger.lock();
-        let payer = self.presentation.payer;
         let mut open = 0_usize;
-        for ((key, authorization), entry) in &books.entries {
-            // Anybody can write a payer into a message: only what was verified counts.
-            if entry.payer != payer || books.owners.get(key) != Some(authorization) {
-                continue;
-            }
+        // Anybody can write a payer into a message: only what was verified counts.
+        let verified = books.payers.get(&self.presentation.payer);
+        let entries = verified.into_iter().flatten().filter_map(|key| {
+            let authorization = books.owners.get(key)?;
+            books.entries.get(&(*key, *authorization))
+        });
+        for entry in entries {
             match &entry.state {
                 State::Running(_) => open = open.saturating_add(1),
                 State::Done(outcome) => match outcome.as_ref() {
@@ -341,12 +363,37 @@ impl Books {
         }
     }
 
+    /// Forgets what the store, or the books of a channel, know as well and what has no answer to give:
+    /// whoever makes many settlements fail must not keep others out. The oldest go first.
+    fn make_room(&mut self) {
+        let mut known: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_known_elsewhere())
+            .map(|(id, entry)| (entry.expires, *id))
+            .collect();
+        known.sort_unstable();
+        for (_, id) in known.into_iter().take(ROOM) {
+            self.remove(id);
+        }
+    }
+
     fn remove(&mut self, id: (Key, B256)) {
-        self.entries.remove(&id);
+        let removed = self.entries.remove(&id);
         self.stored.retain(|(stored, _)| *stored != id);
         let (key, authorization) = id;
-        if self.owners.get(&key) == Some(&authorization) {
-            self.owners.remove(&key);
+        if self.owners.get(&key) != Some(&authorization) {
+            return;
+        }
+        self.owners.remove(&key);
+        let payer = removed.map(|entry| entry.payer);
+        if let Some(payer) = payer
+            && let Some(keys) = self.payers.get_mut(&payer)
+        {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.payers.remove(&payer);
+            }
         }
     }
 }

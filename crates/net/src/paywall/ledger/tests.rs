@@ -157,3 +157,46 @@ fn there_is_an_end_to_reservations() {
     drop(held);
     assert_eq!(look(&ledger, presentation(count, 1, 1), NOW), "new");
 }
+
+/// A payer without money must not close the shop for everybody else.
+#[test]
+fn refused_settlements_make_room_for_others() {
+    let ledger = Ledger::default();
+    let count = u64::try_from(MAX_ENTRIES).unwrap();
+    for key in 0..count {
+        let reservation = reserve(&ledger, presentation(key, 1, 1), NOW);
+        assert!(reservation.claim());
+        reservation.close(Outcome::Unpaid(settled()), NOW);
+    }
+    let other = Presentation {
+        payer: Address::repeat_byte(0x71),
+        ..presentation(count, 1, 1)
+    };
+    let other = reserve(&ledger, other, NOW);
+    assert!(other.claim());
+    assert!(other.on_credit(1));
+    let bad = reserve(&ledger, presentation(count + 1, 1, 1), NOW);
+    assert!(
+        !bad.on_credit(1),
+        "what is left still says who does not pay"
+    );
+}
+
+#[test]
+fn credit_counts_what_is_open_and_verified_only() {
+    let ledger = Ledger::default();
+    let all: Vec<_> = (0..4)
+        .map(|key| reserve(&ledger, presentation(key, 1, 1), NOW))
+        .collect();
+    let Ok([one, two, three, forged]) = <[Reservation; 4]>::try_from(all) else {
+        panic!("four");
+    };
+    assert!(one.claim() && two.claim() && three.claim());
+    assert!(!one.on_credit(2));
+    assert!(one.on_credit(3));
+    drop(forged);
+    two.close(Outcome::Spent(settled()), NOW);
+    assert!(one.on_credit(2));
+    three.close(Outcome::Unsettled(None, Amount::new(1)), NOW);
+    assert!(!one.on_credit(1));
+}
