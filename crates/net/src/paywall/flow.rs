@@ -16,7 +16,7 @@ use super::Paywall;
 use super::answer::{self, Answer};
 use super::job::{Job, Purse};
 use super::judge::SETTLE_TIME;
-use super::keeper::{Found, Keeper};
+use super::keeper::{Found, Keeper, Reopened};
 use super::ledger::{Admission, Outcome, Reservation};
 use super::meter::{Meter, PaymentContext};
 use super::purchase::Purchase;
@@ -65,7 +65,7 @@ impl Paywall {
             Reserved::New(reservation) => reservation,
             Reserved::Open(reservation, answer, amount) => {
                 return self
-                    .settle_again(reservation, purchase, answer, amount)
+                    .settle_again(reservation, purchase, &sale, answer, amount)
                     .await;
             }
         };
@@ -121,7 +121,10 @@ impl Paywall {
                 Admission::Join(twin) => twin,
             };
             // Nothing is ever sent: the twin's end drops the sender.
-            if tokio::time::timeout(wait, twin.changed()).await.is_err() {
+            if tokio::time::timeout(wait, twin.changed())
+                .await
+                .is_err()
+            {
                 return Err(Refusal::answer(answer::in_flight()));
             }
         }
@@ -158,11 +161,20 @@ impl Paywall {
         &self,
         reservation: Reservation,
         purchase: Purchase,
+        sale: &Sale,
         answer: Option<Answer>,
         amount: Amount,
     ) -> Result<Response, Refusal> {
-        let keeper = Keeper::reopen(&self.0.config.store, purchase.promise.key).await?;
-        let purse = Purse::of(keeper, purchase.debt(amount));
+        let (store, presentation) = (&self.0.config.store, purchase.presentation());
+        let now = (self.0.config.clock)();
+        let keeper = match Keeper::reopen(store, &presentation).await? {
+            Reopened::Ours(keeper) => Some(keeper),
+            Reopened::Gone => Keeper::hold(store, &presentation, now).await?,
+            Reopened::Lost => None,
+        };
+        // Somebody else was paid with it by now.
+        let keeper = keeper.ok_or_else(|| purchase.refuse_conflict(sale))?;
+        let purse = Purse::of(Some(keeper), purchase.debt(amount));
         let job = self.job(reservation, &purchase, purse);
         self.detach(async move { job.settle_and_answer(answer, amount).await })
             .await

@@ -83,18 +83,25 @@ impl Job {
         handler: impl Future<Output = Option<Response>> + Send,
         settle_first: bool,
     ) -> Response {
-        let mut handler = core::pin::pin!(handler);
+        match self.carry(handler).await {
+            Some(Some(response)) => self.finish(response, settle_first).await,
+            Some(None) => {
+                let problem = Problem::internal("handler_failed", "the handler panicked");
+                self.fail_with(problem).await
+            }
+            None => self.too_slow().await,
+        }
+    }
+
+    /// Runs `work` to its end, and keeps the lease meanwhile; `None` where the authorization is about
+    /// to expire.
+    async fn carry<T>(&mut self, work: impl Future<Output = T> + Send) -> Option<T> {
+        let mut work = core::pin::pin!(work);
         loop {
             let tick = Instant::now().checked_add(TICK).unwrap_or(self.stop);
-            let until = tick.min(self.stop);
-            match timeout_at(until, handler.as_mut()).await {
-                Ok(Some(response)) => return self.finish(response, settle_first).await,
-                Ok(None) => {
-                    let text = "the handler panicked";
-                    let problem = Problem::internal("handler_failed", text);
-                    return self.fail_with(problem).await;
-                }
-                Err(_) if Instant::now() >= self.stop => return self.too_slow().await,
+            match timeout_at(tick.min(self.stop), work.as_mut()).await {
+                Ok(done) => return Some(done),
+                Err(_) if Instant::now() >= self.stop => return None,
                 Err(_) => self.renew().await,
             }
         }
@@ -103,7 +110,7 @@ impl Job {
     /// Settles a handler's response: a stream while it flows, anything else before it leaves. With
     /// `settle_first` (another node may hold an authorization of the same nonce, or the payer has
     /// no credit) a stream is held back too.
-    async fn finish(self, response: Response, settle_first: bool) -> Response {
+    async fn finish(mut self, response: Response, settle_first: bool) -> Response {
         // The handler refused, failed, or left HTTP: nothing is due, the authorization is free.
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
@@ -119,7 +126,7 @@ impl Job {
         if Streamed::is(&head) && (prepaid || !settle_first) {
             return self.stream(head, body).await;
         }
-        let Ok(collected) = timeout_at(self.stop, collect(head, body)).await else {
+        let Some(collected) = self.carry(collect(head, body)).await else {
             return self.too_slow().await;
         };
         match collected {

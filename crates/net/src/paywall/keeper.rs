@@ -36,6 +36,16 @@ pub(super) enum Found {
     Conflict,
 }
 
+/// What became of the record of an authorization that this process worked for.
+pub(super) enum Reopened {
+    /// It is there.
+    Ours(Keeper),
+    /// It is gone.
+    Gone,
+    /// Another process took the authorization, for another request.
+    Lost,
+}
+
 impl Keeper {
     /// Looks for the record of a presentation, and takes it over where its writer is gone.
     pub(super) async fn find(
@@ -84,13 +94,20 @@ impl Keeper {
         Ok(keeper.write(duty, LEASE, now).await?.then_some(keeper))
     }
 
-    /// Reads the record of an authorization that this process holds.
+    /// Reads the record of an authorization that this process worked for.
     pub(super) async fn reopen(
         store: &Arc<dyn PaywallStore>,
-        key: B256,
-    ) -> Result<Option<Self>, StoreError> {
-        let record = store.get(key).await?;
-        Ok(record.map(|record| Self {
+        presentation: &Presentation,
+    ) -> Result<Reopened, StoreError> {
+        let Some(record) = store.get(presentation.key).await? else {
+            return Ok(Reopened::Gone);
+        };
+        if record.authorization != presentation.authorization
+            || record.request != presentation.request
+        {
+            return Ok(Reopened::Lost);
+        }
+        Ok(Reopened::Ours(Self {
             store: Arc::clone(store),
             record: Box::new(record),
             name: None,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use seamline_core::Timestamp;
 use tokio::time::sleep;
 
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Reopened};
 use super::ledger::{Outcome, Presentation, Resumed};
 use super::settle::{Settled, report};
 use super::store::{Duty, StoreError};
@@ -122,8 +122,11 @@ impl Inner {
             Resumed::Busy => return true,
             Resumed::Gone => return false,
         };
-        let mut keeper = match Keeper::reopen(&self.config.store, presentation.key).await {
-            Ok(keeper) => keeper,
+        let mut keeper = match Keeper::reopen(&self.config.store, &presentation).await {
+            Ok(Reopened::Ours(keeper)) => Some(keeper),
+            Ok(Reopened::Gone) => None,
+            // What is settled now is not ours, and neither is its answer.
+            Ok(Reopened::Lost) => return false,
             Err(error) => {
                 report(&error);
                 None

@@ -74,8 +74,14 @@ impl Inner {
                 Settled::Refused(response) => keeper.end(response.clone(), true, now).await,
                 Settled::Unknown(_) => keeper.leave(now).await,
             };
-            if let Err(error) = written {
-                report(&error);
+            match written {
+                Ok(true) => {}
+                // Another process took the settlement up, and serves what it is for.
+                Ok(false) if upfront && matches!(settled, Settled::Paid(_)) => {
+                    return Settled::Unknown(pending(&request, payer));
+                }
+                Ok(false) => {}
+                Err(error) => report(&error),
             }
         }
         settled

@@ -37,6 +37,8 @@ pub(crate) struct Script {
     pub(crate) settled: Mutex<Vec<Amount>>,
     /// Holds verifications back until it is opened.
     pub(crate) gate: Option<tokio::sync::Semaphore>,
+    /// Holds settlements back until it is opened.
+    pub(crate) settle_gate: Option<tokio::sync::Semaphore>,
 }
 
 /// One scripted answer to `/settle`.
@@ -73,6 +75,9 @@ impl FacilitatorApi for Script {
         let mut script = self.settle.lock().unwrap();
         let next = script.pop_front().unwrap_or(Settling::Succeed);
         Box::pin(async move {
+            if let Some(gate) = &self.settle_gate {
+                drop(gate.acquire().await.unwrap());
+            }
             match next {
                 Settling::Succeed => Ok(settled(amount, None)),
                 Settling::Refuse(reason) => Ok(settled(amount, Some(reason))),
