@@ -106,7 +106,10 @@ impl Paywall {
         sale: &Sale,
         now: Timestamp,
     ) -> Result<Reserved, Refusal> {
+        let began = Instant::now();
         let wait = self.0.config.join_wait;
+        // One wait, however often another copy fails and a third one begins.
+        let until = began.checked_add(wait).unwrap_or(began);
         loop {
             let mut twin = match self.0.ledger.begin(purchase.presentation(), now) {
                 Admission::New(reservation) => return Ok(Reserved::New(reservation)),
@@ -121,7 +124,7 @@ impl Paywall {
                 Admission::Join(twin) => twin,
             };
             // Nothing is ever sent: the twin's end drops the sender.
-            if tokio::time::timeout(wait, twin.changed())
+            if tokio::time::timeout_at(until, twin.changed())
                 .await
                 .is_err()
             {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Extension;
 use axum::response::IntoResponse as _;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use http::{HeaderMap, StatusCode};
 use seamline_core::Amount;
 use seamline_evm::x402::Reason;
@@ -259,6 +259,29 @@ async fn a_hundred_copies_of_one_payment_run_the_handler_once() {
     assert_eq!(runs(&runs_of), 1);
     assert_eq!(shop.script.verified.load(Ordering::SeqCst), 1);
     assert_eq!(shop.settlements().len(), 1);
+}
+
+/// Each copy would otherwise begin to wait anew whenever another one fails.
+#[tokio::test(start_paused = true)]
+async fn no_copy_waits_longer_than_configured() {
+    let handler = || async {
+        tokio::time::sleep(core::time::Duration::from_secs(20)).await;
+        StatusCode::BAD_GATEWAY
+    };
+    let shop = Arc::new(Shop::open(Script::default(), any(handler)));
+    let payment = shop.payment("hello", 1).await;
+    let began = tokio::time::Instant::now();
+    let copies: Vec<_> = (0..10)
+        .map(|_| {
+            let (shop, payment) = (Arc::clone(&shop), payment.clone());
+            tokio::spawn(async move { shop.send(paid("hello", &payment)).await })
+        })
+        .collect();
+    for copy in copies {
+        copy.await.unwrap();
+    }
+    // Two rounds: who waits through the second one has waited for thirty seconds.
+    assert!(began.elapsed() <= core::time::Duration::from_secs(50));
 }
 
 #[tokio::test]
