@@ -12,6 +12,7 @@ use super::Answer;
 use crate::error::refusal::{refusal_code, refusal_fault, refusal_text};
 use crate::journal::{JournalError, Over};
 use crate::leg::LegFault;
+use crate::purse::PurseFault;
 use crate::sealing::SealFault;
 use crate::sign::SignFault;
 use crate::step::Step;
@@ -236,6 +237,19 @@ impl From<LegFault> for ErrorKind {
             LegFault::Journal(source) => Self::Journal(source),
             LegFault::Over(over) => Self::OverBudget(over),
             LegFault::Payment(misuse) => Self::Payment(misuse),
+        }
+    }
+}
+
+impl From<PurseFault> for ErrorKind {
+    fn from(fault: PurseFault) -> Self {
+        match fault {
+            PurseFault::Refused(refusal) => Self::Channel(refusal),
+            PurseFault::Over(over) => Self::OverBudget(over),
+            PurseFault::Journal(source) => Self::Journal(source),
+            PurseFault::Entropy(source) => Self::Entropy(source),
+            PurseFault::Chain(source) => Self::Chain(source),
+            PurseFault::Signer => Self::Sign(PurseFault::stopped()),
         }
     }
 }

@@ -103,6 +103,9 @@ impl Buying<'_> {
             300..=399 => Presented::Useless(self.redirect(&answer)),
             // Official servers say 412 where Permit2 may not move enough.
             402 | 412 => Presented::Useless(self.refusal(&answer)),
+            409 if wire::is_gone(&answer.headers) => {
+                Presented::Useless(ErrorKind::Status(Box::new(answer)))
+            }
             // In flight at the server, its settlement pending, or its handler broken: the same bytes,
             // later.
             409 | 425 | 429 | 500..=599 => Presented::Lost {

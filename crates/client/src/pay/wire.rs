@@ -5,7 +5,8 @@ use core::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use seamline_evm::Malformed;
 use seamline_evm::x402::{
-    PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentRequired, decode_header, v1,
+    PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentRequired, SettleResponse,
+    decode_header, v1,
 };
 
 use super::error::ErrorKind;
@@ -90,6 +91,13 @@ pub(super) fn asked(headers: &HeaderMap, body: &[u8]) -> Option<Result<Asked, Ma
 pub(super) fn settle_reply(headers: &HeaderMap) -> Option<Bytes> {
     let value = one(headers, PAYMENT_RESPONSE).or_else(|| one(headers, v1::X_PAYMENT_RESPONSE))?;
     decode_header(value.as_bytes()).ok().map(Bytes::from)
+}
+
+/// Whether a 409 says that the money moved and the answer is gone: there is nothing to wait for. One
+/// that asks for patience names a time.
+pub(super) fn is_gone(headers: &HeaderMap) -> bool {
+    let reply = settle_reply(headers).and_then(|raw| SettleResponse::parse(&raw).ok());
+    reply.is_some_and(|reply| reply.success) && !headers.contains_key(header::RETRY_AFTER)
 }
 
 /// An authorization as it is sent: the same header every time.

@@ -138,6 +138,32 @@ async fn a_charged_promise_that_was_lost_is_not_paid_again() {
     );
 }
 
+/// Charged, and the seller says so: the books know it at once, and nothing is presented again.
+#[tokio::test]
+async fn a_charge_whose_answer_is_gone_is_in_the_books() {
+    let (desk, seller, server) = market().await;
+    desk.buy(&server.url).await.unwrap();
+    *seller.faults.lock().unwrap() = vec![Fault::Gone];
+    let purchase = Purchase::get(format!("{}/gone", server.url));
+    let error = desk.payer.fetch(&purchase).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("server.status", Charged::Yes)
+    );
+    assert_eq!(server.payments().len(), 2);
+    let error = desk.payer.fetch(&purchase).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("payment.in_vain", Charged::Yes)
+    );
+    let day = &desk.payer.journal().budget(desk.payer.budget(), NOW)[0].windows[1];
+    assert_eq!(
+        (day.settled.get(), day.reserved),
+        (2 * CHARGE, Amount::ZERO)
+    );
+    assert_eq!(seller.charged(), 2 * CHARGE);
+}
+
 /// The same, with the correction only at the repeated purchase: all three presentations were lost.
 #[tokio::test]
 async fn a_correction_at_the_repeated_purchase_stops_it() {

@@ -91,6 +91,25 @@ async fn a_settlement_without_an_answer_is_never_paid_twice() {
     }
 }
 
+/// A server that says that the settlement went through and the answer is gone will not find it again.
+#[tokio::test]
+async fn an_answer_that_is_gone_is_not_asked_for_again() {
+    let desk = desk();
+    let ledger = Arc::clone(&desk.ledger);
+    let server = Server::start(move |request| match settles(&ledger, request) {
+        Some(header) => Reply::Http(409, vec![header], b"{}".to_vec()),
+        None => asks_price(request),
+    })
+    .await;
+    let error = desk.buy(&server.url).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.charged()),
+        ("server.status", Charged::Yes)
+    );
+    assert_eq!(server.payments().len(), 1);
+    assert_eq!(desk.ledger.paid(), [PRICE]);
+}
+
 #[tokio::test]
 async fn who_paid_in_vain_may_say_that_he_buys_again() {
     let desk = desk();

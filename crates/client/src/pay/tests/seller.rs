@@ -33,6 +33,8 @@ pub(super) enum Fault {
     None,
     LoseBefore,
     LoseAfter,
+    /// Charged, and the answer is not kept.
+    Gone,
 }
 
 pub(super) fn channel_offer() -> Value {
@@ -86,6 +88,9 @@ impl Seller {
             } },
         });
         let reply = encode_header(reply.to_string().as_bytes());
+        if matches!(fault, Fault::Gone) {
+            return Reply::Http(409, vec![("payment-response", reply)], b"{}".to_vec());
+        }
         Reply::Http(200, vec![("payment-response", reply)], b"goods".to_vec())
     }
 
