@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Request, StatusCode};
+use seamline_evm::x402::SettleResponse;
 use tower::ServiceExt as _;
 
 use crate::wire::Fate;
@@ -15,12 +17,14 @@ pub(crate) enum Reply {
     NotSent,
     /// It left, and nothing came back.
     Lost,
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// The settlement, where it comes at the end of a stream.
+    pub(crate) said: Option<SettleResponse>,
 }
 
 /// When the payer's connection breaks where it breaks.
@@ -72,17 +76,42 @@ impl World {
         let answer = async {
             let response = router.oneshot(request).await.unwrap();
             let (head, body) = response.into_parts();
-            (head, to_bytes(body, usize::MAX).await.unwrap())
+            let mut body = body.into_data_stream();
+            let mut whole = Vec::new();
+            while let Some(piece) = body.next().await {
+                let piece = piece.ok()?;
+                // What the payer has, it has.
+                if head.status == StatusCode::OK && whole.is_empty() {
+                    // A replayed stream comes in one piece: its first line names the work.
+                    let line = piece.split(|byte| *byte == b'\n').next();
+                    let body = line.unwrap_or_default().to_vec();
+                    let served = Served {
+                        purchase,
+                        payee,
+                        body,
+                    };
+                    self.served.lock().unwrap().push(served);
+                }
+                whole.extend_from_slice(&piece);
+            }
+            Some(Box::new(Answer {
+                status: head.status,
+                headers: head.headers,
+                said: said_in(&whole),
+            }))
         };
         tokio::select! {
             biased;
             () = life.death() => Reply::Lost,
-            (head, body) = answer => {
-                if head.status == StatusCode::OK {
-                    self.served.lock().unwrap().push(Served { purchase, payee, body: body.to_vec() });
-                }
-                Reply::Answer(Answer { status: head.status, headers: head.headers })
-            }
+            answer = answer => answer.map_or(Reply::Lost, Reply::Answer),
         }
     }
+}
+
+/// The settlement that the end of a stream tells.
+fn said_in(body: &[u8]) -> Option<SettleResponse> {
+    let text = core::str::from_utf8(body).ok()?;
+    let mut lines = text.lines();
+    let said = lines.find_map(|line| line.strip_prefix(": seamline-settlement "))?;
+    SettleResponse::from_header(said.as_bytes()).ok()
 }

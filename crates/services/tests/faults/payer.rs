@@ -115,7 +115,14 @@ impl Entry {
     pub(crate) fn settled(&self) -> Amount {
         match &self.state {
             State::Settled(facts) => facts.amount,
-            _ => Amount::ZERO,
+            State::New
+            | State::Signed
+            | State::Authorized
+            | State::Sent
+            | State::Submitted { .. }
+            | State::Unknown { .. }
+            | State::NotSettled(_)
+            | State::Abandoned => Amount::ZERO,
         }
     }
 
@@ -178,7 +185,7 @@ impl Payer {
     }
 
     fn say(&self, purchase: u64, text: &str) {
-        self.world.say(format!("purchase {purchase}: {text}"));
+        self.world.say(&format!("purchase {purchase}: {text}"));
     }
 
     /// Whether the process dies here.
@@ -360,7 +367,7 @@ impl Leg<'_> {
                 Presented::Answered(reply) => return Ok(reply),
                 Presented::Refused(reason) => {
                     let heard = Event::ReplyRefused(reason);
-                    drop(self.pay(heard, UNPROMISED_WAIT).await?);
+                    self.pay(heard, UNPROMISED_WAIT).await?;
                     return Ok(None);
                 }
                 Presented::Useless => return Ok(None),
@@ -376,7 +383,7 @@ impl Leg<'_> {
         }
     }
 
-    async fn present(&mut self, shop: usize) -> Step<Presented> {
+    async fn present(&self, shop: usize) -> Step<Presented> {
         let header = self.signed.as_ref().unwrap().header();
         let world = &self.payer.world;
         let sending = world.send(shop, self.purchase, Some(&header));
@@ -395,6 +402,7 @@ impl Leg<'_> {
                 let status = answer.status.as_u16();
                 let header = answer.headers.get("payment-response");
                 let said = header.and_then(|it| SettleResponse::from_header(it.as_bytes()).ok());
+                let said = said.or_else(|| answer.said.clone());
                 let pause = answer.headers.get("retry-after");
                 let pause = pause.and_then(|it| it.to_str().ok()?.parse().ok());
                 let code = said.as_ref().and_then(|it| it.error_reason.clone());
@@ -448,7 +456,7 @@ impl Leg<'_> {
         if !matches!(heard, Event::Woken) {
             self.replied = Instant::now();
         }
-        drop(self.pay(heard, patience).await?);
+        self.pay(heard, patience).await?;
         let nonce = *self.payment.auth_nonce();
         self.write(&nonce);
         Ok(())

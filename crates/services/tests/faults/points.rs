@@ -55,6 +55,10 @@ pub(crate) struct Plan {
     pub(crate) in_parallel: bool,
     pub(crate) meter: u64,
     pub(crate) work_ms: u64,
+    /// Whether answers are event streams, which leave before they are settled.
+    pub(crate) streams: bool,
+    /// How many of them may.
+    pub(crate) credit: usize,
     pub(crate) lifetime_s: u64,
     pub(crate) weather: Weather,
     pub(crate) confirmations: u64,
@@ -166,6 +170,8 @@ impl Plan {
             in_parallel: rng.chance(50),
             meter: if rng.chance(10) { 0 } else { rng.below(5_001) },
             work_ms: rng.pick(&[0, 10, 500, 4_000]),
+            streams: rng.chance(40),
+            credit: rng.pick(&[0, 1, 32]),
             lifetime_s: rng.between(30, 90),
             weather: Weather {
                 block_ms: rng.pick(&[0, 1_000, 2_000, 2_000]),

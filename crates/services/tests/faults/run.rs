@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use seamline_core::{Amount, B256, U256};
 use seamline_evm::payment::State;
@@ -26,6 +27,8 @@ pub(crate) struct Tally {
     pub(crate) resolved: u64,
     /// Answers that left a paywall.
     pub(crate) answers: u64,
+    /// Streams of them that were never settled.
+    pub(crate) on_credit: u64,
     /// Transactions that were mined for nothing.
     pub(crate) reverted: u64,
 }
@@ -173,7 +176,7 @@ fn judge(world: &World, payer: &Payer) -> Result<Tally, String> {
     }
     // 4. Nothing is served for free, and one payment buys one answer.
     let served = world.served.lock().unwrap();
-    let mut bodies = BTreeMap::new();
+    let (mut bodies, mut unpaid) = (BTreeMap::new(), BTreeSet::new());
     for answer in served.iter() {
         let due = world.due(answer.purchase);
         let got = paid
@@ -181,16 +184,28 @@ fn judge(world: &World, payer: &Payer) -> Result<Tally, String> {
             .filter(|(_, _, to)| *to == answer.payee);
         let got = got.map_or(U256::ZERO, |(_, amount, _)| *amount);
         if got != U256::from(due.get()) {
-            return Err(format!(
-                "purchase {} was served for {due}, and paid {got}",
-                answer.purchase
-            ));
+            if !world.plan.streams || !got.is_zero() {
+                let number = answer.purchase;
+                return Err(format!(
+                    "purchase {number} was served for {due}, and paid {got}"
+                ));
+            }
+            unpaid.insert(answer.purchase);
         }
-        let known = bodies.insert(answer.purchase, &answer.body);
+        let known = bodies.insert((answer.purchase, answer.payee), &answer.body);
         if due != Amount::ZERO && known.is_some_and(|body| *body != answer.body) {
             return Err(format!("purchase {} got two answers", answer.purchase));
         }
     }
+    // A stream may leave before it is settled, as often as the seller gives credit.
+    let credit = world.plan.credit * world.shop_lives.load(Ordering::SeqCst);
+    if unpaid.len() > credit {
+        return Err(format!(
+            "{} streams were free, credit is {credit}",
+            unpaid.len()
+        ));
+    }
+    tally.on_credit = u64::try_from(unpaid.len()).unwrap();
     tally.answers = u64::try_from(bodies.len()).unwrap();
     Ok(tally)
 }
@@ -203,6 +218,7 @@ impl Tally {
         self.unsigned += other.unsigned;
         self.resolved += other.resolved;
         self.answers += other.answers;
+        self.on_credit += other.on_credit;
         self.reverted += other.reverted;
     }
 }

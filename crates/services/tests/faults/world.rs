@@ -1,12 +1,16 @@
 //! Who takes part in a run: facilitators and paywalls that die and start again, over one chain.
 
+use core::convert::Infallible;
 use core::time::Duration;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
+use futures_util::stream::unfold;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use seamline_core::{Address, Amount, Timestamp, U256, keccak256};
 use seamline_evm::tx::FeeCeiling;
@@ -42,6 +46,8 @@ pub(crate) struct World {
     began: Instant,
     trace: Mutex<Vec<String>>,
     runs: AtomicU64,
+    /// Lives that paywalls began.
+    pub(crate) shop_lives: AtomicUsize,
 }
 
 /// The wires of a run.
@@ -93,6 +99,7 @@ impl World {
             began: Instant::now(),
             trace: Mutex::default(),
             runs: AtomicU64::new(0),
+            shop_lives: AtomicUsize::new(0),
             chain,
             payer,
             plan,
@@ -116,7 +123,7 @@ impl World {
         world
     }
 
-    pub(crate) fn say(&self, text: String) {
+    pub(crate) fn say(&self, text: &str) {
         let at = self.began.elapsed().as_millis();
         self.trace
             .lock()
@@ -130,7 +137,7 @@ impl World {
 
     /// Every wire is whole from now on, and nobody dies any more.
     pub(crate) fn heal(&self) {
-        self.say("everything is repaired".to_owned());
+        self.say("everything is repaired");
         for line in [
             &self.lines.http,
             &self.lines.payer_rpc,
@@ -173,18 +180,18 @@ impl World {
             };
             match started {
                 Some(Ok(facilitator)) => {
-                    self.say(format!("facilitator {index} runs"));
+                    self.say(&format!("facilitator {index} runs"));
                     *desk.lock().unwrap() = Some((facilitator, life.clone()));
                     life.death().await;
                     *desk.lock().unwrap() = None;
                 }
                 Some(Err(error)) => {
-                    self.say(format!("facilitator {index} does not start: {error}"));
+                    self.say(&format!("facilitator {index} does not start: {error}"));
                     life.kill();
                 }
                 None => {}
             }
-            self.say(format!("facilitator {index} is dead"));
+            self.say(&format!("facilitator {index} is dead"));
             sleep(Duration::from_millis(self.plan.downtime_ms)).await;
         }
     }
@@ -223,6 +230,7 @@ impl World {
         let mut fuses = self.plan.shop_fuses[index].clone().into_iter();
         loop {
             let life = Life::new(fuses.next());
+            self.shop_lives.fetch_add(1, Ordering::SeqCst);
             let api: Arc<dyn FacilitatorApi> = Arc::new(Counter {
                 desks: desks.to_vec(),
                 line: Arc::clone(&self.lines.api),
@@ -231,6 +239,7 @@ impl World {
             });
             let clock = self.clock(self.plan.skew_s[1]);
             let mut config = PaywallConfig::new("https://node.example", clock);
+            config.max_on_credit = self.plan.credit;
             config.store = Arc::new(ShopDisk {
                 store: if self.plan.shop_forgets {
                     seamline_net::MemoryStore::new()
@@ -245,20 +254,9 @@ impl World {
             };
             let paywall = Paywall::new(config, api, price);
             let (world, alive) = (Arc::clone(self), life.clone());
-            // Works a while, meters what is due for the purchase, and numbers its answer.
             let handler = move |Extension(payment): Extension<PaymentContext>, body: Bytes| {
                 let (world, alive) = (Arc::clone(&world), alive.clone());
-                async move {
-                    let purchase = core::str::from_utf8(&body).unwrap().parse().unwrap();
-                    let work = Duration::from_millis(world.plan.work_ms);
-                    alive.act(Deed::Handle, sleep(work)).await;
-                    let run = world.runs.fetch_add(1, Ordering::SeqCst);
-                    payment.meter.set(world.due(purchase));
-                    world.say(format!(
-                        "paywall {index} works for purchase {purchase}, run {run}"
-                    ));
-                    format!("answer {run} to purchase {purchase}")
-                }
+                async move { world.work(index, &alive, payment, &body).await }
             };
             let routes = paywall.protect(post(handler));
             let router = Router::new().route("/v1/chat/completions", routes);
@@ -266,16 +264,55 @@ impl World {
                 biased;
                 () = life.death() => {}
                 recovered = paywall.recover() => {
-                    self.say(format!("paywall {index} runs, debts: {recovered:?}"));
+                    self.say(&format!("paywall {index} runs, debts: {recovered:?}"));
                     let shop = &self.shops[index].running;
                     *shop.lock().unwrap() = Some((router, life.clone()));
                     life.death().await;
                     *shop.lock().unwrap() = None;
                 }
             }
-            self.say(format!("paywall {index} is dead"));
+            self.say(&format!("paywall {index} is dead"));
             sleep(Duration::from_millis(self.plan.downtime_ms)).await;
         }
+    }
+
+    /// What is sold: works a while, meters what is due for the purchase, and numbers its answer.
+    async fn work(
+        &self,
+        index: usize,
+        alive: &Life,
+        payment: PaymentContext,
+        body: &[u8],
+    ) -> Response {
+        let purchase = core::str::from_utf8(body).unwrap().parse().unwrap();
+        let work = Duration::from_millis(self.plan.work_ms);
+        alive.act(Deed::Handle, sleep(work)).await;
+        let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        payment.meter.set(self.due(purchase));
+        self.say(&format!(
+            "paywall {index} works for purchase {purchase}, run {run}"
+        ));
+        let text = format!("answer {run} to purchase {purchase}");
+        if !self.plan.streams {
+            return text.into_response();
+        }
+        let alive = alive.clone();
+        let events = unfold(0_u8, move |sent| {
+            let (alive, text) = (alive.clone(), text.clone());
+            async move {
+                let event = format!("data: {text}\n\n");
+                match sent {
+                    0 => Some((Ok::<_, Infallible>(event), 1)),
+                    1 | 2 => {
+                        alive.act(Deed::Handle, sleep(work)).await;
+                        Some((Ok(event), sent + 1))
+                    }
+                    _ => None,
+                }
+            }
+        });
+        let kind = [(CONTENT_TYPE, "text/event-stream")];
+        (kind, Body::from_stream(events)).into_response()
     }
 
     fn terms(&self, index: usize) -> OfferTerms {
