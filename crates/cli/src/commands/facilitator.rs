@@ -152,8 +152,11 @@ fn refused(err: &service::Error) -> Failure {
             Failure::usage("database.unusable", text)
                 .hint("name a file that you can write, or a postgres:// URL")
         }
-        _ => Failure::new(Exit::Unknown, "database.failed", text)
-            .hint("nothing was settled: see to the database; one process holds a file at a time"),
+        service::Error::Store(_) | service::Error::Randomness | _ => {
+            Failure::new(Exit::Unknown, "database.failed", text).hint(
+                "nothing was settled: see to the database; one process holds a file at a time",
+            )
+        }
     }
 }
 

@@ -14,13 +14,13 @@ use crate::service::{Service, ask};
 const PAY_TO: &str = "0x00000000000000000000000000000000005e11e7";
 
 /// A service that knows nothing of payments, and remembers what it was asked.
-struct Upstream {
-    url: String,
+pub(crate) struct Upstream {
+    pub(crate) url: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Upstream {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -94,20 +94,8 @@ impl Shop {
         format!("{}{path}", self.paywall.url())
     }
 
-    /// What an address holds of the token, base units.
     fn balance(&self, address: &str) -> u128 {
-        let call = json!({
-            "jsonrpc": "2.0", "id": 1, "method": "eth_call",
-            "params": [{
-                "to": self.up.text("token"),
-                "data": format!("0x70a08231{:0>64}", address.trim_start_matches("0x")),
-            }, "latest"],
-        });
-        let json = "content-type: application/json\r\n";
-        let answer = ask(self.up.text("rpc_url"), "POST", json, &call.to_string());
-        let answer: Value = serde_json::from_str(&answer.body).unwrap();
-        let word = answer["result"].as_str().unwrap();
-        u128::from_str_radix(word.trim_start_matches("0x"), 16).unwrap()
+        balance(&self.up, address)
     }
 
     fn payer(&self) -> String {
@@ -118,6 +106,22 @@ impl Shop {
     fn served(&self) -> usize {
         self.upstream.asked.lock().unwrap().len()
     }
+}
+
+/// What an address holds of the token, base units.
+pub(crate) fn balance(up: &Up, address: &str) -> u128 {
+    let call = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "eth_call",
+        "params": [{
+            "to": up.text("token"),
+            "data": format!("0x70a08231{:0>64}", address.trim_start_matches("0x")),
+        }, "latest"],
+    });
+    let json = "content-type: application/json\r\n";
+    let answer = ask(up.text("rpc_url"), "POST", json, &call.to_string());
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    let word = answer["result"].as_str().unwrap();
+    u128::from_str_radix(word.trim_start_matches("0x"), 16).unwrap()
 }
 
 fn paywall<'a>(upstream: &'a str, token: &'a str, facilitator: &'a str) -> Vec<&'a str> {
@@ -135,7 +139,7 @@ fn paywall<'a>(upstream: &'a str, token: &'a str, facilitator: &'a str) -> Vec<&
     args
 }
 
-const PRICE: u128 = 1_000_000_000_000_000;
+pub(crate) const PRICE: u128 = 1_000_000_000_000_000;
 
 #[test]
 fn an_answer_is_bought_and_the_seller_gets_its_price() {
@@ -344,14 +348,8 @@ fn mistakes_of_a_paywall_are_seen_before_it_serves() {
     for price in ["0", "", "much", "0.0000000000000000001"] {
         run(&|args| set(args, "--price", price)).fails(2, "price.malformed");
     }
-    run(&|args| {
-        set(
-            args,
-            "--pay-to",
-            "0x0000000000000000000000000000000000000000",
-        )
-    })
-    .fails(2, "pay_to.zero");
+    let zero = "0x0000000000000000000000000000000000000000";
+    run(&|args| set(args, "--pay-to", zero)).fails(2, "pay_to.zero");
     for upstream in [
         "http://192.0.2.1",
         "https://127.0.0.1",

@@ -16,6 +16,7 @@ mod fetch;
 mod harness;
 mod network;
 mod privacy;
+mod readme;
 mod receipts;
 mod service;
 mod turns;

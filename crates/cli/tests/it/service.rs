@@ -25,8 +25,11 @@ pub(crate) struct Answer {
 
 impl Service {
     pub(crate) fn start(home: &Home, args: &[&str]) -> Self {
-        let mut child = home
-            .command(args)
+        Self::of(home.command(args))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
