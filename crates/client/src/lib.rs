@@ -86,6 +86,7 @@ pub mod journal;
 mod leg;
 mod node;
 pub mod pay;
+mod purse;
 mod recover;
 mod sealing;
 mod sign;

@@ -42,7 +42,12 @@ impl Buying<'_> {
                 }
             };
             if answer.status != 402 {
-                return self.answered(&id, answer);
+                let answer = self.answered(&id, answer)?;
+                // The money is spent and the answer is gone: what was charged is taken in all the same.
+                if answer.status == 409 {
+                    return Err(ErrorKind::Status(Box::new(answer)));
+                }
+                return Ok(answer);
             }
             let asked = wire::asked(&answer.headers, &answer.body).and_then(Result::ok);
             let corrected = self.corrected(&id, asked.as_ref(), again)?;
@@ -76,9 +81,6 @@ impl Buying<'_> {
             }
             done => done,
         };
-        if promised.is_err() {
-            self.leg.record.voucher = None;
-        }
         let promised = promised?;
         self.done();
         Ok(promised)
@@ -107,6 +109,7 @@ impl Buying<'_> {
                     200..=299 | 402 => {
                         return Ok((answer, left.saturating_add(1) < PRESENTATIONS));
                     }
+                    409 if wire::is_gone(&answer.headers) => return Ok((answer, false)),
                     300..=399 => return Err(self.redirect(&answer)),
                     409 | 425 | 429 | 500..=599 => {
                         let asked = wire::retry_after(&answer.headers);
