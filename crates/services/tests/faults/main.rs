@@ -14,9 +14,11 @@
 )]
 
 mod answer;
+mod books;
 mod chain;
 mod contracts;
 mod http;
+mod leg;
 mod life;
 mod payer;
 mod points;
