@@ -96,6 +96,20 @@ impl Home {
         finish_with(command, input.to_vec())
     }
 
+    /// Runs a command that is set up further, with `input`.
+    #[track_caller]
+    pub(crate) fn run_with(
+        &self,
+        args: &[&str],
+        input: &[u8],
+        set_up: impl FnOnce(&mut Command),
+    ) -> Ran {
+        let mut command = self.command(args);
+        set_up(&mut command);
+        command.stdin(Stdio::piped());
+        finish_with(command, input.to_vec())
+    }
+
     /// Runs a command that has to succeed and print one JSON value.
     #[track_caller]
     pub(crate) fn json(&self, args: &[&str]) -> Value {

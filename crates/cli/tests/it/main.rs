@@ -19,4 +19,8 @@ mod privacy;
 mod readme;
 mod receipts;
 mod service;
+#[cfg(unix)]
+mod signer;
 mod turns;
+#[cfg(unix)]
+mod wallet;
