@@ -69,6 +69,7 @@ struct Shop {
 }
 
 impl Shop {
+    /// `more` replaces or adds flags with their values.
     fn open(more: &[&str]) -> Self {
         let network = Home::new();
         let up = Up::start(&network);
@@ -78,7 +79,12 @@ impl Shop {
         let facilitator = Service::start(&desk, &args);
         let seller = Home::new();
         let mut args = paywall(&upstream.url, up.text("token"), facilitator.url());
-        args.extend(more);
+        for pair in more.chunks(2) {
+            match args.iter().position(|arg| *arg == pair[0]) {
+                Some(at) => args[at + 1] = pair[1],
+                None => args.extend(pair),
+            }
+        }
         let paywall = Service::start(&seller, &args);
         Self {
             network,
@@ -216,6 +222,15 @@ fn only_an_answer_costs_anything() {
 }
 
 #[test]
+fn a_service_that_is_away_costs_nothing() {
+    let nobody = format!("http://127.0.0.1:{}", closed_port());
+    let shop = Shop::open(&["--upstream", &nobody]);
+    let ran = shop.network.run(&["fetch", &shop.url("/x")]);
+    ran.fails(4, "server.status").says("502");
+    assert_eq!((shop.served(), shop.balance(PAY_TO)), (0, 0));
+}
+
+#[test]
 fn a_metered_answer_costs_what_the_service_says() {
     let shop = Shop::open(&["--scheme", "upto"]);
     let view = shop
@@ -308,10 +323,12 @@ fn mistakes_of_a_fetch_send_nothing() {
 
     let network = Home::new();
     let _up = Up::start(&network);
+    let file = network.beside("answer");
     network
-        .run(&["fetch", &url])
+        .run(&["fetch", &url, "-o", text(&file)])
         .fails(1, "server.unreachable")
         .says("charged: no");
+    assert!(!file.exists(), "there was no answer to write");
     for url in [
         "http://192.0.2.1/",
         "ftp://127.0.0.1/",

@@ -113,7 +113,14 @@ fn body(text: &str) -> Result<Vec<u8>, Failure> {
 /// Where the answer's body goes. Opened before anything is paid.
 pub(super) enum Output {
     Standard,
-    File(File, PathBuf),
+    File(Target),
+}
+
+/// A file; where it was made for an answer that did not come, it is removed again.
+pub(super) struct Target {
+    file: File,
+    path: PathBuf,
+    made_in_vain: bool,
 }
 
 impl Output {
@@ -121,20 +128,34 @@ impl Output {
         let Some(path) = path else {
             return Ok(Self::Standard);
         };
+        let made_in_vain = !path.exists();
         let mut options = OpenOptions::new();
         let opened = options.write(true).create(true).truncate(false).open(path);
-        let file = opened.map_err(|err| unwritable(path, &err))?;
-        Ok(Self::File(file, path.to_owned()))
+        Ok(Self::File(Target {
+            file: opened.map_err(|err| unwritable(path, &err))?,
+            path: path.to_owned(),
+            made_in_vain,
+        }))
     }
 
     pub(super) fn write(self, body: &[u8]) -> Result<(), Failure> {
-        match self {
-            Self::Standard => output::body(body),
-            Self::File(mut file, path) => file
-                .set_len(0)
-                .and_then(|()| file.write_all(body))
-                .and_then(|()| file.sync_all())
-                .map_err(|err| unwritable(&path, &err)),
+        let mut target = match self {
+            Self::Standard => return output::body(body),
+            Self::File(target) => target,
+        };
+        target.made_in_vain = false;
+        let file = &mut target.file;
+        let written = file.set_len(0).and_then(|()| file.write_all(body));
+        let written = written.and_then(|()| file.sync_all());
+        written.map_err(|err| unwritable(&target.path, &err))
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if self.made_in_vain {
+            // An empty file that stays is no harm.
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
