@@ -93,29 +93,11 @@ impl Source {
     }
 }
 
-/// Who signs on a chain. May ask for a password on the terminal, and blocks meanwhile; the home must be
-/// ready.
+/// As [`open`], for a service that cannot wait for another program at each signature.
 ///
 /// # Errors
 ///
-/// `wallet.*` and `key.*`: no key, a wrong password, a signer command that does not answer.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for commands that have no session")
-)]
-pub(crate) fn signer(
-    context: &Context,
-    chain_id: u64,
-    purpose: Purpose,
-) -> Result<Arc<dyn Signer>, Failure> {
-    open(context, chain_id, purpose).map(|key| key.signer)
-}
-
-/// As [`signer`], for a service that cannot wait for another program at each signature.
-///
-/// # Errors
-///
-/// As [`signer`], and `wallet.external` where an external signer is settled.
+/// As [`open`], and `wallet.external` where an external signer is settled.
 pub(crate) fn wallet(context: &Context, chain_id: u64) -> Result<Wallet, Failure> {
     match opened(context, chain_id, Purpose::Settlement)? {
         Opened::Here(_, wallet) => Ok(wallet),
@@ -127,7 +109,12 @@ pub(crate) fn wallet(context: &Context, chain_id: u64) -> Result<Wallet, Failure
     }
 }
 
-/// The key of a chain, ready to sign. As [`signer`].
+/// The key of a chain, ready to sign. May ask for a password on the terminal, and blocks meanwhile; the
+/// home must be ready.
+///
+/// # Errors
+///
+/// `wallet.*` and `key.*`: no key, a wrong password, a signer command that does not answer.
 pub(crate) fn open(context: &Context, chain_id: u64, purpose: Purpose) -> Result<Key, Failure> {
     Ok(match opened(context, chain_id, purpose)? {
         Opened::Elsewhere(signer) => Key {
@@ -139,7 +126,7 @@ pub(crate) fn open(context: &Context, chain_id: u64, purpose: Purpose) -> Result
             let wallet = Arc::new(wallet);
             Key {
                 source,
-                signer: Arc::clone(&wallet) as Arc<dyn Signer>,
+                signer: wallet.clone(),
                 wallet: Some(wallet),
             }
         }

@@ -59,7 +59,7 @@ fn given(settings: &Settings) -> Result<Option<Zeroizing<String>>, Failure> {
                 path.display()
             ))
         })?;
-        return text(bytes, "the password file").map(Some);
+        return text(&bytes, "the password file").map(Some);
     }
     let command = match env_vars::WALLET_PASSWORD_COMMAND.read() {
         Some(value) => Some(command::words(
@@ -73,7 +73,7 @@ fn given(settings: &Settings) -> Result<Option<Zeroizing<String>>, Failure> {
     };
     let bytes = command::run(&command, b"")
         .map_err(|err| unusable(format!("the password command {err}")))?;
-    text(bytes, "the password command").map(Some)
+    text(&bytes, "the password command").map(Some)
 }
 
 fn read_file(path: &std::path::Path) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -85,8 +85,8 @@ fn read_file(path: &std::path::Path) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// The first line. A password has no line ends in it: those of files are their editor's.
-fn text(bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Zeroizing<String>, Failure> {
-    let text = core::str::from_utf8(&bytes)
+fn text(bytes: &[u8], what: &str) -> Result<Zeroizing<String>, Failure> {
+    let text = core::str::from_utf8(bytes)
         .map_err(|_| unusable(format!("{what} does not hold UTF-8 text")))?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
