@@ -35,6 +35,8 @@ pub struct ChannelTerms {
     pub min_deposit: Option<Amount>,
     /// Most that the channel may hold by the policy, base units.
     pub max_deposit: Amount,
+    /// Most that all channels of the token may hold together, base units: what a day may cost.
+    pub max_held: Amount,
 }
 
 impl Admitted {

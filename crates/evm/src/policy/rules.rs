@@ -238,6 +238,7 @@ fn channel(
         withdraw_delay_s: delay.ok_or_else(|| wrong("withdrawDelay"))?,
         min_deposit,
         max_deposit,
+        max_held: policy.per_day,
     }))
 }
 

@@ -96,6 +96,19 @@ impl Channel {
         salt: B256,
         now: Timestamp,
     ) -> Result<Payment, Refusal> {
+        self.pay_beside(Amount::ZERO, admitted, keys, rule, salt, now)
+    }
+
+    /// As [`Channel::pay`], where the payer's other channels of the token hold `elsewhere`.
+    pub(super) fn pay_beside(
+        &mut self,
+        elsewhere: Amount,
+        admitted: &Admitted,
+        keys: &Keys<'_>,
+        rule: &DepositRule,
+        salt: B256,
+        now: Timestamp,
+    ) -> Result<Payment, Refusal> {
         // 1. The channel is this offer's, and idle.
         let terms = admitted.channel().ok_or(Refusal::OtherChannel)?;
         self.check_idle(admitted, keys)?;
@@ -108,7 +121,8 @@ impl Channel {
             Some(deposit) => Some(self.open_deposit(deposit, max_claimable, now)?),
             None if max_claimable <= self.balance => None,
             None => {
-                let amount = self.deposit_amount(max_claimable, amount, terms, rule)?;
+                let wanted = (max_claimable, amount);
+                let amount = self.deposit_amount(wanted, terms, rule, elsewhere)?;
                 Some(sign::deposit(
                     self, admitted, amount, salt, keys.payer, now,
                 )?)
@@ -280,17 +294,16 @@ impl Channel {
 
     fn deposit_amount(
         &self,
-        max_claimable: Amount,
-        price: Amount,
+        (max_claimable, price): (Amount, Amount),
         terms: &crate::policy::ChannelTerms,
         rule: &DepositRule,
+        elsewhere: Amount,
     ) -> Result<Amount, Refusal> {
         let gap = max_claimable.checked_sub(self.balance);
         let needed = gap.unwrap_or(Amount::ZERO);
-        // What the channel holds: what was charged is the seller's already.
-        let held = self.balance.checked_sub(self.charged);
-        let left = terms.max_deposit.checked_sub(held.unwrap_or(Amount::ZERO));
-        let left = left.unwrap_or(Amount::ZERO);
+        let room = terms.max_held.checked_sub(elsewhere);
+        let cap = terms.max_deposit.min(room.unwrap_or(Amount::ZERO));
+        let left = cap.checked_sub(self.held()).unwrap_or(Amount::ZERO);
         if needed > left {
             return Err(Refusal::DepositCap { needed, left });
         }
@@ -298,6 +311,16 @@ impl Channel {
         let wished = terms.min_deposit.filter(|wished| *wished >= price);
         let target = wished.unwrap_or_else(|| Amount::new(times));
         Ok(target.max(needed).min(left))
+    }
+
+    /// What the channel holds, or will where its deposit lands: what was charged is the seller's already.
+    pub(super) fn held(&self) -> Amount {
+        let open = self.deposit.as_ref().map_or(Amount::ZERO, |it| it.amount);
+        let all = self
+            .balance
+            .checked_add(open)
+            .unwrap_or(Amount::new(u128::MAX));
+        all.checked_sub(self.charged).unwrap_or(Amount::ZERO)
     }
 
     fn given_back(&mut self, response: &SettleResponse) -> Result<Amount, Refusal> {

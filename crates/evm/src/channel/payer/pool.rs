@@ -9,7 +9,8 @@ use seamline_core::{Amount, Timestamp};
 /// Channels with any number of sellers, several with each: one request at a time goes through a
 /// channel.
 ///
-/// What all of them hold together is the policy's cap per channel, times the number of channels.
+/// What all of them hold together is at most the policy's cap per channel times the number of channels,
+/// and of one token at most its cap per day.
 #[derive(Clone)]
 pub struct Pool {
     seed: B256,
@@ -62,10 +63,11 @@ impl Pool {
         let mut order = self.candidates(admitted, keys)?;
         order.sort_by_key(|(_, covers, place)| (!covers, *place));
         for (id, _, _) in order {
+            let elsewhere = self.elsewhere(&id, admitted);
             let Some(channel) = self.get_mut(&id) else {
                 continue;
             };
-            match channel.pay(admitted, keys, rule, salt, now) {
+            match channel.pay_beside(elsewhere, admitted, keys, rule, salt, now) {
                 Ok(payment) => return Ok((id, payment)),
                 Err(refusal) => last = refusal,
             }
@@ -92,6 +94,17 @@ impl Pool {
     pub fn charged(&self) -> Amount {
         let all = self.channels.iter().map(Channel::charged);
         all.fold(Amount::ZERO, |sum, it| sum.checked_add(it).unwrap_or(sum))
+    }
+
+    /// What the channels of the offer's token hold, other than this one.
+    fn elsewhere(&self, id: &B256, admitted: &Admitted) -> Amount {
+        let (chain, token) = (admitted.chain_id(), admitted.asset());
+        let others = self.channels.iter().filter(|channel| {
+            channel.id() != *id && channel.chain_id == chain && channel.config.token == token
+        });
+        others.fold(Amount::ZERO, |sum, it| {
+            sum.checked_add(it.held()).unwrap_or(Amount::new(u128::MAX))
+        })
     }
 
     fn configs(

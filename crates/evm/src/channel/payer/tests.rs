@@ -334,6 +334,40 @@ fn a_pool_gives_parallel_requests_channels_of_their_own() {
     assert_eq!(payment.deposit, None);
 }
 
+/// Many sellers, or one with many addresses, cannot lock up more than a day may cost.
+#[test]
+fn all_channels_together_hold_no_more_than_a_day_may_cost() {
+    let wallet = payer();
+    let mut policy = crate::channel::fixtures::policy();
+    policy.per_day = Amount::new(12_000);
+    let required = crate::fixtures::required(std::slice::from_ref(&offer()));
+    let spent = crate::policy::Spent::default();
+    let admitted = policy
+        .admit(&required, crate::fixtures::SELLER, &spent)
+        .unwrap();
+    let mut pool = Pool::new(B256::repeat_byte(8), 5);
+    let mut deposits = Vec::new();
+    for salt in 1..=3 {
+        let salt = B256::repeat_byte(salt);
+        let (id, payment) = pool
+            .pay(&admitted, &keys(&wallet), &rule(), salt, NOW)
+            .unwrap();
+        deposits.push(payment.deposit.unwrap().get());
+        // Whether it lands is not known: it counts.
+        pool.get_mut(&id).unwrap().lost();
+        pool.get_mut(&id).unwrap().closing = true;
+    }
+    assert_eq!(deposits, [5_000, 5_000, 2_000]);
+    let refused = pool.pay(&admitted, &keys(&wallet), &rule(), SALT, NOW);
+    assert_eq!(
+        refused.unwrap_err(),
+        Refusal::DepositCap {
+            needed: Amount::new(PRICE),
+            left: Amount::ZERO,
+        }
+    );
+}
+
 #[test]
 fn two_installations_do_not_share_channels() {
     let wallet = payer();
