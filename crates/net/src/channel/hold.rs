@@ -42,7 +42,9 @@ impl Hold {
         };
         // Cut off from here on, the stored books would say more than was charged.
         self.noted = true;
-        // Nobody else writes these books meanwhile: the channel is held.
+        // Nobody else writes these books meanwhile: the channel is held. Where it fails, they may be on
+        // disk all the same.
+        self.noted = true;
         let stored = self.inner.store.save(&charged).await;
         if let Err(error) = stored {
             let error = seamline_core::chain(&error);

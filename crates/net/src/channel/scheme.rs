@@ -144,7 +144,10 @@ impl Inner {
     ) -> Verdict {
         let known = match step {
             Step::Serve => return Verdict::Held(Box::new(hold)),
-            Step::Verify => self.verified(payload, offer).await,
+            Step::Verify => {
+                let verified = self.verified(payload, offer).await;
+                verified.map_err(|verdict| self.told(&hold, verdict))
+            }
             Step::Deposit => self.deposited(&mut hold, &parsed, payload, offer).await,
         };
         let chain = match known {
@@ -161,6 +164,17 @@ impl Inner {
             | Payload::Claim { .. }
             | Payload::Settle { .. } => Verdict::Held(Box::new(hold)),
         }
+    }
+
+    /// The books, for a payer whose promise is below what was claimed: the facilitator says so of a
+    /// signature that holds.
+    fn told(&self, hold: &Hold, verdict: Box<Verdict>) -> Box<Verdict> {
+        let below = Reason::InvalidBatchSettlementEvmCumulativeBelowClaimed;
+        let behind = matches!(&*verdict, Verdict::Declined { reason, .. } if *reason == below);
+        let books = self.lock();
+        let channel = books.channels.get(&hold.channel_id);
+        let known = channel.filter(|channel| behind && channel.synced_at().is_some());
+        known.map_or(verdict, |channel| Box::new(declined(&channel.corrective())))
     }
 
     fn confirm(&self, hold: &Hold, chain: ChainState) -> Result<(), Box<Verdict>> {

@@ -125,8 +125,11 @@ impl Channel {
         if check == VoucherCheck::Invalid {
             return refused(Reason::InvalidBatchSettlementEvmVoucherSignature);
         }
-        // 5. It promises exactly one more request, or for a refund what was charged.
-        if self.known() && self.charged.checked_add(amount) != Some(voucher.max_claimable) {
+        // 5. It promises exactly one more request, or for a refund what was charged. Who signs by code is
+        // asked about first: `confirm` compares then.
+        let signed = check == VoucherCheck::Valid;
+        if signed && self.known() && self.charged.checked_add(amount) != Some(voucher.max_claimable)
+        {
             return Err(self.corrective());
         }
         // 6. Nobody else holds the channel.

@@ -13,6 +13,7 @@ use crate::x402::Reason;
 
 mod collector;
 mod refunds;
+mod strangers;
 
 const RULES: Rules = Rules {
     mirror_ttl_s: 60,
