@@ -13,6 +13,7 @@ use seamline_core::{Amount, NodeId, Timestamp};
 use seamline_evm::Wallet;
 use seamline_evm::tx::FeeCeiling;
 use seamline_net::{Clock, FacilitatorApi, HttpFacilitator, Tasks};
+use seamline_services::channels::{self, WithChannels};
 use seamline_services::facilitator::{self, Facilitator};
 use tokio::sync::watch;
 
@@ -54,6 +55,7 @@ pub struct Localnet {
     facilitator_url: String,
     facilitator: Address,
     settling: Facilitator,
+    channels: WithChannels,
     tasks: Tasks,
     stop: watch::Sender<bool>,
     clock: Clock,
@@ -162,7 +164,13 @@ impl Localnet {
             .map_err(|err| Error::Facilitator(Box::new(err)))?;
         let api: Arc<dyn FacilitatorApi> = Arc::new(HttpFacilitator::new(http, &facilitator_url));
         let settling = parts::start_facilitator(&files, &chain, settler, &config.clock).await?;
-        let router = facilitator::router(settling.clone());
+        let hands = Operator {
+            chain: &chain,
+            wallet: &operator,
+        };
+        let others = Arc::new(settling.clone());
+        let channels = parts::with_channels(others, &files, &chain, &hands, &config.clock).await?;
+        let router = channels::router(channels.clone(), facilitator::router(settling.clone()));
         let stop_serving = parts::stopping(stopped);
         tasks.spawn(async move {
             if let Err(error) = seamline_net::serve(listener, router, stop_serving).await {
@@ -171,16 +179,7 @@ impl Localnet {
         });
 
         // 4. the registry's types and roots, then the nodes
-        let hands = Operator {
-            chain: &chain,
-            wallet: &operator,
-        };
         hands.prepare_registry(&authority)?;
-        let api = if config.nodes.iter().any(|node| node.channels) {
-            parts::with_channels(api, &files, &chain, &hands, &config.clock).await?
-        } else {
-            api
-        };
         let network = format!("eip155:{CHAIN_ID}");
         let shared = Shared {
             files: &files,
@@ -209,6 +208,7 @@ impl Localnet {
             facilitator_url,
             facilitator,
             settling,
+            channels,
             tasks: tasks.clone(),
             stop,
             clock,
@@ -278,6 +278,7 @@ impl Localnet {
             node.paywall.tasks().drain(DRAIN).await;
         }
         self.settling.tasks().drain(DRAIN).await;
+        self.channels.tasks().drain(DRAIN).await;
         self.tasks.drain(DRAIN).await;
     }
 

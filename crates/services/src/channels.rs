@@ -6,7 +6,13 @@
 //! counter make the contract do each of them once, whoever asks how often. What is remembered
 //! while the process runs saves gas and answers repetitions.
 //!
-//! The desk sends from an account of its own, one nonce after the other.
+//! # Limits
+//!
+//! The desk sends from an account of its own, one transaction after the other, and keeps nothing on
+//! disk. It sends a transaction's bytes again until they are mined, but never with a higher fee: where
+//! the base fee outgrows it, it waits until that falls, and later ones behind it. After a restart an answer is lost, not money: asked again, the chain says what is done,
+//! and a transaction that was dropped meanwhile is sent anew. It counts no gas budgets and takes the
+//! first transaction receipt for final. One process sends from the account at a time.
 
 mod desk;
 mod flights;
@@ -30,7 +36,7 @@ pub use self::http::router;
 /// What channels need of a facilitator.
 pub struct ChannelDeskConfig {
     /// The account that sends: of its own, because it keeps its own count of nonces.
-    pub wallet: Wallet,
+    pub wallet: Arc<Wallet>,
     /// The chain.
     pub rpc: Arc<dyn Rpc>,
     /// EIP-155 id of the chain.
@@ -45,7 +51,8 @@ pub struct ChannelDeskConfig {
     pub settle_wait: Duration,
     /// Pause between two looks for a transaction receipt.
     pub poll: Duration,
-    /// Signs claims for sellers who made it their receiver authorizer. Refunds are never signed for
+    /// Signs claims for sellers who made it their receiver authorizer; may be the account that sends.
+    /// Refunds are never signed for
     /// others: whoever reaches `/settle` could take back what a seller has not claimed yet.
     pub authorizer: Option<Arc<dyn Signer>>,
 }

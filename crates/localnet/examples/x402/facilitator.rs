@@ -52,7 +52,7 @@ pub(crate) async fn run(config: &Value, input: Input) -> Result<(), Failure> {
     })
     .await?;
     let channels = ChannelDeskConfig {
-        wallet: Wallet::from_hex(&text(config, "/deskKey")?)?,
+        wallet: Arc::new(Wallet::from_hex(&text(config, "/deskKey")?)?),
         rpc,
         chain_id,
         assets,

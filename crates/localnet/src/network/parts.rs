@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seamline_attest::TrustRoots;
 use seamline_core::{Amount, Timestamp};
-use seamline_evm::Wallet;
+use seamline_evm::{Signer, Wallet};
 use seamline_net::{Clock, FacilitatorApi, Tasks};
 use seamline_services::channels::{ChannelDeskConfig, WithChannels};
 use seamline_services::facilitator::{
@@ -136,20 +136,22 @@ pub(super) async fn start_facilitator(
     .map_err(|err| Error::Facilitator(Box::new(err)))
 }
 
-/// Puts payment channels beside the facilitator: they are settled by an account of their own.
+/// Puts payment channels beside the facilitator: they are settled by an account of their own, which
+/// signs claims for sellers who leave that to it.
 pub(super) async fn with_channels(
     others: Arc<dyn FacilitatorApi>,
     files: &Files,
     chain: &Chain,
     hands: &Operator<'_>,
     clock: &Clock,
-) -> Result<Arc<dyn FacilitatorApi>, Error> {
-    let wallet = keys::wallet(files, "channels.key")?;
+) -> Result<WithChannels, Error> {
+    let wallet = Arc::new(keys::wallet(files, "channels.key")?);
     let account = wallet.address();
     let holds = seamline_evm::chain::account(chain, TOKEN, account).await;
     let holds = holds.map_err(Error::Read)?;
     hands.fund(account, &holds, Amount::ZERO, GAS_MONEY)?;
     let desk = ChannelDeskConfig {
+        authorizer: Some(Arc::clone(&wallet) as Arc<dyn Signer>),
         wallet,
         rpc: Arc::new(chain.clone()),
         chain_id: CHAIN_ID,
@@ -158,9 +160,8 @@ pub(super) async fn with_channels(
         fee_ceiling: FEE_CEILING,
         settle_wait: SETTLE_WAIT,
         poll: CHAIN_POLL,
-        authorizer: None,
     };
-    Ok(Arc::new(WithChannels::new(others, desk)))
+    Ok(WithChannels::new(others, desk))
 }
 
 pub(super) async fn serve_chain(

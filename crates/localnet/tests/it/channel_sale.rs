@@ -124,7 +124,7 @@ impl World {
         })
         .unwrap();
         let desk = ChannelDeskConfig {
-            wallet: sender,
+            wallet: Arc::new(sender),
             rpc: Arc::new(chain.clone()),
             chain_id: CHAIN_ID,
             assets: vec![TOKEN],

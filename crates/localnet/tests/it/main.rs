@@ -11,6 +11,7 @@ mod call;
 mod canary;
 mod chain;
 mod channel_sale;
+mod channel_service;
 mod contracts;
 mod killed;
 mod liars;
