@@ -2,7 +2,7 @@
 //!
 //! Nothing happens by itself: whoever asks finds the chain as it is at that time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use seamline_core::{Address, B256, U256, keccak256};
@@ -49,6 +49,8 @@ pub(crate) struct State {
     next_block_ms: u64,
     forks: u64,
     pub(crate) sent: u64,
+    /// Nonces whose settlement a fork took off the chain.
+    pub(crate) undone: BTreeSet<B256>,
     decoded: HashMap<B256, Option<Arc<Settles>>>,
 }
 
@@ -81,6 +83,7 @@ impl SimChain {
             pool: BTreeMap::new(),
             forks: 0,
             sent: 0,
+            undone: BTreeSet::new(),
             decoded: HashMap::new(),
         }))
     }
@@ -157,6 +160,11 @@ impl State {
         }
         let gone = self.blocks.pop().unwrap();
         self.forks += 1;
+        for (tx, _) in &gone.mined {
+            let settles = tx.settles.as_ref();
+            self.undone
+                .extend(settles.map(|it| it.promise.auth_nonce()));
+        }
         if !self.weather.fork_forgets {
             for (tx, _) in gone.mined {
                 self.pool.insert((tx.from, tx.account_nonce), tx);
