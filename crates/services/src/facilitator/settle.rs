@@ -1,5 +1,6 @@
 //! The settlement of one payment (x402 appendix D).
 
+mod found;
 mod ready;
 
 use core::time::Duration;
@@ -11,20 +12,17 @@ use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use self::found::found_on_chain;
+pub(super) use self::found::{SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN};
 pub(super) use self::ready::{Verified, call_of, has_code, verified};
 use super::board::{Progress, Ticket};
 use super::keeper::{Held, Mail};
-use super::settlement::{Attempt, Call, End, Event, Lease, Place, Settlement, Stage};
+use super::settlement::{Attempt, Call, Event, Lease, Settlement};
 use super::shared::Core;
 use super::store::{Page, StoreError, with};
 use super::subject::Subject;
 use super::{Error, Facilitator, respond};
 
-/// How many blocks back a settlement is looked for that this store does not know: beyond the
-/// lifetime of any authorization that we accept, at 2 s a block.
-pub(super) const SEARCH_BLOCKS: u64 = 5_000;
-/// How many where that is more than the endpoint answers: the lifetime of usual authorizations.
-pub(super) const SEARCH_BLOCKS_AGAIN: u64 = 256;
 /// How long a settlement waits for room in the lane before it is verified again.
 const ROOM: Duration = Duration::from_secs(1);
 /// How often an account nonce that another record has is skipped: there should be none.
@@ -314,69 +312,6 @@ fn release(core: &Core, settlement: &Settlement, subject: Option<Arc<Subject>>) 
     if let Some(transaction) = transaction {
         core.send(settlement, transaction);
     }
-}
-
-/// The nonce is spent and this store does not know by what: a settlement of ours whose record was
-/// lost, or a stranger's, moved exactly this to exactly this seller.
-async fn found_on_chain(
-    core: &Core,
-    subject: &Arc<Subject>,
-    request: &FacilitatorRequest,
-) -> Result<Option<Begun>, Error> {
-    let rpc = core.rpc.as_ref();
-    let Ok(newest) = seamline_evm::chain::newest_block(rpc).await else {
-        return Ok(None);
-    };
-    let mut found = None;
-    for blocks in [SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN] {
-        let query = subject.query(newest.number.saturating_sub(blocks));
-        if let Ok(facts) = seamline_evm::chain::find_settlement(rpc, &query, &newest).await {
-            found = facts;
-            break;
-        }
-    }
-    let Some(facts) = found else {
-        return Ok(None);
-    };
-    if facts.pay_to != subject.authorization.pay_to() || facts.amount != subject.amount {
-        return Ok(None);
-    }
-    let response = respond::settled(core, subject, Some(facts.transaction));
-    let mut found = Settlement::new(
-        subject.key,
-        subject.fingerprint,
-        request.to_json(),
-        subject.authorization.deadline_s(),
-        core.address(),
-        None,
-        respond::blank(core, subject),
-        core.fresh_lease(),
-    );
-    found.stage = Stage::Done {
-        end: End::Replaced,
-        response: response.clone(),
-        block: Some(Place {
-            number: facts.block_number,
-            hash: facts.block_hash,
-        }),
-        settled_for_good: false,
-    };
-    let key = subject.key;
-    let written = with(core.store.as_ref(), key, None, move |page| {
-        if let Some(known) = &page.settlement {
-            return Err(Box::new(known.clone()));
-        }
-        page.settlement = Some(found.clone());
-        Ok(Box::new(found))
-    });
-    Ok(Some(match written.await.map_err(Error::Store)? {
-        Ok(found) => {
-            let held = Held::new(*found, Some(Arc::clone(subject)));
-            core.post(Mail::Carry(Box::new(held)));
-            Begun::Answer(response)
-        }
-        Err(known) => join(core, subject, &known),
-    }))
 }
 
 /// The key of the transaction that makes a payer's wallet.
