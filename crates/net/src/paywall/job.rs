@@ -256,6 +256,8 @@ impl Job {
             // A voucher of nothing is free for another request.
             (Settled::Paid(_), _) if local && amount.is_zero() => return,
             (Settled::Paid(settled), Some(answer)) => Outcome::Answered(answer, settled),
+            // Its own books hold the charge: the same voucher gets their correction.
+            (Settled::Paid(_), None) if local => return,
             (Settled::Paid(settled), None) => Outcome::Spent(settled),
             // The scheme itself resumes what is unknown.
             (Settled::Refused(_) | Settled::Unknown(_), _) if local => return,

@@ -1,16 +1,18 @@
 //! Which authorizations are in use, and what became of them.
 
+mod credit;
 #[cfg(test)]
 mod tests;
 
 use core::time::Duration;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seamline_core::{Address, Amount, B256, Timestamp};
 use seamline_evm::x402::SettleResponse;
 use tokio::sync::watch;
 
+use self::credit::{Credits, Standing};
 use super::answer::Answer;
 
 /// What the chain spends once: `Permit::key`, over chain id, payer and nonce. The token is not in
@@ -87,8 +89,7 @@ struct Books {
     /// The one authorization of each key that was verified. Before, two may claim the same key:
     /// whoever saw a nonce could otherwise block its owner with a forged signature.
     owners: HashMap<Key, B256>,
-    /// The keys of each payer that have an owner.
-    payers: HashMap<Address, HashSet<Key>>,
+    credits: Credits,
     /// Entries with a stored answer, oldest first, and the size of these answers together.
     stored: VecDeque<((Key, B256), usize)>,
     stored_bytes: usize,
@@ -100,13 +101,35 @@ struct Entry {
     payer: Address,
     request: B256,
     expires: Timestamp,
+    /// Whether it is its key's owner.
+    verified: bool,
     state: State,
 }
 
 impl Entry {
-    fn is_known_elsewhere(&self) -> bool {
-        matches!(&self.state, State::Done(outcome)
-            if matches!(**outcome, Outcome::Spent(_) | Outcome::Unpaid(_)))
+    fn standing(&self) -> Standing {
+        match &self.state {
+            // Anybody can write a payer into a message.
+            _ if !self.verified => Standing::Clear,
+            State::Running(_) => Standing::Open,
+            State::Done(outcome) => match outcome.as_ref() {
+                Outcome::Unsettled(..) => Standing::Open,
+                Outcome::Unpaid(_) => Standing::Unpaid,
+                Outcome::Answered(..) | Outcome::Spent(_) => Standing::Clear,
+            },
+        }
+    }
+
+    /// How soon it can be forgotten, if at all.
+    fn rank(&self) -> Option<u8> {
+        match &self.state {
+            State::Running(_) => None,
+            State::Done(outcome) => match outcome.as_ref() {
+                Outcome::Spent(_) => Some(0),
+                Outcome::Unpaid(_) => Some(1),
+                Outcome::Answered(..) | Outcome::Unsettled(..) => None,
+            },
+        }
     }
 }
 
@@ -164,6 +187,7 @@ impl Ledger {
                 payer,
                 request,
                 expires: now.max(deadline).saturating_add(KEEP),
+                verified: false,
                 state: State::Running(watch::Sender::new(())),
             };
             books.entries.insert(id, entry);
@@ -239,15 +263,12 @@ impl Reservation {
     #[must_use]
     pub(super) fn claim(&self) -> bool {
         let Presentation {
-            key,
-            payer,
-            authorization,
-            ..
+            key, authorization, ..
         } = self.presentation;
         let mut books = self.ledger.lock();
         let is_owner = *books.owners.entry(key).or_insert(authorization) == authorization;
         if is_owner {
-            books.payers.entry(payer).or_default().insert(key);
+            books.change((key, authorization), |entry| entry.verified = true);
         }
         is_owner
     }
@@ -257,24 +278,7 @@ impl Reservation {
     /// way, or whose settlement was refused, gets answers that are settled first.
     pub(super) fn on_credit(&self, most: usize) -> bool {
         let books = self.ledger.lock();
-        let mut open = 0_usize;
-        // Anybody can write a payer into a message: only what was verified counts.
-        let verified = books.payers.get(&self.presentation.payer);
-        let entries = verified.into_iter().flatten().filter_map(|key| {
-            let authorization = books.owners.get(key)?;
-            books.entries.get(&(*key, *authorization))
-        });
-        for entry in entries {
-            match &entry.state {
-                State::Running(_) => open = open.saturating_add(1),
-                State::Done(outcome) => match outcome.as_ref() {
-                    Outcome::Unpaid(_) => return false,
-                    Outcome::Unsettled(..) => open = open.saturating_add(1),
-                    Outcome::Answered(..) | Outcome::Spent(_) => {}
-                },
-            }
-        }
-        open <= most
+        books.credits.has(&self.presentation.payer, most)
     }
 
     /// What is reserved.
@@ -308,13 +312,15 @@ impl Books {
         };
         let kept_bytes = answer.map(|answer| answer.body.len());
         let answered = matches!(outcome, Outcome::Answered(..));
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let known = self.change(id, |entry| {
+            entry.state = State::Done(Box::new(outcome));
+            if answered {
+                // The chain refuses a second settlement from here on: only the answer needs keeping.
+                entry.expires = now.saturating_add(KEEP);
+            }
+        });
+        if !known {
             return;
-        };
-        entry.state = State::Done(Box::new(outcome));
-        if answered {
-            // The chain refuses a second settlement from here on: only the answer needs keeping.
-            entry.expires = now.saturating_add(KEEP);
         }
         self.stored.retain(|(stored, _)| *stored != id);
         if let Some(bytes) = kept_bytes {
@@ -363,37 +369,41 @@ impl Books {
         }
     }
 
-    /// Forgets what the store, or the books of a channel, know as well and what has no answer to give:
-    /// whoever makes many settlements fail must not keep others out. The oldest go first.
+    /// Forgets what has no answer to give and what the store, or the chain, knows as well: neither
+    /// steady traffic nor whoever makes many settlements fail must keep others out. What is settled
+    /// goes first, then the oldest; never what is worked on or not settled.
     fn make_room(&mut self) {
         let mut known: Vec<_> = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.is_known_elsewhere())
-            .map(|(id, entry)| (entry.expires, *id))
+            .filter_map(|(id, entry)| Some((entry.rank()?, entry.expires, *id)))
             .collect();
         known.sort_unstable();
-        for (_, id) in known.into_iter().take(ROOM) {
+        for (_, _, id) in known.into_iter().take(ROOM) {
             self.remove(id);
         }
     }
 
+    /// Changes an entry, and its payer's credit with it; `false` where there is none.
+    fn change(&mut self, id: (Key, B256), change: impl FnOnce(&mut Entry)) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return false;
+        };
+        let was = entry.standing();
+        change(entry);
+        self.credits.change(entry.payer, was, entry.standing());
+        true
+    }
+
     fn remove(&mut self, id: (Key, B256)) {
-        let removed = self.entries.remove(&id);
+        if let Some(entry) = self.entries.remove(&id) {
+            self.credits
+                .change(entry.payer, entry.standing(), Standing::Clear);
+        }
         self.stored.retain(|(stored, _)| *stored != id);
         let (key, authorization) = id;
-        if self.owners.get(&key) != Some(&authorization) {
-            return;
-        }
-        self.owners.remove(&key);
-        let payer = removed.map(|entry| entry.payer);
-        if let Some(payer) = payer
-            && let Some(keys) = self.payers.get_mut(&payer)
-        {
-            keys.remove(&key);
-            if keys.is_empty() {
-                self.payers.remove(&payer);
-            }
+        if self.owners.get(&key) == Some(&authorization) {
+            self.owners.remove(&key);
         }
     }
 }

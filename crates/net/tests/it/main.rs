@@ -16,6 +16,7 @@ mod paywall_durable;
 mod paywall_extensions;
 mod paywall_guard;
 mod paywall_local;
+mod paywall_many;
 mod paywall_replicas;
 mod paywall_schemes;
 mod paywall_settle;

@@ -200,3 +200,34 @@ fn credit_counts_what_is_open_and_verified_only() {
     three.close(Outcome::Unsettled(None, Amount::new(1)), NOW);
     assert!(!one.on_credit(1));
 }
+
+/// Steady traffic: three times as many as there is room for, all of them served.
+#[test]
+fn what_is_settled_makes_room_and_what_is_open_stays() {
+    let ledger = Ledger::default();
+    let count = u64::try_from(MAX_ENTRIES).unwrap();
+    let running = reserve(&ledger, presentation(0, 1, 1), NOW);
+    assert!(running.claim());
+    let unknown = reserve(&ledger, presentation(1, 1, 1), NOW);
+    assert!(unknown.claim());
+    unknown.close(Outcome::Unsettled(None, Amount::new(5)), NOW);
+    for key in 2..3 * count {
+        let next = reserve(&ledger, presentation(key, 1, 1), NOW);
+        assert!(next.claim() && next.on_credit(3));
+        next.close(Outcome::Spent(settled()), NOW);
+    }
+    {
+        let books = ledger.lock();
+        assert!(books.entries.len() <= MAX_ENTRIES && books.owners.len() <= MAX_ENTRIES);
+    }
+    // Forgotten: whoever presents it again is verified again, and the chain has spent it.
+    assert_eq!(look(&ledger, presentation(2, 1, 1), NOW), "new");
+    assert_eq!(
+        look(&ledger, presentation(3 * count - 1, 1, 1), NOW),
+        "spent"
+    );
+    assert_eq!(look(&ledger, presentation(0, 1, 1), NOW), "join");
+    drop(running);
+    assert_eq!(look(&ledger, presentation(1, 1, 1), NOW), "resume");
+    assert!(ledger.lock().credits.is_empty(), "nothing is open any more");
+}

@@ -4,9 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seamline_core::{B256, Timestamp};
 
-use super::{PaywallStore, Record, StoreFuture};
+use super::{Duty, PaywallStore, Record, StoreFuture};
 
 /// Records in memory: nothing survives the process. Clones share them.
+///
+/// From 65,536 records on it forgets what has ended: what is settled first (the chain refuses it
+/// again), then what was refused, then payment identifiers, the oldest of each. It never forgets what
+/// is worked on or owed.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     records: Arc<Mutex<HashMap<B256, Record>>>,
@@ -37,6 +41,9 @@ impl PaywallStore for MemoryStore {
         let mut records = self.lock();
         let present = records.get(&record.key).cloned();
         if present.is_none() {
+            if records.len() >= MOST {
+                make_room(&mut records);
+            }
             records.insert(record.key, record.clone());
         }
         Box::pin(ready(Ok(present)))
@@ -83,5 +90,30 @@ impl PaywallStore for MemoryStore {
 
     fn is_exclusive(&self) -> bool {
         !self.shared
+    }
+}
+
+/// Most records before ended ones are forgotten: each is below 1 KiB.
+pub(super) const MOST: usize = 65_536;
+/// How many are forgotten at once.
+const ROOM: usize = MOST / 16;
+
+fn make_room(records: &mut HashMap<B256, Record>) {
+    let mut ended: Vec<_> = records
+        .values()
+        .filter_map(|record| Some((rank(&record.duty)?, record.expires_ms, record.key)))
+        .collect();
+    ended.sort_unstable();
+    for (_, _, key) in ended.into_iter().take(ROOM) {
+        records.remove(&key);
+    }
+}
+
+/// How soon it can be forgotten, if at all.
+fn rank(duty: &Duty) -> Option<u8> {
+    match duty {
+        Duty::Held | Duty::Owed(_) | Duty::Ended { served: false, .. } => None,
+        Duty::Ended { settled, .. } => Some(u8::from(!settled.success)),
+        Duty::Named => Some(2),
     }
 }

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
-use seamline_core::{Address, Amount, B256, Timestamp};
+use seamline_core::{Address, Amount, B256, Timestamp, U256};
 use seamline_evm::x402::{PaymentPayload, SettleResponse};
 use serde_json::json;
 
+use super::memory::MOST;
 use super::{Debt, Duty, FileStore, MemoryStore, PaywallStore, Record, StoreError};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -175,4 +176,27 @@ fn no_debug_text_shows_an_authorization() {
     let text = format!("{record:?} {:?}", record.duty);
     assert!(!text.contains("CANARY"), "{text}");
     assert!(text.contains("Owed(7)"), "{text}");
+}
+
+#[tokio::test]
+async fn memory_forgets_what_is_settled_before_it_grows_without_bound() {
+    let store = MemoryStore::new();
+    let numbered = |number: usize, duty| {
+        let number = u64::try_from(number).unwrap();
+        Record {
+            key: B256::from(U256::from(number)),
+            expires_ms: after(1_200) + number,
+            ..record(0, duty)
+        }
+    };
+    let owed = numbered(0, debt(7));
+    assert!(store.insert(&owed).await.unwrap().is_none());
+    for number in 1..=MOST {
+        let record = numbered(number, ended());
+        assert!(store.insert(&record).await.unwrap().is_none());
+    }
+    assert!(store.get(owed.key).await.unwrap().is_some(), "it is owed");
+    let key = |number| numbered(number, ended()).key;
+    assert!(store.get(key(1)).await.unwrap().is_none(), "the oldest");
+    assert!(store.get(key(MOST)).await.unwrap().is_some());
 }
