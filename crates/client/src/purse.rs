@@ -149,13 +149,10 @@ impl Purse {
         let rule = DepositRule::default();
         let paid = match again {
             None => pool.pay(admitted, &keys, &rule, salt, now),
-            Some(id) => match pool.get_mut(&id) {
-                None => Err(Refusal::OtherChannel),
-                Some(channel) => {
-                    let paid = channel.pay(admitted, &keys, &rule, salt, now);
-                    paid.map(|payment| (id, payment))
-                }
-            },
+            Some(id) => {
+                let paid = pool.pay_in(&id, admitted, &keys, &rule, salt, now);
+                paid.map(|payment| (id, payment))
+            }
         };
         let (id, payment) = paid.map_err(PurseFault::Refused)?;
         if let Some(voucher) = &mut record.voucher {

@@ -63,16 +63,31 @@ impl Pool {
         let mut order = self.candidates(admitted, keys)?;
         order.sort_by_key(|(_, covers, place)| (!covers, *place));
         for (id, _, _) in order {
-            let elsewhere = self.elsewhere(&id, admitted);
-            let Some(channel) = self.get_mut(&id) else {
-                continue;
-            };
-            match channel.pay_beside(elsewhere, admitted, keys, rule, salt, now) {
+            match self.pay_in(&id, admitted, keys, rule, salt, now) {
                 Ok(payment) => return Ok((id, payment)),
                 Err(refusal) => last = refusal,
             }
         }
         Err(last)
+    }
+
+    /// Signs the next payment in this channel and no other; otherwise as [`Pool::pay`].
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`]; nothing is signed and the books are as before.
+    pub fn pay_in(
+        &mut self,
+        id: &B256,
+        admitted: &Admitted,
+        keys: &Keys<'_>,
+        rule: &DepositRule,
+        salt: B256,
+        now: Timestamp,
+    ) -> Result<Payment, Refusal> {
+        let elsewhere = self.elsewhere(id, admitted);
+        let channel = self.get_mut(id).ok_or(Refusal::OtherChannel)?;
+        channel.pay_beside(elsewhere, admitted, keys, rule, salt, now)
     }
 
     /// The books of a channel.

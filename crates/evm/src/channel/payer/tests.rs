@@ -359,13 +359,15 @@ fn all_channels_together_hold_no_more_than_a_day_may_cost() {
     }
     assert_eq!(deposits, [5_000, 5_000, 2_000]);
     let refused = pool.pay(&admitted, &keys(&wallet), &rule(), SALT, NOW);
-    assert_eq!(
-        refused.unwrap_err(),
-        Refusal::DepositCap {
-            needed: Amount::new(PRICE),
-            left: Amount::ZERO,
-        }
-    );
+    let cap = Refusal::DepositCap {
+        needed: Amount::new(PRICE),
+        left: Amount::ZERO,
+    };
+    assert_eq!(refused.unwrap_err(), cap);
+    // Nor in a channel of the caller's choice.
+    let empty = pool.channels().last().unwrap().id();
+    let refused = pool.pay_in(&empty, &admitted, &keys(&wallet), &rule(), SALT, NOW);
+    assert_eq!(refused.unwrap_err(), cap);
 }
 
 #[test]
