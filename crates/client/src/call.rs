@@ -2,6 +2,7 @@
 
 mod admit;
 mod attest;
+mod channel;
 mod decide;
 mod discover;
 mod execute;
@@ -16,6 +17,7 @@ use seamline_core::canonical::ChatRequest;
 use seamline_core::decision::RoutePolicy;
 use seamline_core::receipt::{self as event, Event, EvidenceType, Recorder, Word};
 use seamline_core::{B256, CallId, Charged, NodeId, Timestamp};
+use seamline_evm::channel::CorrectiveState;
 use seamline_evm::payment::Event as PaymentEvent;
 use seamline_evm::registry::NodeRecord;
 use seamline_evm::scheme::Scheme;
@@ -68,6 +70,10 @@ pub(crate) struct Call<'a> {
     refused: Option<Reason>,
     /// What the node asks instead.
     fresh: Option<PaymentRequired>,
+    /// A voucher that waits for its answer, where the call is paid for over a channel.
+    voucher: Option<channel::Voucher>,
+    /// Whether the receipt has the node's word about the charge.
+    charge_recorded: bool,
 }
 
 /// What the call has when every step up to the settlement is done.
@@ -118,7 +124,8 @@ impl<'a> Call<'a> {
             };
             self.cool(node, &failure);
             // From the first signature on, only this node can be asked.
-            let signed = !self.leg.payment.terms().is_empty();
+            let promised = self.leg.record.voucher.is_some();
+            let signed = promised || !self.leg.payment.terms().is_empty();
             match order.peek() {
                 Some(next) if !signed && failure.another_node_may_help() => {
                     let cause = word(&failure.code());
@@ -141,11 +148,11 @@ impl<'a> Call<'a> {
         // 6. offer
         let mut terms = self.offer(record, &enclave).await?;
         // 7. admit, 8. authorize, 9. execute
-        let response = self.buy(record, &enclave, &terms).await?;
+        let response = self.buy(record, &enclave, &mut terms).await?;
         let response = match self.refused_remembered(record, &terms, &response)? {
             Some(fresh) => {
                 terms = fresh;
-                self.buy(record, &enclave, &terms).await?
+                self.buy(record, &enclave, &mut terms).await?
             }
             None => response,
         };
@@ -156,7 +163,11 @@ impl<'a> Call<'a> {
         };
         // 11. settle: also after a failure, which is when it matters what was charged
         let reached = self.step;
-        self.settle(record).await?;
+        if self.leg.record.voucher.is_some() {
+            self.settle_voucher(record)?;
+        } else {
+            self.settle(record).await?;
+        }
         self.learn_offer(record, terms, response.is_ok() && proven.is_ok());
         if response.is_err() || proven.is_err() {
             self.step = reached;
@@ -175,10 +186,20 @@ impl<'a> Call<'a> {
         &mut self,
         record: &NodeRecord,
         enclave: &Enclave,
-        terms: &Terms,
+        terms: &mut Terms,
     ) -> Result<Result<Response, ErrorKind>, ErrorKind> {
         // 7. admit
         let (admitted, means) = self.admit(record, terms).await?;
+        if admitted.scheme() == Scheme::BatchSettlement {
+            if !self.leg.payment.terms().is_empty() {
+                // Beside an authorization that may settle, nothing is promised elsewhere.
+                return Err(ErrorKind::OfferChanged { node: record.node });
+            }
+            // 8. and 9. over a channel
+            return self
+                .buy_over_channel(record, enclave, terms, admitted)
+                .await;
+        }
         // 8. authorize
         let authorization = self.authorize(record, terms, &admitted, means).await?;
         // 9. execute
@@ -193,7 +214,8 @@ impl<'a> Call<'a> {
         terms: &Terms,
         response: &Result<Response, ErrorKind>,
     ) -> Result<Option<Terms>, ErrorKind> {
-        if !terms.remembered || response.is_ok() {
+        // Over a channel the answer to a refusal is given where the voucher is.
+        if !terms.remembered || response.is_ok() || self.leg.record.voucher.is_some() {
             return Ok(None);
         }
         let (Some(reason), Some(fresh)) = (self.refused.take(), self.fresh.take()) else {
@@ -220,7 +242,18 @@ impl<'a> Call<'a> {
         }
         let admitted = self.leg.record.payment.as_ref();
         let upto = admitted.filter(|it| it.scheme() == Some(Scheme::Upto));
+        let voucher = self.leg.record.voucher.as_ref();
+        // A correction is for once.
+        let mut offers = terms.required.offers.iter();
+        let corrects = offers.any(|offer| !matches!(CorrectiveState::of(offer), Ok(None)));
         self.client.node(record.node, |node| match upto {
+            None if good && terms.remembered && voucher.is_some() => {}
+            None if good
+                && !corrects
+                && let Some(voucher) = voucher =>
+            {
+                node.offers.keep(model, terms.required, voucher.amount, now);
+            }
             Some(_) if good && terms.remembered => {}
             Some(payment) if good => {
                 node.offers

@@ -49,7 +49,8 @@ pub struct Reply {
     pub authorized: Amount,
     /// What was settled, where the chain says so.
     pub settled: Option<Amount>,
-    /// What is known about the payment: `settled`, `unknown`, `not_settled`.
+    /// What is known about the payment: `settled`, `unknown`, `not_settled`; over a channel `charged`,
+    /// `unknown`, `not_charged`, which is the node's word.
     pub payment_state: &'static str,
     /// Whether money moved.
     pub charged: Charged,

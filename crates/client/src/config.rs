@@ -94,6 +94,12 @@ pub struct Options {
     pub max_heartbeat_age: Duration,
     /// Nodes never to use.
     pub avoid: Vec<NodeId>,
+    /// Payment channels to keep with each node that offers them (`batch-settlement`), as many as calls
+    /// go to it at once; none by default. The budget must allow the scheme. A channel holds a deposit of
+    /// at most the budget's cap per channel, and a call is paid for with a voucher, within the caps. What
+    /// it was charged is the node's word then, bounded by what was promised: the money moves when the
+    /// node claims it, and no receipt is complete before.
+    pub channels_per_node: u32,
 }
 
 impl Default for Options {
@@ -114,6 +120,7 @@ impl Default for Options {
             explore_ppm: 0,
             max_heartbeat_age: Duration::from_secs(30 * 60),
             avoid: Vec::new(),
+            channels_per_node: 0,
         }
     }
 }

@@ -15,6 +15,7 @@ use seamline_evm::x402::Reason;
 use self::refusal::{refusal_text, rejected_text};
 use crate::journal::{JournalError, Over};
 use crate::leg::LegFault;
+use crate::purse::PurseFault;
 use crate::sealing::SealFault;
 use crate::sign::SignFault;
 use crate::step::Step;
@@ -151,6 +152,9 @@ pub enum ErrorKind {
     /// Parallel calls used up the budget in between.
     #[error("{0}")]
     OverBudget(Over),
+    /// Nothing is promised in a payment channel.
+    #[error("no voucher was signed: {0}")]
+    Channel(#[source] seamline_evm::channel::payer::Refusal),
     /// The authorization could not be signed.
     #[error("cannot sign the authorization")]
     Sign(#[source] seamline_evm::Error),
@@ -244,6 +248,19 @@ impl From<LegFault> for ErrorKind {
             LegFault::Journal(source) => Self::Journal(source),
             LegFault::Over(over) => Self::OverBudget(over),
             LegFault::Payment(misuse) => Self::Payment(misuse),
+        }
+    }
+}
+
+impl From<PurseFault> for ErrorKind {
+    fn from(fault: PurseFault) -> Self {
+        match fault {
+            PurseFault::Refused(refusal) => Self::Channel(refusal),
+            PurseFault::Over(over) => Self::OverBudget(over),
+            PurseFault::Journal(source) => Self::Journal(source),
+            PurseFault::Entropy(source) => Self::Entropy(source),
+            PurseFault::Chain(source) => Self::Chain(source),
+            PurseFault::Signer => Self::Sign(PurseFault::stopped()),
         }
     }
 }

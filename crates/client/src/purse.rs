@@ -108,13 +108,16 @@ impl Purse {
         let salt = B256::from(self.env.random().map_err(PurseFault::Entropy)?);
         self.open(seed)?;
         let token = token(admitted);
+        // The node has the earlier voucher of this request still: the larger one stays reserved.
+        let earlier = record.voucher.as_ref().filter(|_| again.is_some());
+        let earlier = earlier.map_or(Amount::ZERO, |voucher| voucher.amount);
         let promise = VoucherRecord {
             channel: B256::ZERO,
             network: token.network,
             asset: token.asset,
             pay_to: admitted.pay_to(),
             node,
-            amount: admitted.amount(),
+            amount: admitted.amount().max(earlier),
             charged: None,
             state: VoucherState::Open,
         };

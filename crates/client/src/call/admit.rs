@@ -65,7 +65,8 @@ impl Call<'_> {
         let model = &self.chat.model;
         let now = self.now();
         let journal = &self.client.books.journal;
-        each_token(&self.leg.budget, false, |policy, token| {
+        let channels = self.client.config.options.channels_per_node > 0;
+        each_token(&self.leg.budget, channels, |policy, token| {
             let spent = journal.spent_of(token, record.node.as_b256(), model, now);
             policy.admit(required, record.pay_to, &spent)
         })

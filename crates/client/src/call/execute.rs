@@ -11,7 +11,9 @@ use seamline_core::receipt as event;
 use seamline_evm::payment::Event;
 use seamline_evm::registry::NodeRecord;
 use seamline_evm::scheme::SignedAuthorization;
-use seamline_evm::x402::{PAYMENT_RESPONSE, PAYMENT_SIGNATURE, Reason, decode_header};
+use seamline_evm::x402::{
+    PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentPayload, Reason, decode_header,
+};
 use seamline_net::client::{Body, Error as NetError};
 use tokio::time::Instant;
 
@@ -34,7 +36,7 @@ pub(super) struct Response {
 }
 
 /// How one presentation ended.
-enum Presented {
+pub(super) enum Presented {
     Answered(Response),
     /// The reply was lost, or the node asks for patience: the payment says whether the same bytes
     /// are presented again.
@@ -55,7 +57,8 @@ impl Call<'_> {
         authorization: &SignedAuthorization,
     ) -> Result<Response, ErrorKind> {
         self.begin(Step::Execute, &format!("node {}", record.node.short()));
-        let payment = payment_header(record, authorization)?;
+        let payload = &authorization.payload;
+        let payment = payment_header(record, payload)?;
         // What was handed to the caller already, when a stream broke and is read again.
         let mut delivered = String::new();
         let mut lost = None;
@@ -64,7 +67,7 @@ impl Call<'_> {
             // Nothing leaves without the payment's consent.
             self.leg.tell(Event::Sent)?;
             let presented = self
-                .present(record, enclave, &payment, authorization, &mut delivered)
+                .present(record, enclave, &payment, payload, &mut delivered)
                 .await;
             let (failure, heard, asked) = match presented {
                 Presented::Answered(response) => {
@@ -98,13 +101,13 @@ impl Call<'_> {
         }
     }
 
-    /// Presents the authorization once.
-    async fn present(
+    /// Presents the payment once.
+    pub(super) async fn present(
         &mut self,
         record: &NodeRecord,
         enclave: &Enclave,
         payment: &HeaderValue,
-        authorization: &SignedAuthorization,
+        payload: &PaymentPayload,
         delivered: &mut String,
     ) -> Presented {
         let node = record.node;
@@ -137,7 +140,7 @@ impl Call<'_> {
                 Err(failure) => Presented::Useless(failure),
             },
             402 => {
-                let (failure, reason) = refusal(record, response.headers(), authorization);
+                let (failure, reason) = refusal(record, response.headers(), payload);
                 self.refused = Some(reason);
                 self.fresh = offers(response.headers()).and_then(Result::ok);
                 Presented::Useless(failure)
@@ -233,7 +236,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    fn record_end(&mut self, response: &Response) {
+    pub(super) fn record_end(&mut self, response: &Response) {
         let bytes = u64::try_from(response.text.len()).unwrap_or(u64::MAX);
         let output_commitment =
             binding::output_commitment(&self.output_salt, response.text.as_bytes());
@@ -245,17 +248,16 @@ impl Call<'_> {
     }
 }
 
-/// The authorization as a header, the same bytes every time.
-fn payment_header(
+/// The payment as a header, the same bytes every time.
+pub(super) fn payment_header(
     record: &NodeRecord,
-    authorization: &SignedAuthorization,
+    payload: &PaymentPayload,
 ) -> Result<HeaderValue, ErrorKind> {
-    let mut payment = HeaderValue::from_str(&authorization.payload.to_header()).map_err(|_| {
-        ErrorKind::Answer {
+    let mut payment =
+        HeaderValue::from_str(&payload.to_header()).map_err(|_| ErrorKind::Answer {
             node: record.node,
             what: "its offer makes no header",
-        }
-    })?;
+        })?;
     // Whoever holds it can settle it: out of logs and out of HPACK's table.
     payment.set_sensitive(true);
     Ok(payment)
@@ -278,11 +280,7 @@ fn lost_reply(record: &NodeRecord, source: NetError) -> Presented {
 }
 
 /// Reads a 402 to a paid request: another price than the one accepted, or a reason.
-fn refusal(
-    record: &NodeRecord,
-    headers: &HeaderMap,
-    paid: &SignedAuthorization,
-) -> (ErrorKind, Reason) {
+fn refusal(record: &NodeRecord, headers: &HeaderMap, paid: &PaymentPayload) -> (ErrorKind, Reason) {
     let node = record.node;
     let refused = |reason: Reason| {
         // The node has read the prompt by now: text of its own choice stays out of errors and logs.
@@ -305,7 +303,7 @@ fn refusal(
             .unwrap_or_else(|| Reason::from("unknown_reason"));
         return refused(reason);
     };
-    let accepted = paid.payload.accepted();
+    let accepted = paid.accepted();
     let reason = Reason::from(required.error.as_deref().unwrap_or("unknown_reason"));
     let mut offers = required.offers.iter();
     if offers.any(|offer| offer.terms().mismatch(accepted.terms()).is_none()) {

@@ -110,6 +110,8 @@ impl<'a> Call<'a> {
             settle_reply: None,
             refused: None,
             fresh: None,
+            voucher: None,
+            charge_recorded: false,
         };
         call.done();
         Ok(call)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use seamline_core::Charged;
 use seamline_core::receipt::{self as event, Outcome, Sealed};
 
 use super::{Answer, Call, word};
@@ -21,11 +22,17 @@ impl Call<'_> {
             Err(_) => Outcome::Failed,
         };
         let error_code = outcome.as_ref().err().map(|failure| word(&failure.code()));
-        let charged = self.leg.payment.charged();
+        let charged = self.charged();
+        // What a correction said about a lost reply is in the books; the receipt has no word of it.
+        let voucher = self.leg.record.voucher.is_some();
+        let said = match charged {
+            Charged::Yes if voucher && !self.charge_recorded => Charged::Unknown,
+            Charged::Yes | Charged::No | Charged::Unknown => charged,
+        };
         self.event(event::Closed {
             outcome: kind,
             error_code,
-            charged,
+            charged: said,
         });
         if outcome.is_err() {
             // The books name the step that failed, not this one, which every call reaches.
@@ -40,6 +47,14 @@ impl Call<'_> {
             }
             // The first failure is the one that matters; the journal still holds the open call.
             (Err(failure), Err(_)) => Err(Error::new(failure, failed_at, charged, None)),
+        }
+    }
+
+    /// Whether money moved; over a channel, whether the node says that it charged.
+    fn charged(&self) -> Charged {
+        match &self.leg.record.voucher {
+            Some(_) => self.leg.record.charged(),
+            None => self.leg.payment.charged(),
         }
     }
 
@@ -68,15 +83,23 @@ impl Call<'_> {
         let receipt = Bytes::from(sealed.bytes());
         let verdict = seamline_verify::verify(&receipt, &self.client.config.trust, self.now());
         let payment = self.leg.record.payment.as_ref();
+        let voucher = self.leg.record.voucher.as_ref();
         Reply {
             text: answer.text,
             model: self.chat.model.clone(),
             node: answer.node,
             endpoint: answer.endpoint,
-            authorized: payment.map(|payment| payment.amount()).unwrap_or_default(),
+            authorized: payment
+                .map(|payment| payment.amount())
+                .or_else(|| voucher.map(|voucher| voucher.amount))
+                .unwrap_or_default(),
             settled: payment.and_then(|payment| payment.settled),
-            payment_state: payment.map_or("none", |payment| payment.state.as_str()),
-            charged: self.leg.payment.charged(),
+            payment_state: match (payment, voucher) {
+                (Some(payment), _) => payment.state.as_str(),
+                (None, Some(voucher)) => voucher.state.as_str(),
+                (None, None) => "none",
+            },
+            charged: self.charged(),
             receipt,
             receipt_path,
             verdict,

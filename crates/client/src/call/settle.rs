@@ -35,7 +35,7 @@ impl Call<'_> {
     }
 
     /// Records the node's word about the settlement.
-    fn record_reply(&mut self) -> Option<SettleResponse> {
+    pub(super) fn record_reply(&mut self) -> Option<SettleResponse> {
         let raw = self.settle_reply.take()?;
         let parsed = SettleResponse::parse(&raw).ok()?;
         let settle_response = self.attach(EvidenceType::SettleResponse, raw.to_vec());

@@ -55,6 +55,7 @@ impl ErrorKind {
             Self::Offer { .. } => "offer.malformed",
             Self::Refused { source, .. } => refusal_code(source),
             Self::OverBudget(over) => over.code(),
+            Self::Channel(_) => "payment.channel",
             Self::Sign(_) => "authorization.sign",
             Self::Payment(_) => "payment.misuse",
             Self::Funds { .. } => "payment.funds",
@@ -86,9 +87,10 @@ impl ErrorKind {
             | Self::Payment(_) => Fault::Us,
             Self::Chain(_) | Self::NoNodes => Fault::Chain,
             Self::Refused { source, .. } => refusal_fault(source),
-            Self::Funds { .. } | Self::Allowance { .. } | Self::PaymentRefused { .. } => {
-                Fault::Payment
-            }
+            Self::Channel(_)
+            | Self::Funds { .. }
+            | Self::Allowance { .. }
+            | Self::PaymentRefused { .. } => Fault::Payment,
             Self::Listing { .. }
             | Self::Unreachable { .. }
             | Self::Status { .. }

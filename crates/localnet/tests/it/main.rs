@@ -10,6 +10,7 @@
 mod call;
 mod canary;
 mod chain;
+mod channel_call;
 mod channel_sale;
 mod channel_service;
 mod contracts;

@@ -73,7 +73,7 @@ fn a_refusal_shows_codes_and_no_words_of_the_node() {
     let refuse = |json: &str| {
         let mut headers = HeaderMap::new();
         headers.append(PAYMENT_REQUIRED, header(json));
-        refusal(&record(), &headers, &paid)
+        refusal(&record(), &headers, &paid.payload)
     };
     let known = Reason::Permit2InsufficientBalance;
     let (kind, reason) = refuse(&offer("\"100\"", known.as_str()));
@@ -84,6 +84,6 @@ fn a_refusal_shows_codes_and_no_words_of_the_node() {
     assert!(matches!(kind, ErrorKind::PaymentRefused { .. }));
     let (kind, _) = refuse(&offer("\"300\"", "my prompt was this"));
     assert!(matches!(kind, ErrorKind::OfferChanged { .. }));
-    let (kind, _) = refusal(&record(), &HeaderMap::new(), &paid);
+    let (kind, _) = refusal(&record(), &HeaderMap::new(), &paid.payload);
     assert!(matches!(kind, ErrorKind::PaymentRefused { .. }));
 }
