@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::journal::Journal;
 use crate::node::{Listing, NodeState};
 use crate::recover::{self, Recovered};
+use crate::sealing;
 use crate::sign::Funds;
 use crate::step::{Step, Unwatched, Watch};
 
@@ -69,10 +70,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A journal that is in use or damaged; nothing is written then.
+    /// A journal that is in use or damaged; nothing is written then. A folder for receipts that
+    /// cannot be made or written.
     pub fn open(config: Config) -> Result<Self, Error> {
-        let books = Books::open(&config.home.journal)
-            .map_err(|err| Error::new(ErrorKind::Journal(err), Step::Open, Charged::No, None))?;
+        let early = |kind| Error::new(kind, Step::Open, Charged::No, None);
+        let books =
+            Books::open(&config.home.journal).map_err(|err| early(ErrorKind::Journal(err)))?;
+        let path = &config.home.receipts;
+        sealing::ready(path).map_err(|source| {
+            let path = path.clone();
+            early(ErrorKind::Write { path, source })
+        })?;
         Ok(Self {
             config: Arc::new(config),
             books,

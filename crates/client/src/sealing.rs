@@ -17,6 +17,20 @@ pub(crate) enum SealFault {
     Journal(JournalError),
 }
 
+/// Makes the folder of receipts, and proves that a file can be written there: what is found out after
+/// the payment costs the answer.
+pub(crate) fn ready(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    // Named after the process: two may open one folder at the same moment.
+    let probe = folder.join(format!(".writable-{}", std::process::id()));
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(probe)
+}
+
 /// Signs the receipt, writes its file, then closes the call in the log: a crash in between leaves
 /// an open call and a receipt that nobody claims, never a closed call without its receipt.
 pub(crate) fn seal(

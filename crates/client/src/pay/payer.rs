@@ -19,6 +19,7 @@ use crate::config::{Config, Home};
 use crate::env::Env;
 use crate::journal::Journal;
 use crate::recover::{self, Recovered};
+use crate::sealing;
 use crate::sign::Funds;
 use crate::step::{Step, Unwatched, Watch};
 
@@ -86,11 +87,17 @@ impl Payer {
     ///
     /// # Errors
     ///
-    /// A journal that is in use or damaged; a budget of nothing; a network of the budget without an
+    /// A journal that is in use or damaged; a folder for receipts that cannot be made or written; a
+    /// budget of nothing; a network of the budget without an
     /// endpoint; TLS authorities that are none.
     pub fn open(config: PayerConfig) -> Result<Self, Error> {
         let books =
             Books::open(&config.home.journal).map_err(|err| early(ErrorKind::Journal(err)))?;
+        let path = &config.home.receipts;
+        sealing::ready(path).map_err(|source| {
+            let path = path.clone();
+            early(ErrorKind::Write { path, source })
+        })?;
         let PayerConfig {
             signer,
             recorder,

@@ -171,3 +171,31 @@ fn a_budget_without_an_endpoint_opens_nothing() {
     });
     assert_eq!(error.unwrap_err().code(), "chain.unknown");
 }
+
+#[test]
+fn a_folder_for_receipts_that_cannot_be_written_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("receipts"), b"a file").unwrap();
+    let ledger = Ledger::new(Arc::new(AtomicU64::new(NOW.as_secs())));
+    let rpc: Arc<dyn Rpc> = ledger;
+    let config = |receipts: &str| PayerConfig {
+        signer: Arc::new(wallet()),
+        recorder: recorder(),
+        budget: budget(100),
+        chains: vec![Chain {
+            chain_id: 1,
+            rpc: Arc::clone(&rpc),
+        }],
+        home: Home {
+            journal: folder.path().join("journal.redb"),
+            receipts: folder.path().join(receipts),
+        },
+        env: Env::system(),
+        options: PayOptions::default(),
+    };
+    let error = Payer::open(config("receipts")).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Write { .. }), "{error:?}");
+    // A folder that is not there yet is made, instead of being missed after the payment.
+    drop(Payer::open(config("new/receipts")).unwrap());
+    assert!(folder.path().join("new/receipts").is_dir());
+}
