@@ -307,6 +307,12 @@ pub(crate) struct Facilitator {
     /// A factory that may deploy payers' contract wallets on our gas (ERC-6492); repeat it for more
     #[arg(long = "factory", value_name = "ADDRESS")]
     pub(crate) factories: Vec<Address>,
+    /// Settle payment channels too, from the wallet of this other home: it needs native coin of its own
+    #[arg(long, value_name = "HOME")]
+    pub(crate) channels: Option<PathBuf>,
+    /// Let sellers leave the signing of their claims, never of refunds, to the account of --channels
+    #[arg(long, requires = "channels")]
+    pub(crate) sign_claims: bool,
     #[command(flatten)]
     pub(crate) output: Json,
 }

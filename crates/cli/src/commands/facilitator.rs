@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seamline_core::{Address, chain};
-use seamline_evm::Wallet;
 use seamline_evm::tx::FeeCeiling;
+use seamline_evm::{Rpc, Signer, Wallet};
+use seamline_services::channels::{self, ChannelDeskConfig, WithChannels};
 use seamline_services::facilitator::{
     self as service, Facilitator, FacilitatorConfig, GasBudget, Health, StoreError, StoreLocation,
 };
@@ -24,6 +25,8 @@ use crate::stop::Stop;
 
 /// How long settlements under way may take once the command is asked to end. What is cut is in the store.
 const DRAIN: Duration = Duration::from_secs(30);
+/// Pause between two looks for a channel's transaction.
+const CHANNEL_POLL: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, Failure> {
     block_on(async {
@@ -39,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         let store = database.unwrap_or_else(|| default_database(&home));
         let settings = FacilitatorConfig::new(
             settling_wallet(context, &home, args.chain_id)?,
-            endpoint,
+            Arc::clone(&endpoint) as Arc<dyn Rpc>,
             args.chain_id,
             args.assets.clone(),
             store,
@@ -54,15 +57,22 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
             ..settings
         });
         let facilitator = facilitator.await.map_err(|err| refused(&err))?;
+        let desk = desk(args, endpoint, ceiling, &facilitator)?;
         // 3. Until somebody asks it to end.
         let url = format!("http://{address}");
+        let health = facilitator.health().await;
         announce(
             args,
             &url,
             facilitator.address(),
-            &facilitator.health().await,
+            &health,
+            desk.as_ref().map(WithChannels::address),
         )?;
-        let router = service::router(facilitator.clone());
+        let others = service::router(facilitator.clone());
+        let router = match desk.clone() {
+            Some(desk) => channels::router(desk, others),
+            None => others,
+        };
         let served = seamline_net::serve(listener, router, stop.asked()).await;
         if let Err(err) = served {
             output::message(&format!("note: {err}"));
@@ -73,6 +83,14 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
                 "note: {open} settlements are still open; the next start takes them up"
             ));
         }
+        if let Some(desk) = desk
+            && !desk.tasks().drain(DRAIN).await
+        {
+            let open = desk.tasks().len();
+            output::message(&format!(
+                "note: {open} settlements of channels were cut: the chain says what became of them"
+            ));
+        }
         Ok(Exit::Ok)
     })
 }
@@ -81,6 +99,43 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
 fn settling_wallet(context: &Context, home: &Home, chain_id: u64) -> Result<Wallet, Failure> {
     let _lock = home.lock()?;
     crate::keys::wallet(context, chain_id)
+}
+
+/// Payment channels, where they are asked for: from an account of their own.
+fn desk(
+    args: &args::Facilitator,
+    rpc: Arc<dyn Rpc>,
+    fee_ceiling: FeeCeiling,
+    others: &Facilitator,
+) -> Result<Option<WithChannels>, Failure> {
+    let Some(home) = &args.channels else {
+        return Ok(None);
+    };
+    let context = Context::new(Some(home.clone()), None, None);
+    let home = context.home()?.ready()?;
+    let wallet = Arc::new(settling_wallet(&context, &home, args.chain_id)?);
+    if wallet.address() == others.address() {
+        return Err(Failure::usage(
+            "channels.account",
+            "the home of --channels leads to the account that settles everything else",
+        )
+        .hint("name a home with another wallet; SEAMLINE_WALLET_KEY holds for both homes"));
+    }
+    let authorizer = args
+        .sign_claims
+        .then(|| Arc::clone(&wallet) as Arc<dyn Signer>);
+    let config = ChannelDeskConfig {
+        wallet,
+        rpc,
+        chain_id: args.chain_id,
+        assets: args.assets.clone(),
+        clock: Arc::new(now),
+        fee_ceiling,
+        settle_wait: Duration::from_secs(args.settle_wait),
+        poll: CHANNEL_POLL,
+        authorizer,
+    };
+    Ok(Some(WithChannels::new(Arc::new(others.clone()), config)))
 }
 
 fn fee_ceiling(args: &args::Facilitator) -> Result<FeeCeiling, Failure> {
@@ -165,6 +220,7 @@ fn announce(
     url: &str,
     signer: Address,
     health: &Health,
+    channels: Option<Address>,
 ) -> Result<(), Failure> {
     if args.output.json {
         output::json(&json!({
@@ -175,6 +231,7 @@ fn announce(
             "signer_balance": health.signer_balance,
             "assets": args.assets,
             "store": health.store,
+            "channel_signer": channels,
         }))?;
     } else {
         output::line(url)?;
@@ -183,6 +240,11 @@ fn announce(
         "settles on {} from {}, remembers in {}; Ctrl-C ends it",
         health.network, health.signer, health.store
     ));
+    if let Some(account) = channels {
+        output::message(&format!(
+            "settles channels from {account}: keep native coin there too"
+        ));
+    }
     if health.signer_balance.as_deref() == Some("0") {
         output::message(&format!(
             "note: {} has no native coin: nothing can be settled before it has some",
