@@ -1,5 +1,7 @@
 //! One node of the local network: an enclave in this process behind real TLS on loopback.
 
+mod books;
+
 use core::num::NonZeroU32;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -10,23 +12,18 @@ use seamline_core::{NodeId, Timestamp, keccak256};
 use seamline_enclave::{
     Attester as _, Enclave, EnclaveConfig, EnclaveIdentity, GuideUpstream, ModelPrice, Upstream,
 };
-use seamline_evm::Rpc;
 use seamline_evm::bindings::TEEInfo;
-use seamline_net::{
-    ChannelConfig, ChannelFile, ChannelMemory, ChannelStore, Channels, Clock, FacilitatorApi,
-    LocalScheme, Paywall, StoreError, Tasks,
-};
+use seamline_net::{Channels, Clock, FacilitatorApi, LocalScheme, Paywall, Tasks};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::Error;
 use crate::attester::{DevAttester, DevMeasurement};
 use crate::authority::DevAuthority;
-use crate::chain::CHAIN_ID;
 use crate::contracts::{REGISTRY, TOKEN};
 use crate::files::Files;
 use crate::setup::{Operator, Registration};
 use crate::spec::NodeSpec;
-use crate::{Error, keys};
 
 /// A node that serves.
 pub(crate) struct Node {
@@ -83,17 +80,23 @@ impl Node {
             }
         }
         let channels = if spec.channels {
-            Some(channels(shared, spec, pay_to).await?)
+            Some(books::channels(shared, spec, pay_to).await?)
         } else {
             None
         };
         let facilitator = Arc::clone(shared.facilitator);
+        let store = books::paywall(shared, spec).await?;
         let paywall = enclave.paywall_with(facilitator, |config| {
+            if let Some(store) = store {
+                config.store = store;
+            }
             if let Some(channels) = channels.clone() {
                 let scheme: Arc<dyn LocalScheme> = Arc::new(channels);
                 config.local.push(scheme);
             }
         });
+        // What was delivered before a crash is settled after it.
+        paywall.recover().await.map_err(books::failed)?;
         let router = delayed(enclave.router(&paywall), spec.delay);
         let name = spec.name.clone();
         let listener = Some(listener);
@@ -250,39 +253,6 @@ fn describe(spec: &NodeSpec) -> String {
         spec.price_input,
         spec.price_output
     )
-}
-
-/// The node's channels: their books, and the key that signs claims and refunds for it.
-async fn channels(
-    shared: &Shared<'_>,
-    spec: &NodeSpec,
-    pay_to: Address,
-) -> Result<Channels, Error> {
-    let key = format!("node-{}-authorizer.key", spec.name);
-    let authorizer = keys::wallet(shared.files, &key)?;
-    let store: Arc<dyn ChannelStore> = match shared
-        .files
-        .database(&format!("node-{}-channels.redb", spec.name))?
-    {
-        Some(path) => Arc::new(ChannelFile::open(path).await.map_err(failed_books)?),
-        None => Arc::new(ChannelMemory::new()),
-    };
-    let config = ChannelConfig::new(
-        shared.network,
-        CHAIN_ID,
-        pay_to,
-        TOKEN,
-        Arc::new(authorizer),
-        Arc::clone(shared.clock),
-    );
-    let rpc: Arc<dyn Rpc> = Arc::new(shared.operator.chain.clone());
-    let facilitator = Arc::clone(shared.facilitator);
-    let opened = Channels::open(config, facilitator, Some(rpc), store).await;
-    opened.map_err(failed_books)
-}
-
-fn failed_books(source: StoreError) -> Error {
-    Error::Facilitator(Box::new(source))
 }
 
 fn attester(
