@@ -150,8 +150,9 @@ pub(super) async fn with_channels(
     let holds = seamline_evm::chain::account(chain, TOKEN, account).await;
     let holds = holds.map_err(Error::Read)?;
     hands.fund(account, &holds, Amount::ZERO, GAS_MONEY)?;
+    let authorizer: Arc<dyn Signer> = Arc::<Wallet>::clone(&wallet);
     let desk = ChannelDeskConfig {
-        authorizer: Some(Arc::clone(&wallet) as Arc<dyn Signer>),
+        authorizer: Some(authorizer),
         wallet,
         rpc: Arc::new(chain.clone()),
         chain_id: CHAIN_ID,
