@@ -278,6 +278,7 @@ impl Localnet {
             node.paywall.tasks().drain(DRAIN).await;
         }
         self.settling.tasks().drain(DRAIN).await;
+        self.settling.stop(DRAIN).await;
         self.channels.tasks().drain(DRAIN).await;
         self.tasks.drain(DRAIN).await;
     }

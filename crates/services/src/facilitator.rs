@@ -32,6 +32,7 @@ mod subject;
 mod supported;
 mod verify;
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use seamline_core::{Address, B256};
@@ -133,8 +134,9 @@ impl Facilitator {
         learn_account(&core).await?;
         // 3. What a crash left open, in the order of the account.
         let orphans = keeper::orphans(&core).await.map_err(Error::Store)?;
-        let sender = tokio::spawn(outbox::run(Arc::clone(&core.rpc), outgoing, mail));
-        let keeper = tokio::spawn(keeper::run(Arc::clone(&core), letters));
+        let sending = outbox::run(Arc::clone(&core.rpc), outgoing, mail);
+        let sender = core.workers.spawn(sending);
+        let keeper = core.workers.spawn(keeper::run(Arc::clone(&core), letters));
         for held in orphans {
             core.post(Mail::Adopt(Box::new(held)));
         }
@@ -145,6 +147,17 @@ impl Facilitator {
             health: health::Cache::default(),
             workers: [sender.abort_handle(), keeper.abort_handle()],
         })))
+    }
+
+    /// Stops for good, within `limit`; returns whether everything has let go of the endpoint and the
+    /// store, which may then be opened again. Drain [`Facilitator::tasks`] before.
+    ///
+    /// What is open is taken up by the next start, or by another replica.
+    pub async fn stop(&self, limit: Duration) -> bool {
+        for worker in &self.0.workers {
+            worker.abort();
+        }
+        self.0.core.workers.drain(limit).await
     }
 
     /// The account that settles.

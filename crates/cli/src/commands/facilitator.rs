@@ -40,9 +40,10 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         let stop = Stop::listen()?;
         let (listener, address) = listen(args.listen).await?;
         let store = database.unwrap_or_else(|| default_database(&home));
+        let chain: Arc<dyn Rpc> = endpoint.clone();
         let settings = FacilitatorConfig::new(
             settling_wallet(context, &home, args.chain_id)?,
-            Arc::clone(&endpoint) as Arc<dyn Rpc>,
+            chain,
             args.chain_id,
             args.assets.clone(),
             store,
@@ -121,9 +122,8 @@ fn desk(
         )
         .hint("name a home with another wallet; SEAMLINE_WALLET_KEY holds for both homes"));
     }
-    let authorizer = args
-        .sign_claims
-        .then(|| Arc::clone(&wallet) as Arc<dyn Signer>);
+    let signer: Arc<dyn Signer> = wallet.clone();
+    let authorizer = args.sign_claims.then_some(signer);
     let config = ChannelDeskConfig {
         wallet,
         rpc,

@@ -80,8 +80,12 @@ impl Shop {
         let seller = Home::new();
         let mut args = paywall(&upstream.url, up.text("token"), facilitator.url());
         for pair in more.chunks(2) {
-            match args.iter().position(|arg| *arg == pair[0]) {
-                Some(at) => args[at + 1] = pair[1],
+            // A setting that is there already gets the new value.
+            match args.iter().skip_while(|arg| **arg != pair[0]).nth(1) {
+                Some(_) => {
+                    let after = args.iter_mut().skip_while(|arg| **arg != pair[0]);
+                    after.skip(1).take(1).for_each(|value| *value = pair[1]);
+                }
                 None => args.extend(pair),
             }
         }

@@ -234,7 +234,7 @@ impl Keeper {
             Slot::Idle(mut held) => {
                 held.todo.extend(actions);
                 let core = Arc::clone(&self.core);
-                tokio::spawn(async move {
+                self.core.workers.spawn(async move {
                     let end = act(&core, &mut held).await;
                     core.post(Mail::Acted(held, end));
                 });
@@ -350,7 +350,7 @@ impl Keeper {
         }
         self.is_looking = true;
         let core = Arc::clone(&self.core);
-        tokio::spawn(async move {
+        self.core.workers.spawn(async move {
             let seen = look(core.rpc.as_ref(), ask).await;
             core.post(Mail::Looked(seen.map(Box::new)));
         });
@@ -380,7 +380,7 @@ impl Keeper {
         }
         self.is_sweeping = true;
         let (core, sweeper) = (Arc::clone(&self.core), Arc::clone(&self.sweeper));
-        tokio::spawn(async move {
+        self.core.workers.spawn(async move {
             sweeper.lock().await.sweep(&core).await;
             core.post(Mail::Swept);
         });

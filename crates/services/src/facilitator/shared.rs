@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seamline_core::{Address, B256};
 use seamline_evm::{Rpc, RpcCall};
-use seamline_net::Clock;
+use seamline_net::{Clock, Tasks};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -46,6 +46,8 @@ pub(super) struct Core {
     pub(super) outbox: mpsc::UnboundedSender<Outgoing>,
     /// Told when transactions were mined: the lane has room again.
     pub(super) room: Notify,
+    /// What runs besides requests, each holding the endpoint and the store.
+    pub(super) workers: Tasks,
     gas: Mutex<Gas>,
     value_floor: Option<super::ValueFloor>,
     began: Instant,
@@ -103,6 +105,7 @@ impl Core {
             store,
             lane: Arc::new(Lane::new(wallet, chain_id, fee_ceiling)),
             lately: Lately::default(),
+            workers: Tasks::new(),
             board: Board::default(),
             clock,
             settle_wait,

@@ -21,7 +21,7 @@ impl Keeper {
         self.is_reading = true;
         let keys: Vec<B256> = self.followed.iter().copied().collect();
         let core = Arc::clone(&self.core);
-        tokio::spawn(async move {
+        self.core.workers.spawn(async move {
             let found = match core.store.read(keys.clone()).await {
                 Ok(found) => keys.into_iter().zip(found).collect(),
                 Err(error) => {
