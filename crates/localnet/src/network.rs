@@ -270,6 +270,16 @@ impl Localnet {
         Ok(())
     }
 
+    /// Waits until the nodes have settled what an earlier process left to them, at most `limit`;
+    /// returns whether they have.
+    pub async fn debts_settled(&self, limit: Duration) -> bool {
+        let mut settled = true;
+        for node in &self.nodes {
+            settled &= node.paywall.background().drain(limit).await;
+        }
+        settled
+    }
+
     /// Stops to accept, lets requests and settlements finish, and waits for both.
     pub async fn stop(self) {
         // Nobody listens only where everything has ended already.

@@ -252,6 +252,12 @@ impl Paywall {
     pub fn tasks(&self) -> &Tasks {
         &self.0.tasks
     }
+
+    /// Settlements that are retried in the background: what this process could not bring to an end,
+    /// and what an earlier one left. A shutdown need not wait for them: the store keeps them.
+    pub fn background(&self) -> &Tasks {
+        &self.0.background
+    }
 }
 
 impl fmt::Debug for Paywall {

@@ -172,10 +172,10 @@ fn asked(receipt: &[u8]) -> (usize, Option<bool>) {
     let bundle = Bundle::decode(receipt).unwrap();
     let events = events(&bundle);
     let requests = events.iter().filter_map(Event::get::<RequestSent>);
-    let offers = events.iter().filter_map(Event::get::<Offered>);
+    let mut offers = events.iter().rev().filter_map(Event::get::<Offered>);
     (
         requests.count(),
-        offers.last().map(|offer| offer.remembered),
+        offers.next().map(|offer| offer.remembered),
     )
 }
 

@@ -152,6 +152,12 @@ async fn survive(place: &Place, what: &str, moment: &str, millis: u64) -> Afterm
     let (net, client) = place.open(0).await;
     let newest = |client: &Client| client.journal().calls().unwrap().into_iter().next();
     let listed = newest(&client);
+    // What the dead process's nodes delivered, its heirs settle: the books are held against the chain
+    // when it stands still.
+    assert!(
+        net.debts_settled(Duration::from_secs(20)).await,
+        "a debt is open"
+    );
     let recovered = client.recover().await.unwrap();
     let call = newest(&client);
     let seq = call.as_ref().map(|call| call.seq);
