@@ -11,7 +11,7 @@ use crate::x402::Reason;
 use crate::{RpcCall, RpcError, TransportError};
 
 impl VerifyPlan {
-    /// The batch to send; [`conclude_verify`] reads its answer.
+    /// The batch to send; [`super::conclude_verify`] reads its answer.
     pub fn calls(&self) -> &[RpcCall] {
         self.asked.calls()
     }
