@@ -17,6 +17,8 @@ mod channel;
 #[cfg(feature = "client")]
 pub mod client;
 mod clock;
+#[cfg(any(feature = "client", feature = "server"))]
+mod data;
 mod facilitator;
 pub mod limits;
 #[cfg(feature = "server")]
@@ -35,6 +37,8 @@ pub use channel::{ChannelConfig, ChannelFile, ChannelMemory, ChannelStore, Chann
 #[cfg(feature = "client")]
 pub use client::{ClientOptions, HttpClient, TlsTrust, http_client};
 pub use clock::Clock;
+#[cfg(any(feature = "client", feature = "server"))]
+pub use data::{DataError, DataFuture, DataMode, DataSettlement, DataTicket, InferenceData};
 #[cfg(feature = "client")]
 pub use facilitator::HttpFacilitator;
 pub use facilitator::{FacilitatorApi, FacilitatorError, FacilitatorFuture};
