@@ -1,8 +1,14 @@
 //! What the local network keeps between runs, or nowhere when it runs in memory.
 
+use core::time::Duration;
 use std::fs;
 use std::io::{self, Write as _};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use redb::StorageBackend as _;
+use redb::backends::FileBackend;
 
 use crate::Error;
 
@@ -15,9 +21,13 @@ pub(crate) struct Files {
     root: Option<PathBuf>,
     #[expect(dead_code, reason = "the lock lasts as long as the file is open")]
     lock: Option<fs::File>,
+    /// Databases that were given out.
+    databases: Mutex<Vec<PathBuf>>,
 }
 
 const LOCK: &str = "lock";
+/// How often it is looked whether a database was closed: closing one takes about as long.
+const CLOSED_POLL: Duration = Duration::from_millis(1);
 
 impl Files {
     pub(crate) fn open(root: Option<PathBuf>) -> Result<Self, Error> {
@@ -31,7 +41,12 @@ impl Files {
             }
             None => None,
         };
-        Ok(Self { root, lock })
+        let databases = Mutex::default();
+        Ok(Self {
+            root,
+            lock,
+            databases,
+        })
     }
 
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
@@ -83,17 +98,39 @@ impl Files {
             return Ok(None);
         };
         match fs::metadata(&path) {
-            Ok(found) if found.len() == 0 => Err(Error::Damaged { path }),
-            Ok(_) => Ok(Some(path)),
+            Ok(found) if found.len() == 0 => return Err(Error::Damaged { path }),
+            Ok(_) => {}
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 make_database(&path).map_err(|source| Error::File {
                     path: path.clone(),
                     source,
                 })?;
-                Ok(Some(path))
             }
-            Err(source) => Err(Error::File { path, source }),
+            Err(source) => return Err(Error::File { path, source }),
         }
+        let databases = self.databases.lock();
+        let mut databases = databases.unwrap_or_else(PoisonError::into_inner);
+        databases.push(path.clone());
+        Ok(Some(path))
+    }
+
+    /// Waits until every database that was given out is closed, at most `limit` for all; returns whether
+    /// they are.
+    ///
+    /// The last owner of a database may be a task or a thread that nobody waits for, and redb writes when
+    /// it closes. Its lock on the file says when it has: whoever returns before that lets the next start,
+    /// or a copy of the folder, meet a file that still changes.
+    pub(crate) async fn closed(&self, limit: Duration) -> bool {
+        let databases = self.databases.lock();
+        let databases = databases.unwrap_or_else(PoisonError::into_inner).clone();
+        let all = async {
+            for database in databases {
+                while !is_closed(&database) {
+                    tokio::time::sleep(CLOSED_POLL).await;
+                }
+            }
+        };
+        tokio::time::timeout(limit, all).await.is_ok()
     }
 
     /// Writes a file, over the one before.
@@ -131,6 +168,17 @@ fn make_database(path: &Path) -> io::Result<()> {
     let database = redb::Database::builder().create_file(file);
     drop(database.map_err(io::Error::other)?);
     fs::rename(partial, path)
+}
+
+/// Whether nobody has the database open. One that cannot be asked is not waited for.
+fn is_closed(path: &Path) -> bool {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path);
+    let Some(file) = file.ok().and_then(|file| FileBackend::new(file).ok()) else {
+        return true;
+    };
+    let free = file.try_lock_range(Bound::Unbounded, Bound::Unbounded);
+    // The lock ends with the file.
+    free.unwrap_or(true)
 }
 
 /// Options that make a file for its owner only.

@@ -59,8 +59,8 @@ pub struct Localnet {
     tasks: Tasks,
     stop: watch::Sender<bool>,
     clock: Clock,
-    #[expect(dead_code, reason = "it holds the folder's lock")]
-    files: Files,
+    /// Holds the folder's lock.
+    files: Arc<Files>,
 }
 
 /// What a client needs to know about one node, for people and tests.
@@ -121,15 +121,16 @@ impl Localnet {
     /// See [`Error`]. A machine with a hardware attestation device is refused: software evidence must
     /// not stand beside real evidence.
     pub async fn start(config: Config) -> Result<Self, Error> {
-        let files = Files::open(config.home.clone())?;
+        let files = Arc::new(Files::open(config.home.clone())?);
         let (stop, stopped) = watch::channel(false);
         let tasks = Tasks::new();
-        match Self::assemble(config, files, stop.clone(), &stopped, &tasks).await {
+        match Self::assemble(config, &files, stop.clone(), &stopped, &tasks).await {
             Ok(network) => Ok(network),
             Err(failure) => {
                 // What was started already holds databases and ports: it ends before this returns.
                 let _ = stop.send(true);
                 tasks.drain(DRAIN).await;
+                files.closed(DRAIN).await;
                 Err(failure)
             }
         }
@@ -137,7 +138,7 @@ impl Localnet {
 
     async fn assemble(
         config: Config,
-        files: Files,
+        files: &Arc<Files>,
         stop: watch::Sender<bool>,
         stopped: &watch::Receiver<bool>,
         tasks: &Tasks,
@@ -145,14 +146,14 @@ impl Localnet {
         let now = (config.clock)();
 
         // 1. the time, the root of development evidence, and the accounts
-        let started = parts::first_start(&files, now)?;
-        let authority = Arc::new(parts::authority(&files, now)?);
-        let operator = Arc::new(keys::wallet(&files, "operator.key")?);
-        let settler = keys::wallet(&files, "facilitator.key")?;
-        let developer = keys::wallet(&files, "developer.key")?;
+        let started = parts::first_start(files, now)?;
+        let authority = Arc::new(parts::authority(files, now)?);
+        let operator = Arc::new(keys::wallet(files, "operator.key")?);
+        let settler = keys::wallet(files, "facilitator.key")?;
+        let developer = keys::wallet(files, "developer.key")?;
 
         // 2. the chain and its JSON-RPC server
-        let chain = parts::open_chain(&config, &files, &authority, &operator, &settler, started)?;
+        let chain = parts::open_chain(&config, files, &authority, &operator, &settler, started)?;
         parts::check_head(&chain, now)?;
         let rpc_url = parts::serve_chain(&chain, config.rpc_port, tasks, stopped).await?;
 
@@ -163,13 +164,13 @@ impl Localnet {
         let http = seamline_net::http_client(seamline_net::ClientOptions::default())
             .map_err(|err| Error::Facilitator(Box::new(err)))?;
         let api: Arc<dyn FacilitatorApi> = Arc::new(HttpFacilitator::new(http, &facilitator_url));
-        let settling = parts::start_facilitator(&files, &chain, settler, &config.clock).await?;
+        let settling = parts::start_facilitator(files, &chain, settler, &config.clock).await?;
         let hands = Operator {
             chain: &chain,
             wallet: &operator,
         };
         let others = Arc::new(settling.clone());
-        let channels = parts::with_channels(others, &files, &chain, &hands, &config.clock).await?;
+        let channels = parts::with_channels(others, files, &chain, &hands, &config.clock).await?;
         let router = channels::router(channels.clone(), facilitator::router(settling.clone()));
         let stop_serving = parts::stopping(stopped);
         tasks.spawn(async move {
@@ -182,7 +183,7 @@ impl Localnet {
         hands.prepare_registry(&authority)?;
         let network = format!("eip155:{CHAIN_ID}");
         let shared = Shared {
-            files: &files,
+            files,
             authority: &authority,
             operator: &hands,
             facilitator: &api,
@@ -212,7 +213,7 @@ impl Localnet {
             tasks: tasks.clone(),
             stop,
             clock,
-            files,
+            files: Arc::clone(files),
         };
         network.keep_alive(stopped.clone());
         Ok(network)
@@ -280,7 +281,9 @@ impl Localnet {
         settled
     }
 
-    /// Stops to accept, lets requests and settlements finish, and waits for both.
+    /// Stops to accept, lets requests and settlements finish, and waits for both, and until the network's
+    /// databases are closed: the folder may be copied or started again then. A [`Chain`] that was cloned
+    /// from this network keeps its database open, and is waited for ten seconds.
     pub async fn stop(self) {
         // Nobody listens only where everything has ended already.
         let _ = self.stop.send(true);
@@ -291,6 +294,9 @@ impl Localnet {
         self.settling.stop(DRAIN).await;
         self.channels.tasks().drain(DRAIN).await;
         self.tasks.drain(DRAIN).await;
+        let files = Arc::clone(&self.files);
+        drop(self);
+        files.closed(DRAIN).await;
     }
 
     /// An account for whoever tries the network out. [`Localnet::fund`] gives it money.
