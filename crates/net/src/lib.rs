@@ -28,6 +28,8 @@ mod problem;
 mod rpc;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+mod session;
 pub mod sse;
 #[cfg(feature = "server")]
 mod tasks;
@@ -53,5 +55,7 @@ pub use problem::{Problem, Shape};
 pub use rpc::HttpRpc;
 #[cfg(feature = "server")]
 pub use server::{ServeOptions, TlsIdentity, serve, serve_tls, serve_with};
+#[cfg(feature = "server")]
+pub use session::SessionRules;
 #[cfg(feature = "server")]
 pub use tasks::Tasks;

@@ -20,6 +20,7 @@ mod promise;
 mod purchase;
 mod request;
 mod sale;
+mod session;
 mod settle;
 mod statements;
 mod store;
@@ -50,6 +51,7 @@ use crate::clock::Clock;
 use crate::facilitator::FacilitatorApi;
 use crate::limits::REQUEST_BODY_BYTES;
 use crate::problem::{Problem, Shape};
+use crate::session::SessionRules;
 use crate::tasks::Tasks;
 
 /// Asks a price for a request.
@@ -120,6 +122,9 @@ pub struct PaywallConfig {
     pub store: Arc<dyn PaywallStore>,
     /// Schemes that are judged and settled here instead of by the facilitator; none.
     pub local: Vec<Arc<dyn LocalScheme>>,
+    /// Whether one `upto` authorization over Permit2 may pay for many requests (`X-Upto-Session`), and
+    /// by which rules; no. An offer for a session then comes before the one for the request alone.
+    pub sessions: Option<SessionRules>,
 }
 
 /// What becomes of the extension `payment-identifier`.
@@ -154,6 +159,7 @@ impl PaywallConfig {
             signer: None,
             store: Arc::new(MemoryStore::new()),
             local: Vec::new(),
+            sessions: None,
         }
     }
 }
@@ -176,6 +182,7 @@ struct Inner {
     pricer: Box<dyn Pricer>,
     ledger: Ledger,
     supported: SupportedCache,
+    sessions: session::Sessions,
     tasks: Tasks,
     /// Work that a shutdown need not wait for: what it would do is in the store.
     background: Tasks,
@@ -223,6 +230,7 @@ impl Paywall {
             pricer: Box::new(pricer),
             ledger: Ledger::default(),
             supported: SupportedCache::default(),
+            sessions: session::Sessions::default(),
             tasks: Tasks::new(),
             background: Tasks::new(),
             housekeeping: Housekeeping::default(),

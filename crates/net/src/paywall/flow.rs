@@ -22,6 +22,7 @@ use super::meter::{Meter, PaymentContext};
 use super::purchase::Purchase;
 use super::request::{guard, read_body, strip};
 use super::sale::{Refused, Sale};
+use super::session::{Opening, dead};
 use super::store::{Debt, StoreError};
 use crate::problem::Problem;
 
@@ -58,8 +59,14 @@ impl Paywall {
         let body = read_body(body, inner.config.max_body_bytes).await?;
         // 3. What it costs: computed, not remembered.
         let sale = inner.sale(&head, &body, now).await?;
-        // 4. The payment: at most one, for one of these offers, and what it promises.
+        // 4. The payment: a session's, or at most one, for one of these offers, and what it promises.
+        if let Some(open) = self.serve_in_session(&head, &sale) {
+            return self.run_in_session(open?, &sale, head, body, next).await;
+        }
         let purchase = inner.purchase(&sale, &head, &body, now)?;
+        if let Some(open) = self.session_of(&purchase, &head) {
+            return self.run_in_session(open?, &sale, head, body, next).await;
+        }
         // 5. Reserved before anything is computed or asked.
         let reservation = match self.reserve(&purchase, &sale, now).await? {
             Reserved::New(reservation) => reservation,
@@ -91,6 +98,16 @@ impl Paywall {
         let on_credit = || reservation.on_credit(inner.config.max_on_credit);
         let settle_first =
             purchase.local.is_none() && (is_fallback(&purchase.payload) || !on_credit());
+        let (reservation, judged) = if purchase.session && !settle_first {
+            let opening = Opening::new(judged, reservation, &purchase, &head);
+            match self.open_session(Box::new(opening)) {
+                Ok(open) => return self.run_in_session(open, &sale, head, body, next).await,
+                // There is no room: it is paid for alone.
+                Err(opening) => (opening.reservation, opening.purse),
+            }
+        } else {
+            (reservation, judged)
+        };
         let job = self.job(reservation, &purchase, judged);
         strip(&mut head.headers);
         head.extensions.insert(job.context.clone());
@@ -116,6 +133,7 @@ impl Paywall {
                 Admission::Resume(reservation, answer, amount) => {
                     return Ok(Reserved::Open(reservation, answer, amount));
                 }
+                Admission::Done(_) if purchase.session => return Err(dead()),
                 Admission::Done(outcome) => {
                     return Err(Refusal::answer(recall(&outcome, purchase.manner.v1)));
                 }
@@ -204,11 +222,12 @@ impl Paywall {
                 .checked_add(left.saturating_sub(SETTLE_TIME))
                 .unwrap_or(began),
             manner: purchase.manner.clone(),
+            in_session: false,
         }
     }
 
     /// Runs `work` to its end although the client may leave.
-    async fn detach(
+    pub(super) async fn detach(
         &self,
         work: impl Future<Output = Response> + Send + 'static,
     ) -> Result<Response, Refusal> {
@@ -269,7 +288,7 @@ pub(super) fn recall(outcome: &Outcome, v1: bool) -> Response {
     }
 }
 
-fn busy() -> Problem {
+pub(super) fn busy() -> Problem {
     let text = "too many payments are in progress, try again soon";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_payments", text)
 }

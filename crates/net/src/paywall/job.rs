@@ -32,6 +32,8 @@ pub(super) struct Job {
     /// When the work ends, so that the authorization can still be settled.
     pub(super) stop: Instant,
     pub(super) manner: Manner,
+    /// A session pays for it: the session keeps the authorization and the books.
+    pub(super) in_session: bool,
 }
 
 /// How the payer wants to be answered.
@@ -249,6 +251,9 @@ impl Job {
 
     /// Writes down what became of the authorization.
     pub(super) fn close(self, settled: Settled, answer: Option<Answer>, amount: Amount) {
+        if self.in_session {
+            return;
+        }
         let now = self.now();
         let answer = answer.filter(|answer| answer.body.len() <= LONGEST_ANSWER);
         let local = self.paywall.0.is_local(&self.context.offer);

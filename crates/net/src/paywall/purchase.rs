@@ -19,6 +19,7 @@ use super::local::LocalScheme;
 use super::promise::Promise;
 use super::request::{Presented, payment, request_hash, takes_trailers};
 use super::sale::{Accepted, Refused, Sale};
+use super::session::any_request;
 use super::store::Debt;
 use super::{Inner, PaymentIdentifiers};
 use crate::problem::Problem;
@@ -35,6 +36,8 @@ pub(super) struct Purchase {
     pub(super) local: Option<Arc<dyn LocalScheme>>,
     /// Whether it is settled before the handler runs.
     pub(super) upfront: bool,
+    /// Whether it opens a session.
+    pub(super) session: bool,
     /// Hash of the payment identifier, with its payer.
     pub(super) name: Option<B256>,
     /// SHA-256 of the message, signature included: who only knows the nonce has another.
@@ -64,7 +67,12 @@ impl Inner {
             },
         };
         let accepted = sale.accept(payload.accepted().terms());
-        let Some(Accepted { offer, asked }) = accepted else {
+        let Some(Accepted {
+            offer,
+            asked,
+            session,
+        }) = accepted
+        else {
             let outcome = self.paid_before(&payload, head, body, now);
             return Err(outcome.map_or_else(
                 || sale.refuse(UNMATCHED),
@@ -80,7 +88,11 @@ impl Inner {
             None => Promise::of_authorization(&payload, &offer, now),
         };
         let mut promise = promise.map_err(|reason| sale.refuse(reason.as_str()))?;
-        let request = request_hash(head, body);
+        let request = if session {
+            any_request()
+        } else {
+            request_hash(head, body)
+        };
         if local.is_some() {
             // Its own books say what became of a promise: the same one for another request gets
             // their answer, such as a correction, not a conflict.
@@ -96,6 +108,7 @@ impl Inner {
                 url: sale.resource.url().to_owned(),
             },
             upfront: self.is_upfront(&offer)?,
+            session,
             payload,
             offer,
             asked,

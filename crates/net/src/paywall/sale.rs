@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::answer;
 use super::request::target;
+use super::session::SessionOffer;
 use super::{Inner, PaymentIdentifiers};
 use crate::facilitator::FacilitatorError;
 use crate::problem::Problem;
@@ -22,6 +23,8 @@ pub(super) struct Sale {
     pub(super) resource: Resource,
     /// Extensions that every 402 declares; the signed offers come on top.
     pub(super) declared: Map<String, Value>,
+    /// The offer that opens a session; one of the offers.
+    pub(super) session: Option<SessionOffer>,
 }
 
 /// An offer that a payer accepted.
@@ -30,6 +33,8 @@ pub(super) struct Accepted {
     pub(super) offer: Offer,
     /// What is asked for this request.
     pub(super) asked: Amount,
+    /// Whether it opens a session.
+    pub(super) session: bool,
 }
 
 /// Why the 402 is sent.
@@ -63,6 +68,15 @@ impl Inner {
             let text = "there is no offer that the facilitator settles";
             return Err(Problem::internal("facilitator_unsupported", text));
         }
+        let session = self.session_offer(&offers);
+        if let Some(session) = &session
+            && !offers
+                .iter()
+                .any(|offer| offer.terms() == session.offer.terms())
+        {
+            // Who does not choose takes the first.
+            offers.insert(0, session.offer.clone());
+        }
         let target = target(head);
         let path = target.split('?').next().unwrap_or_default();
         let url = format!("{}{path}", self.config.public_url);
@@ -71,6 +85,21 @@ impl Inner {
             offers,
             resource: Resource::new(&url, description, mime_type),
             declared: self.declared(permit2, now).await,
+            session,
+        })
+    }
+
+    /// What a session is asked for: the cap, or what the request can cost where that is more.
+    fn session_offer(&self, offers: &[Offer]) -> Option<SessionOffer> {
+        let rules = self.config.sessions?;
+        let alone = offers.iter().find(|offer| {
+            let terms = offer.terms();
+            terms.scheme == Scheme::Upto.as_str() && method_of(terms) == Some(Method::Permit2)
+        })?;
+        let asked = alone.terms().amount()?;
+        Some(SessionOffer {
+            offer: alone.with_amount(asked.max(rules.cap)),
+            asked,
         })
     }
 
@@ -124,6 +153,7 @@ impl Inner {
             mut offers,
             resource,
             mut declared,
+            session: _,
         } = sale;
         if let Some((scheme, correction)) = refused.correction {
             for offer in offers.iter_mut().filter(|it| it.terms().scheme == scheme) {
@@ -155,6 +185,17 @@ impl Sale {
     /// An `upto` echo may name a higher amount than is asked now: a payer that remembers an offer
     /// authorizes its own ceiling, and the meter decides. It may never name a lower one.
     pub(super) fn accept(&self, accepted: &OfferTerms) -> Option<Accepted> {
+        if let Some(SessionOffer { offer, asked }) = &self.session
+            && offer.terms().mismatch(accepted).is_none()
+        {
+            let (offer, asked) = (offer.clone(), *asked);
+            let session = true;
+            return Some(Accepted {
+                offer,
+                asked,
+                session,
+            });
+        }
         self.offers.iter().find_map(|offer| {
             let terms = offer.terms();
             let asked = terms.amount()?;
@@ -172,7 +213,12 @@ impl Sale {
                 }
                 Some(_) => return None,
             };
-            Some(Accepted { offer, asked })
+            let session = false;
+            Some(Accepted {
+                offer,
+                asked,
+                session,
+            })
         })
     }
 

@@ -19,6 +19,7 @@ mod paywall_local;
 mod paywall_many;
 mod paywall_replicas;
 mod paywall_schemes;
+mod paywall_sessions;
 mod paywall_settle;
 mod paywall_stream;
 mod paywall_upfront;
