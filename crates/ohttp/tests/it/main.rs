@@ -1,0 +1,1 @@
+//! Formats against vectors and against independent implementations.
