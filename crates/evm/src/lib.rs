@@ -58,6 +58,7 @@
 //! | [`registry`] | the nodes, read at one block |
 //! | [`channel`] | payment channels: the scheme `batch-settlement` |
 //! | [`chain`] | nonces, settlements and balances, read at one block |
+//! | [`settlement`] | records of answers on chain: data, batches, proofs |
 //! | [`tx`] | EIP-1559 transactions and fees |
 //! | [`typed`] | EIP-712 digests |
 //! | [`cost`], [`heartbeat`], [`merkle`] | metered prices, heartbeats, settlement batches |
@@ -82,6 +83,7 @@ pub mod policy;
 pub mod registry;
 pub mod rpc;
 pub mod scheme;
+pub mod settlement;
 pub mod signer;
 pub mod tx;
 pub mod typed;

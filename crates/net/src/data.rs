@@ -3,50 +3,18 @@
 //! OpenGradient's callers choose with the header `X-SETTLEMENT-TYPE` what becomes of the proof of
 //! their call: nothing, a leaf of a batch, or a transaction of its own.
 
-use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 
+#[cfg(feature = "client")]
+mod http;
+mod wire;
+
 use bytes::Bytes;
 use seamline_core::{Address, B256, NodeId};
-
+use seamline_evm::heartbeat::Heartbeat;
 /// What becomes of the hashes of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DataMode {
-    /// Nothing leaves the enclave.
-    Private,
-    /// A leaf of the next batch; what callers get who say nothing.
-    Batch,
-    /// A transaction of its own, with request and answer published as a blob.
-    Individual,
-}
-
-impl DataMode {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Private => "private",
-            Self::Batch => "batch",
-            Self::Individual => "individual",
-        }
-    }
-
-    /// Reads `X-SETTLEMENT-TYPE` as OpenGradient's gateways do: case, spaces, `-` and `_` do not
-    /// count, two misspellings are known, and everything else is a batch.
-    pub fn of_header(value: Option<&[u8]>) -> Self {
-        let plain: Vec<u8> = value
-            .unwrap_or_default()
-            .iter()
-            .filter(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'_'))
-            .map(u8::to_ascii_lowercase)
-            .collect();
-        match plain.as_slice() {
-            b"private" | b"pivate" => Self::Private,
-            b"individual" | b"inidvidual" => Self::Individual,
-            _ => Self::Batch,
-        }
-    }
-}
+pub use seamline_evm::settlement::SettlementType as DataMode;
 
 /// A signed inference, as it is settled.
 ///
@@ -69,6 +37,10 @@ pub struct InferenceData {
     pub timestamp_s: u64,
     /// Who paid.
     pub payer: Address,
+    /// The payment that the call belongs to, as [`seamline_evm::scheme::Authorization::key`] names it: a
+    /// facilitator that asks for payments records nothing without it. `None` where there is none, as
+    /// with a channel.
+    pub payment: Option<B256>,
     /// Request and answer, as JSON texts: with [`DataMode::Individual`] only.
     pub contents: Option<(Bytes, Bytes)>,
 }
@@ -115,6 +87,26 @@ pub trait DataSettlement: Send + Sync {
     ) -> DataFuture<'a, Result<Option<DataTicket>, DataError>>;
 }
 
+/// Delivers nodes' heartbeats to the registry, at its own cost: in process or over HTTP
+/// (`POST /heartbeat`).
+pub trait HeartbeatRelay: Send + Sync {
+    /// Delivers one to `registry`; returns the hash of the transaction, as the facilitator writes it.
+    ///
+    /// # Retries
+    ///
+    /// Safe: the registry takes a signed time once.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Refused`] with 400 where it is refused for good, with 429 where the node's last
+    /// one is too fresh.
+    fn heartbeat<'a>(
+        &'a self,
+        heartbeat: &'a Heartbeat,
+        registry: Address,
+    ) -> DataFuture<'a, Result<String, DataError>>;
+}
+
 /// What a [`DataSettlement`] returns, later.
 pub type DataFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -131,34 +123,4 @@ pub enum DataError {
     /// Its answer is not what the endpoint describes.
     #[error("the facilitator's answer is malformed")]
     Malformed,
-}
-
-impl fmt::Display for DataMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_are_spelled_loosely_and_a_batch_is_what_nobody_refused() {
-        for (text, mode) in [
-            ("private", DataMode::Private),
-            ("PRI-VATE", DataMode::Private),
-            (" pivate ", DataMode::Private),
-            ("individual", DataMode::Individual),
-            ("inid vidual", DataMode::Individual),
-            ("In_dividual", DataMode::Individual),
-            ("batch", DataMode::Batch),
-            ("", DataMode::Batch),
-            ("privately", DataMode::Batch),
-        ] {
-            assert_eq!(DataMode::of_header(Some(text.as_bytes())), mode, "{text}");
-        }
-        assert_eq!(DataMode::of_header(None), DataMode::Batch);
-        assert_eq!(DataMode::of_header(Some(b"\xff")), DataMode::Batch);
-    }
 }

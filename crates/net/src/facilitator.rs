@@ -10,6 +10,8 @@ use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyRe
 
 #[cfg(feature = "client")]
 pub use self::http::HttpFacilitator;
+#[cfg(feature = "client")]
+pub(crate) use self::http::{exchange, read_any};
 
 /// An answer of a facilitator, later.
 pub type FacilitatorFuture<'a, T> =

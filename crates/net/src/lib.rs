@@ -40,7 +40,9 @@ pub use channel::{ChannelConfig, ChannelFile, ChannelMemory, ChannelStore, Chann
 pub use client::{ClientOptions, HttpClient, TlsTrust, http_client};
 pub use clock::Clock;
 #[cfg(any(feature = "client", feature = "server"))]
-pub use data::{DataError, DataFuture, DataMode, DataSettlement, DataTicket, InferenceData};
+pub use data::{
+    DataError, DataFuture, DataMode, DataSettlement, DataTicket, HeartbeatRelay, InferenceData,
+};
 #[cfg(feature = "client")]
 pub use facilitator::HttpFacilitator;
 pub use facilitator::{FacilitatorApi, FacilitatorError, FacilitatorFuture};

@@ -65,11 +65,30 @@ impl FacilitatorApi for HttpFacilitator {
     }
 }
 
+/// Posts to an endpoint of `facilitator`.
+pub(crate) async fn exchange(
+    facilitator: &HttpFacilitator,
+    endpoint: &str,
+    headers: HeaderMap,
+    json: String,
+) -> Result<http::Response<Body>, Error> {
+    let url = format!("{}/{endpoint}", facilitator.base);
+    facilitator.client.post_json(&url, headers, json).await
+}
+
 /// Business outcomes come with status 200 only (x402 §3).
 async fn read(response: Result<http::Response<Body>, Error>) -> Result<Bytes, FacilitatorError> {
+    read_any(response, &[StatusCode::OK]).await
+}
+
+/// Reads the body of an answer with one of the `good` statuses.
+pub(crate) async fn read_any(
+    response: Result<http::Response<Body>, Error>,
+    good: &[StatusCode],
+) -> Result<Bytes, FacilitatorError> {
     let response = response.map_err(unreachable)?;
     let status = response.status();
-    if status != StatusCode::OK {
+    if !good.contains(&status) {
         return Err(FacilitatorError::Status(status.as_u16()));
     }
     match response.into_body().bytes().await {
