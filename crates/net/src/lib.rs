@@ -52,7 +52,7 @@ pub use paywall::{
     PaymentContext, PaymentIdentifiers, Paywall, PaywallConfig, PaywallStore, Pricer, Record,
     StoreError, StoreFuture, Streamed, Verdict,
 };
-pub use problem::{Problem, Shape};
+pub use problem::{Problem, Recourse, Shape};
 #[cfg(feature = "client")]
 pub use rpc::HttpRpc;
 #[cfg(feature = "server")]

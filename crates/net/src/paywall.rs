@@ -7,6 +7,7 @@
 //! authorization again, with the same request, and gets it; nobody is ever asked to sign twice.
 
 mod answer;
+mod credit;
 mod flow;
 mod holdback;
 mod job;
@@ -42,6 +43,7 @@ use seamline_evm::x402::{Offer, OfferTerms};
 use self::ledger::Ledger;
 pub use self::local::{Held, LocalFuture, LocalPromise, LocalScheme, Verdict};
 pub use self::meter::{Meter, PaymentContext};
+pub(crate) use self::sale::no_facilitator;
 pub use self::store::{
     Debt, Duty, FileStore, MemoryStore, PaywallStore, Record, StoreError, StoreFuture,
 };
@@ -111,6 +113,17 @@ pub struct PaywallConfig {
     /// person or an agent reads at a time, and what one balance can cheat us of. Further streams are
     /// settled before their first byte.
     pub max_on_credit: usize,
+    /// Most requests of one payer that are worked for and not settled, streams or not; 8. A balance
+    /// passes a verification as often as it is asked about, so that this many answers may be computed
+    /// over one balance that covers one of them. More wait for their turn, at most
+    /// [`join_wait`](Self::join_wait). What is settled first, and schemes of our own, do not count.
+    pub max_unsettled: usize,
+    /// Most requests of a payer that are worked for and not settled where their ceilings together are
+    /// at most what it paid in the last fifteen minutes, in the same token; 64.
+    pub max_earned: usize,
+    /// After how many refused settlements a payer is served no more, for the twenty minutes that they
+    /// are remembered; 4. From the first one on its requests are worked for one at a time.
+    pub max_refused: usize,
     /// Whether payments of version 1 (`X-PAYMENT`) are taken too; no.
     pub v1: bool,
     /// What becomes of payment identifiers; ignored.
@@ -154,6 +167,9 @@ impl PaywallConfig {
             join_wait: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             max_on_credit: 32,
+            max_unsettled: 8,
+            max_earned: 64,
+            max_refused: 4,
             v1: false,
             identifiers: PaymentIdentifiers::Ignored,
             signer: None,

@@ -1,9 +1,10 @@
 //! What a service answers when it does not do what was asked.
 
 use core::fmt;
+use core::time::Duration;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An error on its way to a peer.
 ///
@@ -19,6 +20,21 @@ pub struct Problem {
     pub external: String,
     /// What the operator's log is told besides; never bodies, keys or authorizations.
     pub internal: Option<String>,
+    /// What the peer may conclude, where there is more to say than the status does.
+    pub recourse: Option<Recourse>,
+}
+
+/// What a peer may conclude from a problem: the answers to "whose fault", "was I charged" and "may I
+/// try again". In every body shape, as the members `fault`, `charged` and `retry`; and in
+/// `Retry-After`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recourse {
+    /// Who can mend it: `caller`, `node` or `facilitator`.
+    pub fault: &'static str,
+    /// Whether the peer was charged: `no` or `unknown`.
+    pub charged: &'static str,
+    /// After how long the same request makes sense, in whole seconds.
+    pub retry_after: Duration,
 }
 
 /// Shape of the body that a problem is written as.
@@ -42,6 +58,7 @@ impl Problem {
             code,
             external: external.into(),
             internal: None,
+            recourse: None,
         }
     }
 
@@ -58,6 +75,17 @@ impl Problem {
         self
     }
 
+    /// Says that nothing was charged, whose fault it is, and when the same request makes sense.
+    #[must_use]
+    pub fn not_charged(mut self, fault: &'static str, retry_after: Duration) -> Self {
+        self.recourse = Some(Recourse {
+            fault,
+            charged: "no",
+            retry_after,
+        });
+        self
+    }
+
     /// Returns the media type and the body in `shape`; `internal` is in neither.
     pub fn body(&self, shape: Shape) -> (&'static str, String) {
         let Self {
@@ -65,7 +93,15 @@ impl Problem {
             code,
             external,
             internal: _,
+            recourse,
         } = self;
+        let say = |body: &mut Value| {
+            if let (Some(recourse), Value::Object(members)) = (recourse, body) {
+                members.insert("fault".to_owned(), recourse.fault.into());
+                members.insert("charged".to_owned(), recourse.charged.into());
+                members.insert("retry".to_owned(), true.into());
+            }
+        };
         match shape {
             Shape::OpenAi => {
                 let kind = if status.is_client_error() {
@@ -73,17 +109,27 @@ impl Problem {
                 } else {
                     "server_error"
                 };
-                let error = json!({"message": external, "type": kind, "code": code, "param": null});
+                let mut error =
+                    json!({"message": external, "type": kind, "code": code, "param": null});
+                say(&mut error);
                 ("application/json", json!({ "error": error }).to_string())
             }
-            Shape::OpenGradient => ("application/json", json!({ "error": external }).to_string()),
+            Shape::OpenGradient => {
+                let mut body = json!({ "error": external });
+                if recourse.is_some() {
+                    body["code"] = Value::from(*code);
+                }
+                say(&mut body);
+                ("application/json", body.to_string())
+            }
             Shape::Rfc9457 => {
                 let title = status.canonical_reason().unwrap_or_default();
                 let status = status.as_u16();
-                let body = json!({
+                let mut body = json!({
                     "type": "about:blank", "title": title, "status": status, "detail": external,
                     "code": code,
                 });
+                say(&mut body);
                 ("application/problem+json", body.to_string())
             }
         }
@@ -102,7 +148,8 @@ impl fmt::Debug for Problem {
 #[cfg(feature = "server")]
 mod response {
     use axum::response::{IntoResponse, Response};
-    use http::header::CONTENT_TYPE;
+    use http::HeaderValue;
+    use http::header::{CONTENT_TYPE, RETRY_AFTER};
 
     use super::{Problem, Shape};
 
@@ -117,7 +164,13 @@ mod response {
                 tracing::debug!(code = self.code, status = self.status.as_u16(), internal);
             }
             let (media_type, body) = self.body(shape);
-            (self.status, [(CONTENT_TYPE, media_type)], body).into_response()
+            let content_type = [(CONTENT_TYPE, media_type)];
+            let mut response = (self.status, content_type, body).into_response();
+            if let Some(recourse) = self.recourse {
+                let seconds = HeaderValue::from(recourse.retry_after.as_secs());
+                response.headers_mut().insert(RETRY_AFTER, seconds);
+            }
+            response
         }
     }
 

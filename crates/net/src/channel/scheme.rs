@@ -1,7 +1,6 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use http::StatusCode;
 use seamline_core::{Amount, Timestamp, keccak256};
 use seamline_evm::channel::seller::{Channel, Decline, Request, Step, envelope};
 use seamline_evm::channel::{ChainState, Payload, SCHEME, Terms};
@@ -325,7 +324,5 @@ fn stop(reason: Reason) -> Box<Verdict> {
 }
 
 fn unreachable(error: &FacilitatorError) -> Verdict {
-    let text = "the facilitator cannot be reached";
-    let problem = Problem::new(StatusCode::BAD_GATEWAY, "facilitator_unavailable", text);
-    Verdict::Failed(problem.with_internal(seamline_core::chain(error)))
+    Verdict::Failed(crate::paywall::no_facilitator(error))
 }

@@ -1,5 +1,6 @@
 //! The steps of one request (x402 appendix C), in their order.
 
+use core::time::Duration;
 use std::panic::AssertUnwindSafe;
 
 use axum::body::Body;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Paywall;
 use super::answer::{self, Answer};
+use super::credit::crowded;
 use super::job::{Job, Purse};
 use super::judge::SETTLE_TIME;
 use super::keeper::{Found, Keeper, Reopened};
@@ -32,6 +34,8 @@ pub(super) enum Refusal {
     Answer(Box<Response>),
     /// It is answered with what it costs.
     Required(Box<Sale>, Refused),
+    /// Its payer has as much under way as it may, since a moment.
+    Owing,
     /// Something is wrong with it, or with us.
     Problem(Problem),
 }
@@ -45,6 +49,7 @@ impl Paywall {
             Err(Refusal::Answer(response)) => *response,
             Err(Refusal::Required(sale, refused)) => self.0.payment_required(*sale, refused).await,
             Err(Refusal::Problem(problem)) => problem.into_response_as(shape),
+            Err(Refusal::Owing) => crowded().into_response_as(shape),
         }
     }
 
@@ -68,7 +73,10 @@ impl Paywall {
             return self.run_in_session(open?, &sale, head, body, next).await;
         }
         // 5. Reserved before anything is computed or asked.
-        let reservation = match self.reserve(&purchase, &sale, now).await? {
+        let began = Instant::now();
+        // One wait, for whatever it is.
+        let until = began.checked_add(inner.config.join_wait).unwrap_or(began);
+        let reservation = match self.reserve(&purchase, &sale, now, until).await? {
             Reserved::New(reservation) => reservation,
             Reserved::Open(reservation, answer, amount) => {
                 return self
@@ -76,24 +84,35 @@ impl Paywall {
                     .await;
             }
         };
-        // 6. Not begun by another process, nor by an earlier one.
-        let begun = match self.begun(&purchase, &sale, now).await? {
-            Begun::Owes(keeper, debt) => {
-                let amount = debt.amount;
-                let job = self.job(reservation, &purchase, Purse::of(Some(keeper), *debt));
-                return self
-                    .detach(async move { job.settle_and_answer(None, amount).await })
-                    .await;
+        let judged = loop {
+            // 6. Its payer owes little enough.
+            let turn = self.afford(&purchase, &reservation, until).await?;
+            let now = (inner.config.clock)();
+            // 7. Not begun by another process, nor by an earlier one.
+            let begun = match self.begun(&purchase, &sale, now).await? {
+                Begun::Owes(keeper, debt) => {
+                    let amount = debt.amount;
+                    let job = self.job(reservation, &purchase, Purse::of(Some(keeper), *debt));
+                    return self
+                        .detach(async move { job.settle_and_answer(None, amount).await })
+                        .await;
+                }
+                Begun::No => None,
+                Begun::Yes(keeper) => Some(*keeper),
+            };
+            // 8. It lives long enough to be worked for, then settled; it is valid; its payer still
+            //    owes little enough; it is paid for, where payment comes first.
+            let judged = self.judge(&purchase, &sale, &reservation, begun, now).await;
+            drop(turn);
+            match judged {
+                Ok(judged) => break judged,
+                // Others of this payer were faster. What was verified then may not be good any more
+                // when they are settled.
+                Err(Refusal::Owing) => {}
+                Err(refusal) => return Err(refusal),
             }
-            Begun::No => None,
-            Begun::Yes(keeper) => Some(*keeper),
         };
-        // 7. It lives long enough to be worked for, then settled; it is valid; it is paid for, where
-        //    payment comes first.
-        let judged = self
-            .judge(&purchase, &sale, &reservation, begun, now)
-            .await?;
-        // 8. The handler, and the settlement at what it metered: both run to their end, or until
+        // 9. The handler, and the settlement at what it metered: both run to their end, or until
         //    the authorization is about to expire.
         let on_credit = || reservation.on_credit(inner.config.max_on_credit);
         let settle_first =
@@ -122,11 +141,8 @@ impl Paywall {
         purchase: &Purchase,
         sale: &Sale,
         now: Timestamp,
+        until: Instant,
     ) -> Result<Reserved, Refusal> {
-        let began = Instant::now();
-        let wait = self.0.config.join_wait;
-        // One wait, however often another copy fails and a third one begins.
-        let until = began.checked_add(wait).unwrap_or(began);
         loop {
             let mut twin = match self.0.ledger.begin(purchase.presentation(), now) {
                 Admission::New(reservation) => return Ok(Reserved::New(reservation)),
@@ -273,6 +289,7 @@ impl From<StoreError> for Refusal {
         let text = "payments cannot be taken right now, try again soon";
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let problem = Problem::new(status, "payment_store_failed", text);
+        let problem = problem.not_charged("node", SOON);
         Self::Problem(problem.with_internal(seamline_core::chain(&error)))
     }
 }
@@ -290,8 +307,12 @@ pub(super) fn recall(outcome: &Outcome, v1: bool) -> Response {
 
 pub(super) fn busy() -> Problem {
     let text = "too many payments are in progress, try again soon";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_payments", text)
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new(status, "too_many_payments", text).not_charged("node", SOON)
 }
+
+/// When a paywall that is busy, or whose store is, is worth another try.
+const SOON: Duration = Duration::from_secs(1);
 
 pub(super) fn panicked() -> Refusal {
     Refusal::Problem(Problem::internal("handler_failed", "a task panicked"))

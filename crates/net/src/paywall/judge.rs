@@ -10,10 +10,10 @@ use super::answer;
 use super::flow::{Refusal, panicked};
 use super::job::Purse;
 use super::keeper::Keeper;
-use super::ledger::Reservation;
+use super::ledger::{Claim, Reservation};
 use super::local::{Held, Verdict};
 use super::purchase::Purchase;
-use super::sale::{Sale, no_facilitator};
+use super::sale::{Sale, no_facilitator, unavailable};
 use super::settle::Settled;
 use super::store::Debt;
 
@@ -68,9 +68,15 @@ impl Paywall {
         if let Some(local) = &purchase.local {
             let (payload, offer) = (&purchase.payload, &purchase.offer);
             return match local.reserve(payload, offer, now).await {
-                Verdict::Held(_) if !reservation.claim() => Err(purchase.refuse_conflict(sale)),
-                Verdict::Held(held) => Ok(Judged::Held(held)),
+                Verdict::Held(held) => match reservation.claim(None) {
+                    Claim::Ours => Ok(Judged::Held(held)),
+                    Claim::Conflict | Claim::Owing => Err(purchase.refuse_conflict(sale)),
+                },
                 Verdict::Done(settled) => Err(Refusal::answer(answer::done(&settled))),
+                Verdict::Declined {
+                    reason: Reason::UnexpectedVerifyError,
+                    ..
+                } => Err(Refusal::Problem(unavailable())),
                 Verdict::Declined { reason, extra } => Err(sale.correct(offer, &reason, extra)),
                 Verdict::Failed(problem) => Err(Refusal::Problem(problem)),
             };
@@ -84,8 +90,12 @@ impl Paywall {
             return Err(Refusal::answer(answer::conflict()));
         }
         self.ask_facilitator(purchase, sale).await?;
-        if !reservation.claim() {
-            return Err(purchase.refuse_conflict(sale));
+        let limits = self.0.config.limits();
+        let credit = purchase.exposure().map(|exposure| (exposure, limits));
+        match reservation.claim(credit) {
+            Claim::Ours => {}
+            Claim::Conflict => return Err(purchase.refuse_conflict(sale)),
+            Claim::Owing => return Err(Refusal::Owing),
         }
         let keeper = match begun.take() {
             Some(keeper) => Some(keeper),
@@ -115,6 +125,8 @@ impl Paywall {
             .is_some_and(|said| !said.eq_ignore_ascii_case(&payer));
         match verdict.invalid_reason {
             None if verdict.is_valid && !other_payer => Ok(()),
+            // It could not ask its chain: what was not checked is neither good nor bad.
+            Some(Reason::UnexpectedVerifyError) => Err(Refusal::Problem(unavailable())),
             None => Err(sale.refuse(Reason::UnexpectedVerifyError.as_str())),
             Some(reason) => Err(sale.refuse(reason.as_str())),
         }
@@ -129,7 +141,7 @@ impl Paywall {
     ) -> Result<Purse, Refusal> {
         let v1 = purchase.manner.v1;
         // What is settled is verified: this authorization owns its nonce.
-        let _ = reservation.claim();
+        let _ = reservation.claim(None);
         if let Some(settled) = keeper.prepaid().cloned() {
             let settled = Box::new(settled);
             let keeper = Some(keeper);

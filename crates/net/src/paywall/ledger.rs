@@ -12,6 +12,7 @@ use seamline_core::{Address, Amount, B256, Timestamp};
 use seamline_evm::x402::SettleResponse;
 use tokio::sync::watch;
 
+pub(super) use self::credit::{Affords, Exposure, Limits};
 use self::credit::{Credits, Standing};
 use super::answer::Answer;
 
@@ -62,6 +63,18 @@ pub(super) enum Admission {
     Full,
 }
 
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Claim {
+    /// The authorization is this reservation's.
+    Ours,
+    /// Another authorization of the same nonce was verified before.
+    Conflict,
+    /// The payer has as much under way as it may.
+    Owing,
+}
+
 /// What the ledger says to who settles in the background.
 pub(super) enum Resumed {
     /// The settlement is still open.
@@ -103,19 +116,32 @@ struct Entry {
     expires: Timestamp,
     /// Whether it is its key's owner.
     verified: bool,
+    /// What it costs us where it is never settled, once it is verified; nothing where it is paid
+    /// before it is worked for.
+    exposure: Option<Exposure>,
     state: State,
 }
 
 impl Entry {
     fn standing(&self) -> Standing {
+        // Anybody can write a payer into a message: only what is verified counts.
+        let Some(exposure) = self.exposure.filter(|_| self.verified) else {
+            return Standing::Clear;
+        };
         match &self.state {
-            // Anybody can write a payer into a message.
-            _ if !self.verified => Standing::Clear,
-            State::Running(_) => Standing::Open,
+            State::Running(_) => Standing::Open(exposure),
             State::Done(outcome) => match outcome.as_ref() {
-                Outcome::Unsettled(..) => Standing::Open,
+                Outcome::Unsettled(..) => Standing::Open(exposure),
                 Outcome::Unpaid(_) => Standing::Unpaid,
-                Outcome::Answered(..) | Outcome::Spent(_) => Standing::Clear,
+                Outcome::Answered(_, settled) | Outcome::Spent(settled) => {
+                    let amount = settled.settled_amount().unwrap_or(exposure.sure);
+                    let (asset, amount) = (exposure.asset, amount.min(exposure.max));
+                    if amount.is_zero() {
+                        Standing::Clear
+                    } else {
+                        Standing::Paid { asset, amount }
+                    }
+                }
             },
         }
     }
@@ -188,6 +214,7 @@ impl Ledger {
                 request,
                 expires: now.max(deadline).saturating_add(KEEP),
                 verified: false,
+                exposure: None,
                 state: State::Running(watch::Sender::new(())),
             };
             books.entries.insert(id, entry);
@@ -258,19 +285,41 @@ impl Ledger {
 }
 
 impl Reservation {
-    /// Makes this authorization the only one of its nonce, once it is verified; `false` where
-    /// another one is already.
-    #[must_use]
-    pub(super) fn claim(&self) -> bool {
+    /// Makes this authorization the only one of its nonce, once it is verified, and counts what it
+    /// promises; or says why not.
+    pub(super) fn claim(&self, credit: Option<(Exposure, Limits)>) -> Claim {
         let Presentation {
-            key, authorization, ..
+            key,
+            authorization,
+            payer,
+            ..
         } = self.presentation;
         let mut books = self.ledger.lock();
-        let is_owner = *books.owners.entry(key).or_insert(authorization) == authorization;
-        if is_owner {
-            books.change((key, authorization), |entry| entry.verified = true);
+        let owner = books.owners.get(&key);
+        if owner.is_some_and(|owner| *owner != authorization) {
+            return Claim::Conflict;
         }
-        is_owner
+        if let Some((exposure, limits)) = credit {
+            // Asked and counted under one lock: of many that were verified together, no more than
+            // the payer affords go on.
+            match books.credits.affords(&payer, &exposure, limits) {
+                Affords::Yes => {}
+                Affords::Later(_) | Affords::No => return Claim::Owing,
+            }
+        }
+        books.owners.insert(key, authorization);
+        books.change((key, authorization), |entry| {
+            entry.verified = true;
+            entry.exposure = credit.map(|(exposure, _)| exposure);
+        });
+        Claim::Ours
+    }
+
+    /// Whether the payer may owe `exposure` too, before anybody is asked whether it is good.
+    pub(super) fn affords(&self, exposure: &Exposure, limits: Limits) -> Affords {
+        let books = self.ledger.lock();
+        let payer = &self.presentation.payer;
+        books.credits.affords(payer, exposure, limits)
     }
 
     /// Whether answers may leave before they are settled: a verification reserves nothing, so that

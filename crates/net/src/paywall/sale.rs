@@ -1,5 +1,7 @@
 //! What a request costs, and the 402 that says it.
 
+use core::time::Duration;
+
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
@@ -240,8 +242,19 @@ fn method_of(terms: &OfferTerms) -> Option<Method> {
     Method::of(Scheme::parse(&terms.scheme)?, terms)
 }
 
-pub(super) fn no_facilitator(error: &FacilitatorError) -> Problem {
-    let text = "the facilitator cannot be reached";
-    let status = http::StatusCode::BAD_GATEWAY;
-    Problem::new(status, "facilitator_unavailable", text).with_internal(seamline_core::chain(error))
+/// A 503 for a facilitator that gives no answer: nothing was computed and nothing is charged, and the
+/// same payment is good when it is back.
+pub(crate) fn no_facilitator(error: &FacilitatorError) -> Problem {
+    unavailable().with_internal(seamline_core::chain(error))
 }
+
+/// The same for one that answers that it could not find out.
+pub(super) fn unavailable() -> Problem {
+    let text = "the facilitator cannot be reached";
+    let status = http::StatusCode::SERVICE_UNAVAILABLE;
+    let problem = Problem::new(status, "facilitator_unavailable", text);
+    problem.not_charged("facilitator", FACILITATOR_PAUSE)
+}
+
+/// When a facilitator that is out of reach, or whose chain is, may be back: a restart.
+const FACILITATOR_PAUSE: Duration = Duration::from_secs(2);

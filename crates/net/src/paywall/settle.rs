@@ -130,6 +130,10 @@ async fn ask(
             Ok(Ok(answer)) if answer.error_reason == Some(Reason::SettlementPending) => {
                 last = answer;
             }
+            // It could not find out, such as without its chain: neither settled nor refused.
+            Ok(Ok(answer)) if answer.error_reason == Some(Reason::UnexpectedSettleError) => {
+                tracing::warn!("the facilitator could not settle yet");
+            }
             Ok(Ok(answer)) => return Settled::Refused(answer),
             // It did not read the request: there is nothing that could settle later.
             Ok(Err(FacilitatorError::Status(status @ (400 | 404 | 405 | 413)))) => {

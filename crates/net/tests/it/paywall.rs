@@ -221,9 +221,23 @@ async fn an_invalid_payment_gets_the_facilitators_reason_and_is_free_again() {
     let answer = shop.send(paid("hello", &payment)).await;
     assert_eq!(answer.error(), "permit2_allowance_required");
     assert_eq!(runs(&runs_of), 0);
-    *shop.script.verify.lock().unwrap() = Some(Err(500));
-    let answer = shop.send(paid("hello", &payment)).await;
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    // A facilitator that cannot be asked, or that cannot ask its chain: not the payer's fault.
+    for silent in [Err(500), Ok(Reason::UnexpectedVerifyError)] {
+        *shop.script.verify.lock().unwrap() = Some(silent);
+        let answer = shop.send(paid("hello", &payment)).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers["retry-after"], "2");
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        for (member, value) in [
+            ("code", "facilitator_unavailable".into()),
+            ("fault", "facilitator".into()),
+            ("charged", "no".into()),
+            ("retry", serde_json::Value::Bool(true)),
+        ] {
+            assert_eq!(body[member], value);
+        }
+    }
+    assert_eq!(runs(&runs_of), 0);
     *shop.script.verify.lock().unwrap() = None;
     let answer = shop.send(paid("hello", &payment)).await;
     assert_eq!(answer.status, StatusCode::OK);

@@ -98,6 +98,24 @@ async fn a_lost_answer_of_the_facilitator_is_asked_for_again() {
     assert_eq!(runs(&runs_of), 1);
 }
 
+/// A facilitator that cannot ask its chain has refused nothing.
+#[tokio::test]
+async fn a_facilitator_that_does_not_know_is_asked_again() {
+    let (routes, runs_of) = counter(5);
+    let unknown = Settling::Refuse(Reason::UnexpectedSettleError);
+    let shop = Shop::open(script([unknown]), routes);
+    let payment = shop.payment("hello", 1).await;
+    let answer = shop.send(paid("hello", &payment)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        answer.settlement().error_reason,
+        Some(Reason::SettlementPending)
+    );
+    let answer = shop.send(paid("hello", &payment)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!((runs(&runs_of), shop.settlements().len()), (1, 2));
+}
+
 #[tokio::test]
 async fn a_facilitator_that_does_not_read_the_request_will_not_settle_it() {
     let (routes, _) = counter(5);

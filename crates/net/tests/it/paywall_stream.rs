@@ -17,7 +17,8 @@ use seamline_net::sse::{Decoder, Event};
 use serde_json::json;
 
 use crate::shop::{
-    Answer, NOW_S, Script, Settling, Shop, header, message, paid, pay, runs, script,
+    Answer, NOW_S, Script, Settling, Shop, config_at, header, message, paid, pay, price, runs,
+    script,
 };
 
 const FRAMES: [&str; 4] = [
@@ -279,7 +280,9 @@ async fn a_fallback_stream_is_settled_before_its_first_byte() {
 
 #[tokio::test]
 async fn one_balance_does_not_buy_many_streams_at_once() {
-    let shop = Shop::open(Script::default(), streamer(&FRAMES, 2));
+    let mut config = config_at(Timestamp::from_secs(NOW_S));
+    config.max_unsettled = 64;
+    let shop = Shop::build(Arc::default(), config, price, streamer(&FRAMES, 2));
     let offer = shop.offer("hello").await;
     let mut streams = Vec::new();
     for nonce in 0..32 {

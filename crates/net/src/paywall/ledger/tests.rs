@@ -6,7 +6,8 @@ use seamline_evm::x402::SettleResponse;
 use super::super::answer::{Answer, End};
 use super::super::settle;
 use super::{
-    Admission, KEEP, Ledger, MAX_ANSWERS, MAX_ENTRIES, Outcome, Presentation, Reservation, SWEEP,
+    Admission, Affords, Claim, Exposure, KEEP, Ledger, Limits, MAX_ANSWERS, MAX_ENTRIES, Outcome,
+    Presentation, Reservation, SWEEP,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -56,6 +57,24 @@ fn reserve(ledger: &Ledger, presentation: Presentation, now: Timestamp) -> Reser
     reservation
 }
 
+fn exposure(asset: u8, max: u128) -> Exposure {
+    Exposure {
+        asset: Address::repeat_byte(asset),
+        max: Amount::new(max),
+        sure: Amount::ZERO,
+    }
+}
+
+const GENEROUS: Limits = Limits {
+    unsettled: usize::MAX,
+    earned: usize::MAX,
+    refused: usize::MAX,
+};
+
+fn ours(reservation: &Reservation) -> bool {
+    reservation.claim(Some((exposure(1, 100), GENEROUS))) == Claim::Ours
+}
+
 fn look(ledger: &Ledger, presentation: Presentation, now: Timestamp) -> &'static str {
     name(&ledger.begin(presentation, now))
 }
@@ -67,7 +86,7 @@ fn a_dropped_reservation_frees_the_authorization_and_wakes_who_waits() {
     let Admission::Join(twin) = ledger.begin(presentation(1, 1, 1), NOW) else {
         panic!("the twin waits");
     };
-    assert!(reservation.claim());
+    assert!(ours(&reservation));
     drop(reservation);
     assert!(twin.has_changed().is_err(), "the sender is gone");
     assert_eq!(look(&ledger, presentation(1, 2, 2), NOW), "new");
@@ -78,10 +97,10 @@ fn only_a_verified_authorization_owns_its_nonce() {
     let ledger = Ledger::default();
     let owner = reserve(&ledger, presentation(1, 1, 1), NOW);
     let forged = reserve(&ledger, presentation(1, 2, 1), NOW);
-    assert!(owner.claim());
-    assert!(!forged.claim());
+    assert!(ours(&owner));
+    assert_eq!(forged.claim(None), Claim::Conflict);
     drop(forged);
-    assert!(owner.claim(), "a loser that leaves takes nothing along");
+    assert!(ours(&owner), "a loser that leaves takes nothing along");
     assert_eq!(look(&ledger, presentation(1, 2, 1), NOW), "conflict");
     assert_eq!(look(&ledger, presentation(1, 1, 2), NOW), "conflict");
     assert_eq!(look(&ledger, presentation(1, 1, 1), NOW), "join");
@@ -165,7 +184,7 @@ fn refused_settlements_make_room_for_others() {
     let count = u64::try_from(MAX_ENTRIES).unwrap();
     for key in 0..count {
         let reservation = reserve(&ledger, presentation(key, 1, 1), NOW);
-        assert!(reservation.claim());
+        assert!(ours(&reservation));
         reservation.close(Outcome::Unpaid(settled()), NOW);
     }
     let other = Presentation {
@@ -173,7 +192,7 @@ fn refused_settlements_make_room_for_others() {
         ..presentation(count, 1, 1)
     };
     let other = reserve(&ledger, other, NOW);
-    assert!(other.claim());
+    assert!(ours(&other));
     assert!(other.on_credit(1));
     let bad = reserve(&ledger, presentation(count + 1, 1, 1), NOW);
     assert!(
@@ -191,7 +210,7 @@ fn credit_counts_what_is_open_and_verified_only() {
     let Ok([one, two, three, forged]) = <[Reservation; 4]>::try_from(all) else {
         panic!("four");
     };
-    assert!(one.claim() && two.claim() && three.claim());
+    assert!(ours(&one) && ours(&two) && ours(&three));
     assert!(!one.on_credit(2));
     assert!(one.on_credit(3));
     drop(forged);
@@ -207,13 +226,13 @@ fn what_is_settled_makes_room_and_what_is_open_stays() {
     let ledger = Ledger::default();
     let count = u64::try_from(MAX_ENTRIES).unwrap();
     let running = reserve(&ledger, presentation(0, 1, 1), NOW);
-    assert!(running.claim());
+    assert!(ours(&running));
     let unknown = reserve(&ledger, presentation(1, 1, 1), NOW);
-    assert!(unknown.claim());
+    assert!(ours(&unknown));
     unknown.close(Outcome::Unsettled(None, Amount::new(5)), NOW);
     for key in 2..3 * count {
         let next = reserve(&ledger, presentation(key, 1, 1), NOW);
-        assert!(next.claim() && next.on_credit(3));
+        assert!(ours(&next) && next.on_credit(3));
         next.close(Outcome::Spent(settled()), NOW);
     }
     {
@@ -230,4 +249,63 @@ fn what_is_settled_makes_room_and_what_is_open_stays() {
     drop(running);
     assert_eq!(look(&ledger, presentation(1, 1, 1), NOW), "resume");
     assert!(ledger.lock().credits.is_empty(), "nothing is open any more");
+}
+
+fn is_yes(affords: &Affords) -> bool {
+    matches!(affords, Affords::Yes)
+}
+
+#[test]
+fn what_is_owed_is_bounded_by_number_and_by_what_was_paid() {
+    let ledger = Ledger::default();
+    let limits = Limits {
+        unsettled: 1,
+        earned: 3,
+        refused: 2,
+    };
+    let paid = |amount: u128| SettleResponse {
+        amount: Some(amount.to_string()),
+        ..settled()
+    };
+    let claim = |key, asset, max| {
+        let reservation = reserve(&ledger, presentation(key, 1, 1), NOW);
+        let claim = reservation.claim(Some((exposure(asset, max), limits)));
+        (reservation, claim)
+    };
+    let (first, claimed) = claim(1, 1, 100);
+    assert_eq!(claimed, Claim::Ours);
+    assert_eq!(claim(2, 1, 1).1, Claim::Owing, "one on trust");
+    first.close(Outcome::Spent(paid(150)), NOW);
+    // At most its ceiling counts as paid, whatever the facilitator says.
+    let (open, claimed) = claim(3, 1, 50);
+    assert_eq!(claimed, Claim::Ours);
+    assert_eq!(claim(4, 1, 51).1, Claim::Owing);
+    assert_eq!(claim(5, 2, 1).1, Claim::Owing, "another token");
+    let (more, claimed) = claim(6, 1, 50);
+    assert_eq!(claimed, Claim::Ours);
+    let (zero, claimed) = claim(7, 1, 0);
+    assert_eq!(claimed, Claim::Ours);
+    assert_eq!(claim(8, 1, 0).1, Claim::Owing, "three at a time");
+    drop((more, zero));
+    assert!(is_yes(&open.affords(&exposure(1, 50), limits)));
+    // One refusal: one at a time, however much was paid. Two: none.
+    open.close(Outcome::Unpaid(settled()), NOW);
+    let (open, claimed) = claim(9, 1, 100);
+    assert_eq!(claimed, Claim::Ours);
+    assert_eq!(claim(10, 1, 1).1, Claim::Owing);
+    open.close(Outcome::Unpaid(settled()), NOW);
+    let (last, claimed) = claim(11, 1, 1);
+    assert_eq!(claimed, Claim::Owing);
+    assert!(matches!(last.affords(&exposure(1, 1), limits), Affords::No));
+    // Another payer is another matter; and it is forgotten with the entries.
+    let other = Presentation {
+        payer: Address::repeat_byte(0x71),
+        ..presentation(12, 1, 1)
+    };
+    let other = reserve(&ledger, other, NOW);
+    assert!(is_yes(&other.affords(&exposure(1, 1), limits)));
+    drop((other, last));
+    let late = NOW.saturating_add(KEEP * 3);
+    drop(reserve(&ledger, presentation(13, 1, 1), late));
+    assert!(ledger.lock().credits.is_empty());
 }
