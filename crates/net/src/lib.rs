@@ -22,6 +22,8 @@ mod data;
 mod facilitator;
 pub mod limits;
 #[cfg(feature = "server")]
+pub mod news;
+#[cfg(feature = "server")]
 mod paywall;
 mod problem;
 #[cfg(feature = "client")]

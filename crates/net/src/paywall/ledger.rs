@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seamline_core::{Address, Amount, B256, Timestamp};
 use seamline_evm::x402::SettleResponse;
-use tokio::sync::watch;
 
 pub(super) use self::credit::{Affords, Exposure, Limits};
 use self::credit::{Credits, Standing};
 use super::answer::Answer;
+use crate::news::{Listener, Teller};
 
 /// What the chain spends once: `Permit::key`, over chain id, payer and nonce. The token is not in
 /// it, because Permit2 spends a nonce of a payer once for all tokens.
@@ -54,7 +54,7 @@ pub(super) enum Admission {
     /// The handler ran for it; only its settlement is open.
     Resume(Reservation, Option<Answer>, Amount),
     /// The same presentation is being worked on; look again when this changes.
-    Join(watch::Receiver<()>),
+    Join(Listener<()>),
     /// The same presentation came to this.
     Done(Outcome),
     /// The authorization serves another request, or its nonce another authorization.
@@ -160,7 +160,7 @@ impl Entry {
 }
 
 enum State {
-    Running(watch::Sender<()>),
+    Running(Teller<()>),
     Done(Box<Outcome>),
 }
 
@@ -215,7 +215,7 @@ impl Ledger {
                 expires: now.max(deadline).saturating_add(KEEP),
                 verified: false,
                 exposure: None,
-                state: State::Running(watch::Sender::new(())),
+                state: State::Running(Teller::new(())),
             };
             books.entries.insert(id, entry);
             return Admission::New(self.reservation(presentation));
@@ -224,12 +224,12 @@ impl Ledger {
             return Admission::Conflict;
         }
         let outcome = match &entry.state {
-            State::Running(changes) => return Admission::Join(changes.subscribe()),
+            State::Running(changes) => return Admission::Join(changes.listen()),
             State::Done(outcome) => outcome.as_ref().clone(),
         };
         match outcome {
             Outcome::Unsettled(answer, amount) => {
-                entry.state = State::Running(watch::Sender::new(()));
+                entry.state = State::Running(Teller::new(()));
                 Admission::Resume(self.reservation(presentation), answer, amount)
             }
             Outcome::Answered(..) | Outcome::Spent(_) | Outcome::Unpaid(_) => {
@@ -262,7 +262,7 @@ impl Ledger {
             State::Done(outcome) => match outcome.as_ref() {
                 Outcome::Unsettled(answer, amount) => {
                     let (answer, amount) = (answer.clone(), *amount);
-                    entry.state = State::Running(watch::Sender::new(()));
+                    entry.state = State::Running(Teller::new(()));
                     let answer = answer.map(Box::new);
                     Resumed::Open(self.reservation(presentation), answer, amount)
                 }

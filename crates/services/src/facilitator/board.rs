@@ -1,9 +1,9 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seamline_core::B256;
 use seamline_evm::x402::{Reason, SettleResponse};
-use tokio::sync::watch;
+use seamline_net::news::{Listener, Teller};
 
 /// How far a settlement has come, as this process knows.
 #[derive(Clone)]
@@ -22,57 +22,58 @@ pub(super) enum Progress {
 
 /// Who waits for what: news by an identifier, as long as somebody listens. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Board(Arc<Mutex<HashMap<B256, watch::Sender<Progress>>>>);
+pub(super) struct Board(Arc<Mutex<BTreeMap<B256, Teller<Progress>>>>);
 
 impl Board {
     /// Listens for news, from now on.
-    pub(super) fn listen(&self, id: B256) -> watch::Receiver<Progress> {
+    pub(super) fn listen(&self, id: B256) -> Listener<Progress> {
         let mut board = self.lock();
         // Whoever left behind nothing but a sender is gone.
-        board.retain(|_, sender| sender.receiver_count() > 0);
+        board.retain(|_, sender| sender.is_heard());
         let sender = board
             .entry(id)
-            .or_insert_with(|| watch::channel(Progress::Preparing).0);
-        sender.subscribe()
+            .or_insert_with(|| Teller::new(Progress::Preparing));
+        sender.listen()
     }
 
     /// Tells those who listen.
     pub(super) fn report(&self, id: B256, progress: Progress) {
         if let Some(sender) = self.lock().get(&id) {
-            sender.send_replace(progress);
+            sender.tell(progress);
         }
     }
 
     /// Whether anybody listens.
     pub(super) fn is_heard(&self, id: B256) -> bool {
         let board = self.lock();
-        board.get(&id).is_some_and(|it| it.receiver_count() > 0)
+        board.get(&id).is_some_and(|it| it.is_heard())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<B256, watch::Sender<Progress>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<B256, Teller<Progress>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The requests that this process works on, each once. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Flights(Arc<Mutex<HashMap<B256, watch::Receiver<Progress>>>>);
+pub(super) struct Flights(Arc<Mutex<BTreeMap<B256, Listener<Progress>>>>);
 
 /// The right to work on one request; given back when dropped.
 pub(super) struct Ticket {
     flights: Flights,
     claim: B256,
-    progress: watch::Sender<Progress>,
+    progress: Teller<Progress>,
 }
 
 impl Flights {
     /// Joins the work on a request; with a ticket where nobody works on it yet.
-    pub(super) fn board(&self, claim: B256) -> (watch::Receiver<Progress>, Option<Ticket>) {
+    pub(super) fn board(&self, claim: B256) -> (Listener<Progress>, Option<Ticket>) {
         let mut flights = self.lock();
         if let Some(progress) = flights.get(&claim) {
             return (progress.clone(), None);
         }
-        let (sender, receiver) = watch::channel(Progress::Preparing);
+        let sender = Teller::new(Progress::Preparing);
+        let receiver = sender.listen();
         flights.insert(claim, receiver.clone());
         let ticket = Ticket {
             flights: self.clone(),
@@ -82,14 +83,14 @@ impl Flights {
         (receiver, Some(ticket))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<B256, watch::Receiver<Progress>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<B256, Listener<Progress>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ticket {
     pub(super) fn report(&self, progress: Progress) {
-        self.progress.send_replace(progress);
+        self.progress.tell(progress);
     }
 }
 

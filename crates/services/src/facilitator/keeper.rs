@@ -7,7 +7,7 @@ mod look;
 mod sweep;
 
 use core::time::Duration;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use seamline_core::B256;
@@ -70,10 +70,10 @@ enum Slot {
 
 struct Keeper {
     core: Arc<Core>,
-    slots: HashMap<B256, Slot>,
-    followed: HashSet<B256>,
+    slots: BTreeMap<B256, Slot>,
+    followed: BTreeSet<B256>,
     /// Our own by the store's word, and not carried at the last sweep.
-    missing: HashSet<B256>,
+    missing: BTreeSet<B256>,
     head: Option<B256>,
     is_looking: bool,
     is_reading: bool,
@@ -111,9 +111,9 @@ impl Held {
 pub(super) async fn run(core: Arc<Core>, mut mail: mpsc::UnboundedReceiver<Mail>) {
     let now = Instant::now();
     let mut keeper = Keeper {
-        slots: HashMap::new(),
-        followed: HashSet::new(),
-        missing: HashSet::new(),
+        slots: BTreeMap::new(),
+        followed: BTreeSet::new(),
+        missing: BTreeSet::new(),
         head: None,
         is_looking: false,
         is_reading: false,
@@ -126,6 +126,7 @@ pub(super) async fn run(core: Arc<Core>, mut mail: mpsc::UnboundedReceiver<Mail>
     loop {
         let wake = keeper.wake();
         tokio::select! {
+            biased;
             received = mail.recv() => match received {
                 Some(mail) => keeper.receive(mail),
                 None => return,

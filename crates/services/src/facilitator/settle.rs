@@ -9,7 +9,7 @@ use std::sync::Arc;
 use seamline_core::B256;
 use seamline_evm::tx::Fees;
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
-use tokio::sync::watch;
+use seamline_net::news::Listener;
 use tokio::time::timeout;
 
 use self::found::found_on_chain;
@@ -88,8 +88,9 @@ impl Facilitator {
             )
         };
         // An error means that the task is gone; the last progress tells how far it came.
-        drop(timeout(core.settle_wait, progress.wait_for(ended)).await);
-        let last = progress.borrow().clone();
+        let end = async { while !ended(&progress.latest()) && progress.changed().await.is_ok() {} };
+        drop(timeout(core.settle_wait, end).await);
+        let last = progress.latest();
         match last {
             Progress::Done(response) => Ok(response),
             Progress::Failed => Err(Error::Store(StoreError::Corrupt)),
@@ -125,7 +126,6 @@ async fn complete(
     loop {
         // Listened first, read and written second: no outcome can fall in between.
         let mut news = core.board.listen(subject.key);
-        news.mark_unchanged();
         match begin(core, subject, request).await? {
             Begun::Answer(response) => return Ok(response),
             Begun::NoRoom => {
@@ -150,9 +150,9 @@ async fn complete(
 }
 
 /// Waits for the end of a settlement, and passes on how far it is.
-async fn outcome(ticket: &Ticket, news: &mut watch::Receiver<Progress>) -> Option<Progress> {
+async fn outcome(ticket: &Ticket, news: &mut Listener<Progress>) -> Option<Progress> {
     loop {
-        let progress = news.borrow_and_update().clone();
+        let progress = news.latest();
         match progress {
             Progress::Preparing => {}
             Progress::Pending(hash) => ticket.report(Progress::Pending(hash)),

@@ -88,6 +88,20 @@ impl SimChain {
         }))
     }
 
+    /// The blocks, in words.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        let blocks = state.blocks.iter();
+        let told = blocks.map(|block| {
+            let mined: Vec<_> = block.mined.iter().map(|(tx, ok)| (tx.hash, *ok)).collect();
+            format!(
+                "block {} {} at {}: {mined:?}",
+                block.number, block.hash, block.time_s
+            )
+        });
+        told.collect()
+    }
+
     /// The chain as it is now.
     pub(crate) fn look(&self) -> MutexGuard<'_, State> {
         let mut state = self.0.lock().unwrap();

@@ -1,9 +1,9 @@
 //! Fault injection: payer, paywall and facilitator as they are, over a simulated chain and wires that
 //! lose, double and delay, on a paused clock and without sockets.
 //!
-//! Faults, delays and chances follow from the seed. What happens at the same instant does not: the order
-//! of hash maps and of `select!` is drawn by the process. `SEAMLINE_FAULT_RUNS` sets the runs of each
-//! point; `SEAMLINE_FAULT_SEED` runs one seed that often instead.
+//! A run is a function of its point and its seed: faults, delays and chances are drawn from it, and
+//! nothing else draws. `SEAMLINE_FAULT_RUNS` sets the runs of each point; `SEAMLINE_FAULT_SEED` runs one
+//! seed that often instead.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -32,7 +32,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use points::{Plan, Point};
-use run::{Failure, Tally, run};
+use run::{Failure, Tally, play, run};
 
 /// Runs of each point where `SEAMLINE_FAULT_RUNS` does not say.
 const RUNS: u64 = if cfg!(debug_assertions) { 40 } else { 300 };
@@ -53,7 +53,6 @@ fn many(point: Point) {
     let only = setting("SEAMLINE_FAULT_SEED");
     let runs = setting("SEAMLINE_FAULT_RUNS").unwrap_or(RUNS);
     let seeds: Vec<u64> = match only {
-        // Hash maps and `select!` draw their own order: the same seed again may take another turn.
         Some(seed) => vec![seed; usize::try_from(runs).unwrap()],
         None => (1..=runs).collect(),
     };
@@ -142,6 +141,41 @@ points! {
     duplicates: Duplicates,
     preempted: Preempted,
     everything: Everything,
+}
+
+const ALL: [Point; 16] = [
+    Point::BeforeSend,
+    Point::AfterSend,
+    Point::AfterVerify,
+    Point::AfterBroadcast,
+    Point::BeforeReply,
+    Point::AtRestart,
+    Point::RpcErrors,
+    Point::Reorg,
+    Point::StuckMempool,
+    Point::TwoReplicas,
+    Point::Fallback,
+    Point::ClockSkew,
+    Point::SellerDies,
+    Point::Duplicates,
+    Point::Preempted,
+    Point::Everything,
+];
+/// Seeds of each point that are run twice.
+const REPEATED: u64 = if cfg!(debug_assertions) { 6 } else { 40 };
+
+#[test]
+fn a_run_follows_from_its_seed() {
+    let seeds = setting("SEAMLINE_FAULT_REPEATED").unwrap_or(REPEATED);
+    for point in ALL {
+        for seed in 1..=seeds {
+            let (first, second) = (play(point, seed, |_| {}), play(point, seed, |_| {}));
+            let lines = first.2.iter().zip(&second.2);
+            let parting = lines.clone().find(|(one, other)| one != other);
+            assert_eq!(parting, None, "{point:?}, seed {seed}");
+            assert_eq!(first, second, "{point:?}, seed {seed}");
+        }
+    }
 }
 
 /// What breaks within some seeds, once a protection is off.

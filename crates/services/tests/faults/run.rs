@@ -16,7 +16,7 @@ use crate::rng::Rng;
 use crate::world::{PAYEES, SUPPLY, World};
 
 /// What runs came to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) runs: u64,
     pub(crate) settled: u64,
@@ -52,6 +52,23 @@ pub(crate) fn run(
     seed: u64,
     change: impl FnOnce(&mut Plan),
 ) -> Result<Tally, Box<Failure>> {
+    let (words, judged, trace) = play(point, seed, change);
+    judged.map_err(|broken| {
+        Box::new(Failure {
+            broken,
+            plan: words,
+            trace,
+        })
+    })
+}
+
+/// Runs a point with a seed, and tells the plan, what came of it, and everything that happened on the way.
+/// All of it follows from the seed: one thread, a paused clock, and nothing that draws by itself.
+pub(crate) fn play(
+    point: Point,
+    seed: u64,
+    change: impl FnOnce(&mut Plan),
+) -> (String, Result<Tally, String>, Vec<String>) {
     let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let mut plan = Plan::draw(point, &mut rng);
     change(&mut plan);
@@ -70,13 +87,9 @@ pub(crate) fn run(
         };
         (world, judged)
     });
-    judged.map_err(|broken| {
-        Box::new(Failure {
-            broken,
-            plan: words,
-            trace: world.trace(),
-        })
-    })
+    let mut trace = world.trace();
+    trace.extend(world.chain.told());
+    (words, judged, trace)
 }
 
 async fn live(world: &Arc<World>, payer: &Arc<Payer>) {

@@ -9,6 +9,7 @@ use super::{
     Admission, Affords, Claim, Exposure, KEEP, Ledger, Limits, MAX_ANSWERS, MAX_ENTRIES, Outcome,
     Presentation, Reservation, SWEEP,
 };
+use futures_util::FutureExt as _;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -83,12 +84,13 @@ fn look(ledger: &Ledger, presentation: Presentation, now: Timestamp) -> &'static
 fn a_dropped_reservation_frees_the_authorization_and_wakes_who_waits() {
     let ledger = Ledger::default();
     let reservation = reserve(&ledger, presentation(1, 1, 1), NOW);
-    let Admission::Join(twin) = ledger.begin(presentation(1, 1, 1), NOW) else {
+    let Admission::Join(mut twin) = ledger.begin(presentation(1, 1, 1), NOW) else {
         panic!("the twin waits");
     };
     assert!(ours(&reservation));
     drop(reservation);
-    assert!(twin.has_changed().is_err(), "the sender is gone");
+    let end = twin.changed().now_or_never();
+    assert!(matches!(end, Some(Err(_))), "the teller is gone");
     assert_eq!(look(&ledger, presentation(1, 2, 2), NOW), "new");
 }
 

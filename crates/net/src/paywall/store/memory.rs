@@ -1,5 +1,5 @@
 use core::future::ready;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seamline_core::{B256, Timestamp};
@@ -13,7 +13,7 @@ use super::{Duty, PaywallStore, Record, StoreFuture};
 /// is worked on or owed.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    records: Arc<Mutex<HashMap<B256, Record>>>,
+    records: Arc<Mutex<BTreeMap<B256, Record>>>,
     shared: bool,
 }
 
@@ -31,7 +31,7 @@ impl MemoryStore {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<B256, Record>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<B256, Record>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,7 +98,7 @@ pub(super) const MOST: usize = 65_536;
 /// How many are forgotten at once.
 const ROOM: usize = MOST / 16;
 
-fn make_room(records: &mut HashMap<B256, Record>) {
+fn make_room(records: &mut BTreeMap<B256, Record>) {
     let mut ended: Vec<_> = records
         .values()
         .filter_map(|record| Some((rank(&record.duty)?, record.expires_ms, record.key)))

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use core::time::Duration;
@@ -15,9 +15,9 @@ pub struct MemoryStore(Arc<Mutex<Book>>);
 
 #[derive(Debug, Default)]
 struct Book {
-    settlements: HashMap<B256, Settlement>,
+    settlements: BTreeMap<B256, Settlement>,
     lanes: BTreeMap<Address, u64>,
-    owners: HashMap<u64, Instant>,
+    owners: BTreeMap<u64, Instant>,
 }
 
 impl MemoryStore {
