@@ -29,6 +29,12 @@ pub trait Signer: Send + Sync {
     ///
     /// [`SignError`].
     fn sign_hash(&self, digest: &B256) -> Result<Signature, SignError>;
+
+    /// Whether signing neither blocks nor fails, so that async code may call it: a key in this process.
+    /// Everything else says no, which is the default.
+    fn is_immediate(&self) -> bool {
+        false
+    }
 }
 
 /// Why nothing was signed.
@@ -74,6 +80,10 @@ impl Signer for Wallet {
     fn sign_hash(&self, digest: &B256) -> Result<Signature, SignError> {
         Ok(Self::sign_hash(self, digest))
     }
+
+    fn is_immediate(&self) -> bool {
+        true
+    }
 }
 
 impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
@@ -83,6 +93,10 @@ impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
 
     fn sign_hash(&self, digest: &B256) -> Result<Signature, SignError> {
         self.as_ref().sign_hash(digest)
+    }
+
+    fn is_immediate(&self) -> bool {
+        self.as_ref().is_immediate()
     }
 }
 

@@ -14,6 +14,7 @@
 //! | `GET /supported` | schemes, networks and the settling account |
 //! | `GET /health` | lag of the chain, coin of the settling account, open settlements |
 
+mod account;
 mod board;
 mod budget;
 mod classify;
@@ -27,9 +28,11 @@ mod respond;
 mod settle;
 mod settlement;
 mod shared;
+mod signing;
 mod store;
 mod subject;
 mod supported;
+mod unavailable;
 mod verify;
 
 use core::time::Duration;
@@ -45,14 +48,17 @@ use tokio::task::AbortHandle;
 
 pub use self::budget::{GasBudget, ValueFloor};
 pub use self::config::{
-    BUMP_AFTER, FINALITY_DEPTH, FacilitatorConfig, MAX_IN_FLIGHT, POLL, SETTLE_WAIT,
+    BUMP_AFTER, FINALITY_DEPTH, FacilitatorConfig, MAX_IN_FLIGHT, POLL, SETTLE_WAIT, SIGN_WAIT,
 };
 pub use self::health::Health;
 pub use self::http::router;
-pub use self::settlement::{Lease, Settlement};
+pub use self::lane::{Job, JobError, Lane, Outcome, Sent};
+pub use self::settlement::{GasUse, Lease, Settlement};
 pub use self::store::{
-    Change, LEASE, MemoryStore, Page, Store, StoreError, StoreFuture, StoreLocation, open_store,
+    Change, LEASE, MemoryStore, Page, Spent, Store, StoreError, StoreFuture, StoreLocation,
+    open_store,
 };
+pub use self::unavailable::Unavailable;
 
 use self::board::Flights;
 use self::keeper::Mail;
@@ -70,6 +76,9 @@ pub enum Error {
         /// Chain id that the endpoint answered.
         actual: u64,
     },
+    /// What another request for the same payment failed with, which this one had joined.
+    #[error(transparent)]
+    Flight(Arc<Error>),
     /// The system has no randomness to name this replica.
     #[error("the system has no randomness")]
     Randomness,
@@ -79,6 +88,9 @@ pub enum Error {
     /// The store failed: nothing is settled that cannot be remembered.
     #[error("the settlement store failed")]
     Store(#[source] StoreError),
+    /// There is no answer now: nothing was signed, and the same request may be repeated.
+    #[error("the facilitator cannot answer now")]
+    Unavailable(#[source] Unavailable),
 }
 
 /// A running facilitator. Clones share everything; with the last one its work stops, and the next
@@ -104,7 +116,7 @@ impl Facilitator {
     pub async fn start(config: FacilitatorConfig) -> Result<Self, Error> {
         check_chain(&config).await?;
         let (location, chain_id) = (config.store.clone(), config.chain_id);
-        let store = open_store(location, chain_id, config.wallet.address()).await;
+        let store = open_store(location, chain_id, config.signer.address()).await;
         Self::run(config, store.map_err(Error::Store)?).await
     }
 
@@ -165,6 +177,11 @@ impl Facilitator {
         self.0.core.address()
     }
 
+    /// The settling account, for other work that goes through its sequence.
+    pub fn lane(&self) -> Lane {
+        Lane::new(Arc::clone(&self.0.core))
+    }
+
     /// Requests to settle under way: drain them after the listener has stopped. What is cut is
     /// taken up by the next start, or by another replica.
     pub fn tasks(&self) -> &Tasks {
@@ -177,7 +194,10 @@ impl FacilitatorApi for Facilitator {
         &'a self,
         request: &'a FacilitatorRequest,
     ) -> FacilitatorFuture<'a, VerifyResponse> {
-        Box::pin(async move { Ok(self.verify_payment(request).await) })
+        Box::pin(async move {
+            let verdict = self.verify_payment(request).await;
+            verdict.map_err(|error| FacilitatorError::Unreachable(error.into()))
+        })
     }
 
     fn settle<'a>(

@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         let store = database.unwrap_or_else(|| default_database(&home));
         let chain: Arc<dyn Rpc> = endpoint.clone();
         let settings = FacilitatorConfig::new(
-            settling_wallet(context, &home, args.chain_id)?,
+            Arc::new(settling_wallet(context, &home, args.chain_id)?),
             chain,
             args.chain_id,
             args.assets.clone(),

@@ -38,7 +38,7 @@ pub(crate) async fn run(config: &Value, input: Input) -> Result<(), Failure> {
         Err(_) => StoreLocation::Memory,
     };
     let settings = FacilitatorConfig::new(
-        Wallet::from_hex(&text(config, "/privateKey")?)?,
+        Arc::new(Wallet::from_hex(&text(config, "/privateKey")?)?),
         Arc::clone(&rpc),
         chain_id,
         assets.clone(),

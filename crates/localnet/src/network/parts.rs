@@ -118,7 +118,7 @@ pub(super) async fn start_facilitator(
         .map_or(StoreLocation::Memory, StoreLocation::File);
     let (rpc, clock) = (Arc::new(chain.clone()), Arc::clone(clock));
     let config = FacilitatorConfig::new(
-        wallet,
+        Arc::new(wallet),
         rpc,
         CHAIN_ID,
         vec![TOKEN],

@@ -5,6 +5,8 @@ use seamline_core::B256;
 use seamline_evm::x402::{Reason, SettleResponse};
 use seamline_net::news::{Listener, Teller};
 
+use super::Error;
+
 /// How far a settlement has come, as this process knows.
 #[derive(Clone)]
 pub(super) enum Progress {
@@ -16,13 +18,17 @@ pub(super) enum Progress {
     Done(SettleResponse),
     /// Given up and forgotten, for this reason.
     Forgotten(Reason),
-    /// Given up, because the store failed.
-    Failed,
+    /// Given up: nothing of it is under way.
+    Failed(Arc<Error>),
 }
 
 /// Who waits for what: news by an identifier, as long as somebody listens. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Board(Arc<Mutex<BTreeMap<B256, Teller<Progress>>>>);
+
+/// Requests that are worked on at once: 16 of the lane's default length wait for a block each, and a
+/// pool that stands still must not fill the memory with what waits behind it.
+const MAX_FLIGHTS: usize = 1024;
 
 impl Board {
     /// Listens for news, from now on.
@@ -66,11 +72,18 @@ pub(super) struct Ticket {
 }
 
 impl Flights {
-    /// Joins the work on a request; with a ticket where nobody works on it yet.
-    pub(super) fn board(&self, claim: B256) -> (Listener<Progress>, Option<Ticket>) {
+    /// Joins the work on a request; with a ticket where nobody works on it yet. `None` where as much
+    /// is worked on as there is room for.
+    pub(super) fn board(
+        &self,
+        claim: B256,
+    ) -> Option<(Listener<Progress>, Option<Ticket>)> {
         let mut flights = self.lock();
         if let Some(progress) = flights.get(&claim) {
-            return (progress.clone(), None);
+            return Some((progress.clone(), None));
+        }
+        if flights.len() >= MAX_FLIGHTS {
+            return None;
         }
         let sender = Teller::new(Progress::Preparing);
         let receiver = sender.listen();
@@ -80,7 +93,7 @@ impl Flights {
             claim,
             progress: sender,
         };
-        (receiver, Some(ticket))
+        Some((receiver, Some(ticket)))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<B256, Listener<Progress>>> {

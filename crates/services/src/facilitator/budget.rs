@@ -6,8 +6,12 @@ use std::collections::{HashMap, VecDeque};
 
 use seamline_core::{Address, Amount, B256, U256};
 
+use super::store::Spent;
+
 /// Bounds of the gas that a facilitator spends, in gas per rolling hour, and of what it takes on at
-/// once. Counted by each replica for itself, from its start.
+/// once. Gas is counted in the store, with the settlements, for all replicas that share it and across
+/// restarts; replicas see each other's once it is written, so that together they may exceed a bound
+/// by what they take on at the same moment. What is under way at once is counted by each for itself.
 ///
 /// A settlement counts as its gas limit while it is under way, as the gas that it used once it is
 /// in a block, and as twice that where it reverted.
@@ -52,10 +56,18 @@ pub(super) enum Full {
 /// Gas that was spent lately, and gas that is set aside.
 pub(super) struct Gas {
     budget: GasBudget,
-    /// By payment key: payer and gas that is set aside.
-    reserved: HashMap<B256, (Address, u64)>,
+    /// By payment key: what is set aside.
+    reserved: HashMap<B256, Reserved>,
     /// When, by whom and how much, oldest first.
     spent: VecDeque<(Duration, Address, u64)>,
+}
+
+/// What is set aside for one settlement.
+struct Reserved {
+    payer: Address,
+    /// Its gas, where this replica signed it; the store counts what others signed.
+    gas: u64,
+    is_own: bool,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -108,12 +120,14 @@ impl Gas {
         }
     }
 
-    /// Whether `gas` more may be spent for `payer`.
+    /// Whether `gas` more may be spent for `payer`, where `others` is what the store counts that this
+    /// replica did not sign.
     pub(super) fn check(
         &mut self,
         payer: Address,
         is_contract: bool,
         gas: u64,
+        others: Spent,
         now: Duration,
     ) -> Result<(), Full> {
         self.forget(now);
@@ -124,11 +138,12 @@ impl Gas {
             in_flight_per_payer,
             value_floor: _,
         } = self.budget;
-        let own = self.reserved.values().filter(|(who, _)| *who == payer);
+        let own = self.reserved.values().filter(|it| it.payer == payer);
         if own.count() >= in_flight_per_payer {
             return Err(Full::InFlight);
         }
-        if self.sum(None).saturating_add(gas) > all_per_hour {
+        let wanted = gas.saturating_add(others.all);
+        if self.sum(None).saturating_add(wanted) > all_per_hour {
             let retry_after = self.retry_after(None, now);
             return Err(Full::All { retry_after });
         }
@@ -137,25 +152,72 @@ impl Gas {
         } else {
             payer_per_hour
         };
-        if self.sum(Some(payer)).saturating_add(gas) > cap {
+        let wanted = gas.saturating_add(others.payer);
+        if self.sum(Some(payer)).saturating_add(wanted) > cap {
             let retry_after = self.retry_after(Some(payer), now);
             return Err(Full::Payer { retry_after });
         }
         Ok(())
     }
 
-    /// Sets gas aside for a settlement, whether there is any: check first.
-    pub(super) fn reserve(&mut self, key: B256, payer: Address, gas: u64) {
-        self.reserved.insert(key, (payer, gas));
+    /// As [`Gas::check`] for a call without a payment; without a payer only the budget of everybody
+    /// counts.
+    pub(super) fn check_job(
+        &mut self,
+        payer: Option<Address>,
+        is_contract: bool,
+        gas: u64,
+        others: Spent,
+        now: Duration,
+    ) -> Result<(), Full> {
+        if let Some(payer) = payer {
+            return self.check(payer, is_contract, gas, others, now);
+        }
+        self.forget(now);
+        let wanted = gas.saturating_add(others.all);
+        if self.sum(None).saturating_add(wanted) > self.budget.all_per_hour {
+            let retry_after = self.retry_after(None, now);
+            return Err(Full::All { retry_after });
+        }
+        Ok(())
+    }
+
+    /// Sets gas aside for a settlement, whether there is any: check first. Says whether nothing was
+    /// set aside for it before.
+    pub(super) fn reserve(&mut self, key: B256, payer: Address, gas: u64) -> bool {
+        let reserved = Reserved {
+            payer,
+            gas,
+            is_own: true,
+        };
+        let is_new = !self.reserved.contains_key(&key);
+        self.reserved.entry(key).or_insert(reserved);
+        is_new
+    }
+
+    /// Takes up a settlement that the store counts already.
+    pub(super) fn adopt(&mut self, key: B256, payer: Address) {
+        let adopted = Reserved {
+            payer,
+            gas: 0,
+            is_own: false,
+        };
+        self.reserved.entry(key).or_insert(adopted);
+    }
+
+    /// Another replica carries a settlement now: what was set aside counts as spent.
+    pub(super) fn lose(&mut self, key: B256, now: Duration) {
+        let gas = self.reserved.get(&key).map_or(0, |it| it.gas);
+        self.settle(key, gas, false, now);
     }
 
     /// Takes what was set aside for a settlement back and counts what it used.
     pub(super) fn settle(&mut self, key: B256, used: u64, reverted: bool, now: Duration) {
-        let Some((payer, _)) = self.reserved.remove(&key) else {
+        let Some(reserved) = self.reserved.remove(&key) else {
             return;
         };
-        let counted = used.saturating_mul(if reverted { 2 } else { 1 });
-        if counted > 0 {
+        let (payer, counted) = (reserved.payer, counted(used, reverted));
+        if counted > 0 && reserved.is_own {
             self.spent.push_back((now, payer, counted));
             if self.spent.len() > MAX_SPENT {
                 self.spent.pop_front();
@@ -171,7 +233,7 @@ impl Gas {
     }
 
     fn sum(&self, of: Option<Address>) -> u64 {
-        let reserved = self.reserved.values().map(|(who, gas)| (*who, *gas));
+        let reserved = self.reserved.values().map(|it| (it.payer, it.gas));
         let spent = self.spent.iter().map(|(_, who, gas)| (*who, *gas));
         reserved
             .chain(spent)
@@ -187,6 +249,11 @@ impl Gas {
             at.saturating_add(HOUR).saturating_sub(now).max(SOON)
         })
     }
+}
+
+/// What counts of the gas that a transaction used: twice as much where it reverted.
+pub(super) const fn counted(used: u64, reverted: bool) -> u64 {
+    used.saturating_mul(if reverted { 2 } else { 1 })
 }
 
 impl Full {

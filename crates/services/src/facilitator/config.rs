@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seamline_core::Address;
 use seamline_evm::tx::FeeCeiling;
-use seamline_evm::{Rpc, Wallet};
+use seamline_evm::{Rpc, Signer};
 use seamline_net::Clock;
 
 use super::budget::GasBudget;
@@ -14,8 +14,12 @@ use super::store::{LEASE, StoreLocation};
 /// the rest has one that suits a public service.
 pub struct FacilitatorConfig {
     /// The account that settles; `witness.facilitator` of every `upto` authorization it settles.
-    /// Replicas may share it where they share the store.
-    pub wallet: Wallet,
+    /// Replicas may share it where they share the store. A [`seamline_evm::Wallet`] signs in this
+    /// process; any other signer is asked on a thread of its own, one settlement after the other, and
+    /// where it fails, nothing was sent and the request may be repeated.
+    pub signer: Arc<dyn Signer>,
+    /// How long a signer that is not in this process may take for one signature.
+    pub sign_wait: Duration,
     /// The chain.
     pub rpc: Arc<dyn Rpc>,
     /// EIP-155 id of the chain; the endpoint must agree.
@@ -53,6 +57,9 @@ pub struct FacilitatorConfig {
 
 /// Default of [`FacilitatorConfig::settle_wait`]: five blocks of a chain with blocks every 2 s.
 pub const SETTLE_WAIT: Duration = Duration::from_secs(10);
+/// Default of [`FacilitatorConfig::sign_wait`]: key services answer within a second; no person is
+/// asked for each settlement.
+pub const SIGN_WAIT: Duration = Duration::from_secs(10);
 /// Default of [`FacilitatorConfig::poll`]: the lower end of what keeps a local endpoint idle.
 pub const POLL: Duration = Duration::from_millis(25);
 /// Default of [`FacilitatorConfig::finality_depth`]: what wallets call confirmed.
@@ -65,7 +72,7 @@ pub const MAX_IN_FLIGHT: u64 = 64;
 impl FacilitatorConfig {
     /// A configuration with the defaults of a public service.
     pub fn new(
-        wallet: Wallet,
+        signer: Arc<dyn Signer>,
         rpc: Arc<dyn Rpc>,
         chain_id: u64,
         assets: Vec<Address>,
@@ -74,7 +81,8 @@ impl FacilitatorConfig {
         fee_ceiling: FeeCeiling,
     ) -> Self {
         Self {
-            wallet,
+            signer,
+            sign_wait: SIGN_WAIT,
             rpc,
             chain_id,
             assets,

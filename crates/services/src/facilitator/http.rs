@@ -1,12 +1,15 @@
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use seamline_evm::Malformed;
 use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse, v1};
 use seamline_net::limits::FACILITATOR_BODY_BYTES;
 use seamline_net::{Problem, Shape};
+use serde_json::json;
 
 use super::{Error, Facilitator, Health};
 
@@ -14,7 +17,8 @@ use super::{Error, Facilitator, Health};
 /// resource servers can reach it.
 ///
 /// Verdicts and outcomes come with status 200, good or bad. Other statuses: 400 for a body that is
-/// no request, 413 for one above 64 KiB, 503 where the store failed.
+/// no request, 413 for one above 64 KiB, 503 with `Retry-After` where there is no verdict: the chain,
+/// the store or the signer does not answer, or too much is under way.
 pub fn router(facilitator: Facilitator) -> Router {
     Router::new()
         .route("/verify", post(verify))
@@ -30,7 +34,8 @@ async fn verify(
     body: Bytes,
 ) -> Result<Json<VerifyResponse>, Response> {
     let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
-    Ok(Json(facilitator.verify_payment(&request).await))
+    let verdict = facilitator.verify_payment(&request).await;
+    verdict.map(Json).map_err(|error| failed(&error))
 }
 
 async fn settle(
@@ -71,10 +76,27 @@ fn malformed(malformed: Malformed) -> Response {
     Problem::new(status, "invalid_request", text).into_response_as(Shape::OpenGradient)
 }
 
-fn failed(error: &Error) -> Response {
-    let status = http::StatusCode::SERVICE_UNAVAILABLE;
-    let text = "the facilitator cannot remember settlements and settles nothing";
-    Problem::new(status, "store_failed", text)
-        .with_internal(seamline_core::chain(error))
-        .into_response_as(Shape::OpenGradient)
+/// Nobody's verdict: 503 with `Retry-After` and a problem body that says what failed (`code`), whose
+/// fault it is (`fault`), and that the same request may be repeated (`retry`).
+pub(crate) fn failed(error: &Error) -> Response {
+    let why = error.why();
+    let seconds = why.retry_after.as_secs().max(1);
+    let internal = seamline_core::chain(error);
+    tracing::error!(code = why.code, internal, "no answer");
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let body = json!({
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": status.as_u16(),
+        "detail": why.text,
+        "code": why.code,
+        "fault": why.fault,
+        "retry": "same_request",
+        "retryAfterSeconds": seconds,
+    });
+    let headers = [
+        (CONTENT_TYPE, "application/problem+json".to_owned()),
+        (RETRY_AFTER, seconds.to_string()),
+    ];
+    (status, headers, body.to_string()).into_response()
 }

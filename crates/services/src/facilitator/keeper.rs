@@ -254,7 +254,7 @@ impl Keeper {
             End::Lost => {
                 tracing::warn!(%key, "another replica took a settlement up");
                 let now = self.core.elapsed();
-                self.core.gas().settle(key, 0, false, now);
+                self.core.gas().lose(key, now);
                 if self.core.board.is_heard(key) {
                     self.followed.insert(key);
                 }
@@ -359,6 +359,7 @@ impl Keeper {
 
     fn looked(&mut self, seen: &Look) {
         self.core.learn_head(seen.account_nonce, seen.head.time_s);
+        self.core.see_head(seen.head.number);
         // Finished ones are looked at once for each head, and again where something was in doubt.
         self.head = Some(seen.head.hash);
         let keys: Vec<B256> = self.slots.keys().copied().collect();

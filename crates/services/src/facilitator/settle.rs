@@ -6,27 +6,27 @@ mod ready;
 use core::time::Duration;
 use std::sync::Arc;
 
-use seamline_core::B256;
+use seamline_core::{Address, B256};
 use seamline_evm::tx::Fees;
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
 use seamline_net::news::Listener;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::found::found_on_chain;
 pub(super) use self::found::{SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN};
-pub(super) use self::ready::{Verified, call_of, has_code, verified};
+pub(super) use self::ready::{
+    Verified, call_of, has_code, market_calls, market_fees, verified,
+};
 use super::board::{Progress, Ticket};
 use super::keeper::{Held, Mail};
-use super::settlement::{Attempt, Call, Event, Lease, Settlement};
+use super::settlement::{Call, GasUse, Lease, Settlement};
 use super::shared::Core;
-use super::store::{Page, StoreError, with};
+use super::signing::{Mode, Signing, sign};
 use super::subject::Subject;
-use super::{Error, Facilitator, respond};
+use super::{Error, Facilitator, Unavailable, respond};
 
 /// How long a settlement waits for room in the lane before it is verified again.
 const ROOM: Duration = Duration::from_secs(1);
-/// How often an account nonce that another record has is skipped: there should be none.
-const MAX_SKIPS: u32 = 64;
 
 /// What came of beginning a settlement.
 #[expect(clippy::large_enum_variant, reason = "one per request")]
@@ -36,13 +36,6 @@ enum Begun {
     /// A transaction of it is on the way, from here or from another replica.
     UnderWay,
     /// The lane is full: begin again.
-    NoRoom,
-}
-
-/// What came of the one change that begins a settlement.
-enum Signing {
-    Signed(Box<Settlement>),
-    Known(Box<Settlement>),
     NoRoom,
 }
 
@@ -59,8 +52,8 @@ impl Facilitator {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`]: nothing that is not remembered was sent. Refusals and failures on chain
-    /// are answers.
+    /// [`Error::Store`] and [`Error::Unavailable`]: nothing that is not remembered was sent. Refusals
+    /// and failures on chain are answers.
     pub async fn settle_payment(
         &self,
         request: &FacilitatorRequest,
@@ -73,7 +66,8 @@ impl Facilitator {
             Ok(subject) => Arc::new(subject),
             Err(reason) => return Ok(respond::refused(core, reason, None)),
         };
-        let (mut progress, ticket) = self.0.flights.board(subject.claim);
+        let boarded = self.0.flights.board(subject.claim);
+        let (mut progress, ticket) = boarded.ok_or(Error::Unavailable(Unavailable::Busy))?;
         if let Some(ticket) = ticket {
             let (facilitator, request) = (self.clone(), request.clone());
             let subject = Arc::clone(&subject);
@@ -84,7 +78,7 @@ impl Facilitator {
         let ended = |progress: &Progress| {
             matches!(
                 progress,
-                Progress::Done(_) | Progress::Forgotten(_) | Progress::Failed
+                Progress::Done(_) | Progress::Forgotten(_) | Progress::Failed(_)
             )
         };
         // An error means that the task is gone; the last progress tells how far it came.
@@ -93,7 +87,7 @@ impl Facilitator {
         let last = progress.latest();
         match last {
             Progress::Done(response) => Ok(response),
-            Progress::Failed => Err(Error::Store(StoreError::Corrupt)),
+            Progress::Failed(error) => Err(Error::Flight(error)),
             Progress::Forgotten(reason) => {
                 let payer = subject.authorization.payer();
                 Ok(respond::refused(core, reason, Some(payer)))
@@ -108,9 +102,9 @@ impl Facilitator {
         let end = match complete(&self.0.core, &ticket, &subject, request).await {
             Ok(response) => Progress::Done(response),
             Err(error) => {
-                let error = seamline_core::chain(&error);
-                tracing::error!(error, "a settlement could not be remembered");
-                Progress::Failed
+                let text = seamline_core::chain(&error);
+                tracing::error!(error = text, "a settlement could not be begun");
+                Progress::Failed(Arc::new(error))
             }
         };
         ticket.report(end);
@@ -123,11 +117,16 @@ async fn complete(
     subject: &Arc<Subject>,
     request: &FacilitatorRequest,
 ) -> Result<SettleResponse, Error> {
+    let began = Instant::now();
     loop {
         // Listened first, read and written second: no outcome can fall in between.
         let mut news = core.board.listen(subject.key);
         match begin(core, subject, request).await? {
             Begun::Answer(response) => return Ok(response),
+            // Nothing is signed, and whoever asked is told to ask again.
+            Begun::NoRoom if began.elapsed() >= core.settle_wait => {
+                return Ok(respond::pending(core, subject, None));
+            }
             Begun::NoRoom => {
                 drop(timeout(ROOM, core.room.notified()).await);
                 continue;
@@ -142,8 +141,9 @@ async fn complete(
                 let payer = subject.authorization.payer();
                 return Ok(respond::refused(core, reason, Some(payer)));
             }
-            Some(Progress::Failed | Progress::Preparing | Progress::Pending(_)) => {
-                return Err(Error::Store(StoreError::Corrupt));
+            Some(Progress::Failed(error)) => return Err(Error::Flight(error)),
+            Some(Progress::Preparing | Progress::Pending(_)) => {
+                return Err(Error::Unavailable(Unavailable::Busy));
             }
         }
     }
@@ -156,7 +156,9 @@ async fn outcome(ticket: &Ticket, news: &mut Listener<Progress>) -> Option<Progr
         match progress {
             Progress::Preparing => {}
             Progress::Pending(hash) => ticket.report(Progress::Pending(hash)),
-            Progress::Done(_) | Progress::Forgotten(_) | Progress::Failed => return Some(progress),
+            Progress::Done(_) | Progress::Forgotten(_) | Progress::Failed(_) => {
+                return Some(progress);
+            }
         }
         news.changed().await.ok()?;
     }
@@ -182,7 +184,8 @@ async fn begin(
         } => (call, deployment, fees),
         Verified::Full(full) => return Ok(Begun::Answer(respond::full(core, subject, full))),
         // The chain could not be asked: that is no verdict. Asking again may get one.
-        Verified::Unknown => return Ok(Begun::Answer(respond::pending(core, subject, None))),
+        Verified::Unknown(why) => return Err(Error::Unavailable(why)),
+        Verified::Failed(error) => return Err(Error::Store(error)),
         Verified::Invalid { reason } => {
             if reason == subject.spent()
                 && let Some(begun) = found_on_chain(core, subject, request).await?
@@ -198,54 +201,80 @@ async fn begin(
     if subject.amount.is_zero() {
         return Ok(Begun::Answer(respond::settled(core, subject, None)));
     }
-    // 4. The wallet that the signature is of comes first in the account's sequence.
+    // 4. What is remembered can be read again: a crash must find it.
+    let written = request.to_json();
+    if !is_readable(core, subject, &written) {
+        let mut response = respond::blank(core, subject);
+        response.error_reason = Some(Reason::InvalidPayload);
+        return Ok(Begun::Answer(response));
+    }
+    // 5. The wallet that the signature is of comes first in the account's sequence.
+    let payer = subject.authorization.payer();
+    let deadline_s = subject.authorization.deadline_s();
+    let record = |key, fingerprint, request, call: Call| {
+        let gas = core.gas_use(payer, call.gas_limit);
+        let blank = respond::blank(core, subject);
+        let (signer, lease) = (core.address(), core.fresh_lease());
+        let mut record = Settlement::new(
+            key,
+            fingerprint,
+            request,
+            deadline_s,
+            signer,
+            Some(call),
+            blank,
+            lease,
+        );
+        record.gas = Some(gas);
+        record.began_s = (core.clock)().as_secs();
+        record
+    };
     if let Some(deployment) = deployment {
         let key = deployment_key(subject.key);
-        let blank = respond::blank(core, subject);
-        let filler = Settlement::new(
-            key,
-            B256::ZERO,
-            String::new(),
-            subject.authorization.deadline_s(),
-            core.address(),
-            Some(deployment),
-            blank,
-            core.fresh_lease(),
-        );
-        match sign(core, filler, fees).await? {
-            Signing::Signed(filler) => release(core, &filler, None),
+        let filler = record(key, B256::ZERO, String::new(), deployment);
+        match carried(core, filler, payer, fees).await? {
+            Signing::Signed(filler, _) => release(core, &filler, None),
             Signing::Known(_) => {}
-            Signing::NoRoom => return Ok(Begun::NoRoom),
+            Signing::NoRoom | Signing::Lost => return Ok(Begun::NoRoom),
         }
     }
-    // 5. The account nonce, the signed bytes and the record are one change.
-    let payer = subject.authorization.payer();
-    core.gas().reserve(subject.key, payer, call.gas_limit);
-    let settlement = Settlement::new(
-        subject.key,
-        subject.fingerprint,
-        request.to_json(),
-        subject.authorization.deadline_s(),
-        core.address(),
-        Some(call),
-        respond::blank(core, subject),
-        core.fresh_lease(),
-    );
-    let signed = sign(core, settlement, fees).await;
-    if !matches!(signed, Ok(Signing::Signed(_))) {
-        core.gas().settle(subject.key, 0, false, core.elapsed());
-    }
-    match signed? {
-        Signing::NoRoom => Ok(Begun::NoRoom),
+    // 6. The account nonce, the signed bytes and the record are one change.
+    let settlement = record(subject.key, subject.fingerprint, written, call);
+    match carried(core, settlement, payer, fees).await? {
+        Signing::NoRoom | Signing::Lost => Ok(Begun::NoRoom),
         Signing::Known(known) => Ok(join(core, subject, &known)),
-        // 6. Sent, and watched.
-        Signing::Signed(settlement) => {
+        // 7. Sent, and watched.
+        Signing::Signed(settlement, _) => {
             let (amount, transaction) = (subject.amount, settlement.newest());
             tracing::info!(%payer, %amount, ?transaction, "settlement sent");
             release(core, &settlement, Some(Arc::clone(subject)));
             Ok(Begun::UnderWay)
         }
     }
+}
+
+/// Signs a settlement whose gas is set aside while it is under way.
+pub(super) async fn carried(
+    core: &Core,
+    settlement: Settlement,
+    payer: Address,
+    fees: Fees,
+) -> Result<Signing, Error> {
+    let key = settlement.key();
+    let gas = settlement.gas().map_or(0, |gas| gas.gas);
+    let is_new = core.gas().reserve(key, payer, gas);
+    let signed = sign(core, settlement, fees, Mode::Begin).await;
+    if is_new && !matches!(signed, Ok(Signing::Signed(..))) {
+        core.gas().settle(key, 0, false, core.elapsed());
+    }
+    signed
+}
+
+/// Whether a record's request says, read again, what it said.
+fn is_readable(core: &Core, subject: &Subject, written: &str) -> bool {
+    let again = FacilitatorRequest::parse(written.as_bytes());
+    let again = again.ok().and_then(|it| Subject::of(&it, core.chain_id).ok());
+    again.is_some_and(|again| again.key == subject.key && again.claim == subject.claim)
 }
 
 /// Answers from a record.
@@ -267,44 +296,8 @@ fn join(core: &Core, subject: &Subject, known: &Settlement) -> Begun {
     Begun::UnderWay
 }
 
-/// Gives a settlement the next account nonce, signs it, and remembers it: one change.
-async fn sign(core: &Core, settlement: Settlement, fees: Fees) -> Result<Signing, Error> {
-    let mut skips_left = MAX_SKIPS;
-    loop {
-        let (floor, mined, most) = (core.floor(), core.mined(), core.max_in_flight);
-        let (now, pace) = (core.now(), core.pace);
-        let mut new = settlement.clone();
-        let Some(call) = new.call.clone() else {
-            return Err(Error::Store(StoreError::Corrupt));
-        };
-        let attempt = core.lane_signer(call, fees);
-        let change = move |page: &mut Page| {
-            if let Some(known) = &page.settlement {
-                return Signing::Known(Box::new(known.clone()));
-            }
-            let account_nonce = page.next.max(floor);
-            if account_nonce.saturating_sub(mined) >= most {
-                return Signing::NoRoom;
-            }
-            new.on_event(Event::Signed(attempt(account_nonce)), now, &pace);
-            page.next = account_nonce.saturating_add(1);
-            page.settlement = Some(new.clone());
-            Signing::Signed(Box::new(new))
-        };
-        let key = settlement.key();
-        let signed = with(core.store.as_ref(), key, Some(core.address()), change).await;
-        match signed {
-            Err(StoreError::AccountNonce) if skips_left > 0 => {
-                skips_left = skips_left.saturating_sub(1);
-                core.learn_floor(floor.max(mined).saturating_add(1));
-            }
-            signed => return signed.map_err(Error::Store),
-        }
-    }
-}
-
 /// Hands a signed settlement to the keeper and its transaction to the endpoint.
-fn release(core: &Core, settlement: &Settlement, subject: Option<Arc<Subject>>) {
+pub(super) fn release(core: &Core, settlement: &Settlement, subject: Option<Arc<Subject>>) {
     let newest = settlement.attempts.last();
     let transaction = newest.map(|attempt| attempt.transaction);
     let held = Held::new(settlement.clone(), subject);
@@ -320,21 +313,22 @@ fn deployment_key(payment: B256) -> B256 {
 }
 
 impl Core {
+    /// What a settlement counts that is signed now.
+    pub(super) fn gas_use(&self, payer: Address, gas: u64) -> GasUse {
+        GasUse {
+            payer,
+            owner: self.owner,
+            minute: self.minute(),
+            gas,
+            measured: false,
+        }
+    }
+
     /// A lease of this replica.
-    fn fresh_lease(&self) -> Lease {
+    pub(super) const fn fresh_lease(&self) -> Lease {
         Lease {
             owner: self.owner,
             fence: 0,
         }
-    }
-
-    /// Signs `call` under the account nonce that the store gives.
-    pub(super) fn lane_signer(
-        &self,
-        call: Call,
-        fees: Fees,
-    ) -> impl FnOnce(u64) -> Attempt + Send + 'static {
-        let lane = Arc::clone(&self.lane);
-        move |account_nonce| lane.sign(&call, account_nonce, fees)
     }
 }

@@ -10,6 +10,7 @@
 //! a crash at any point leaves either nothing or something that sending again completes. The
 //! machine asks for [`Action`]s; it performs none.
 
+mod gas;
 mod migrate;
 mod react;
 mod words;
@@ -22,6 +23,7 @@ use seamline_evm::tx::Fees;
 use seamline_evm::x402::{Reason, SettleResponse};
 use serde::{Deserialize, Serialize};
 
+pub use self::gas::GasUse;
 pub(crate) use self::words::{Action, Event, Inspection, Now, Pace, Reply};
 
 /// One settlement: what the store keeps.
@@ -52,6 +54,15 @@ pub struct Settlement {
     pub(crate) attempts: Vec<Attempt>,
     /// How far it has come.
     pub(crate) stage: Stage,
+    /// What it costs, and whose budget; absent in records of an older layout.
+    #[serde(default)]
+    pub(crate) gas: Option<GasUse>,
+    /// What whoever wanted the call done keeps with it; absent for payments.
+    #[serde(default)]
+    pub(crate) memo: Option<String>,
+    /// When it was begun, Unix seconds; 0 in records of an older layout.
+    #[serde(default)]
+    pub(crate) began_s: u64,
     /// Who carries it.
     pub(crate) lease: Lease,
     /// Pace of this process; forgotten with it.
@@ -165,6 +176,7 @@ struct Watch {
     passed: Option<Duration>,
     refused: Option<Duration>,
     inspected: Option<Duration>,
+    spent: Option<Duration>,
     /// What an inspection was asked for, so that its answer has one meaning.
     question: Option<Question>,
 }
@@ -211,6 +223,9 @@ impl Settlement {
             call,
             attempts: Vec::new(),
             stage: Stage::Broadcasting,
+            gas: None,
+            memo: None,
+            began_s: 0,
             lease,
             watch: Watch::default(),
         }
@@ -229,6 +244,26 @@ impl Settlement {
     /// Last second at which the authorization settles, Unix seconds.
     pub const fn deadline_s(&self) -> u64 {
         self.deadline_s
+    }
+
+    /// Until when a store keeps it once it is finished, Unix seconds: the deadline, or
+    /// [`KEEP_FINISHED_S`] after its beginning where the payer named a later one. By then the chain
+    /// itself has long refused the nonce, or was never going to spend it.
+    pub const fn keep_until_s(&self) -> u64 {
+        if self.began_s == 0 {
+            return self.deadline_s;
+        }
+        let longest = self.began_s.saturating_add(KEEP_FINISHED_S);
+        if self.deadline_s < longest {
+            self.deadline_s
+        } else {
+            longest
+        }
+    }
+
+    /// The gas that it counts as; `None` where it counts nothing.
+    pub const fn gas(&self) -> Option<GasUse> {
+        self.gas
     }
 
     /// Who carries it.
@@ -385,8 +420,12 @@ mod hexadecimal {
     }
 }
 
+/// How long a finished record is kept at most: a month. A payer may name a deadline in a thousand
+/// years, and shall not fill the store with it.
+const KEEP_FINISHED_S: u64 = 30 * 24 * 60 * 60;
+
 /// The layout that this version writes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 #[cfg(test)]
 mod tests;

@@ -15,8 +15,10 @@ use super::board::Board;
 use super::budget::Gas;
 use super::config::FacilitatorConfig;
 use super::keeper::Mail;
-use super::lane::Lane;
+use super::account::Account;
+use super::Unavailable;
 use super::outbox::Outgoing;
+use super::settle::{market_calls, market_fees};
 use super::settlement::{Now, Pace, Settlement};
 use super::store::{Store, StoreError, with};
 use super::verify::Lately;
@@ -29,7 +31,7 @@ pub(super) struct Core {
     pub(super) factories: Vec<Address>,
     pub(super) sponsor_approvals: bool,
     pub(super) store: Arc<dyn Store>,
-    pub(super) lane: Arc<Lane>,
+    pub(super) account: Arc<Account>,
     pub(super) lately: Lately,
     pub(super) board: Board,
     pub(super) clock: Clock,
@@ -57,6 +59,8 @@ pub(super) struct Core {
     mined: AtomicU64,
     /// Time of the newest block, Unix seconds.
     chain_s: AtomicU64,
+    /// Number of the newest block of the last look.
+    head: AtomicU64,
     /// Settlements that are open here.
     open: AtomicUsize,
 }
@@ -77,7 +81,8 @@ impl Core {
         outbox: mpsc::UnboundedSender<Outgoing>,
     ) -> Self {
         let FacilitatorConfig {
-            wallet,
+            signer,
+            sign_wait,
             rpc,
             chain_id,
             assets,
@@ -103,7 +108,7 @@ impl Core {
             factories,
             sponsor_approvals,
             store,
-            lane: Arc::new(Lane::new(wallet, chain_id, fee_ceiling)),
+            account: Arc::new(Account::new(signer, sign_wait, chain_id, fee_ceiling)),
             lately: Lately::default(),
             workers: Tasks::new(),
             board: Board::default(),
@@ -130,12 +135,13 @@ impl Core {
             floor: AtomicU64::new(0),
             mined: AtomicU64::new(0),
             chain_s: AtomicU64::new(0),
+            head: AtomicU64::new(0),
             open: AtomicUsize::new(0),
         }
     }
 
     pub(super) fn address(&self) -> Address {
-        self.lane.address()
+        self.account.address()
     }
 
     /// A third of the lease: two beats may get lost.
@@ -178,6 +184,15 @@ impl Core {
         }
     }
 
+    /// The block that the last look was at; lower again after a reorganisation.
+    pub(super) fn see_head(&self, number: u64) {
+        self.head.store(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn head(&self) -> u64 {
+        self.head.load(Ordering::Relaxed)
+    }
+
     /// Account nonces below this are in blocks.
     pub(super) fn learn_mined(&self, mined: u64) {
         if self.mined.fetch_max(mined, Ordering::Relaxed) < mined {
@@ -188,6 +203,12 @@ impl Core {
     /// Account nonces below this are taken, by whomever.
     pub(super) fn learn_floor(&self, taken: u64) {
         self.floor.fetch_max(taken, Ordering::Relaxed);
+    }
+
+    /// As the endpoint says now: one wrong answer must not count for ever.
+    pub(super) fn set_floor(&self, pending: u64) {
+        let taken = pending.max(self.mined());
+        self.floor.store(taken, Ordering::Relaxed);
     }
 
     pub(super) fn floor(&self) -> u64 {
@@ -219,6 +240,13 @@ impl Core {
         }
     }
 
+    /// Fees, and where the account stands: asked for at once.
+    pub(super) async fn market(&self) -> Result<seamline_evm::tx::Fees, Unavailable> {
+        let answer = self.rpc.batch(&market_calls(self)).await;
+        let answer = answer.map_err(|_| Unavailable::Chain)?;
+        market_fees(self, &answer)
+    }
+
     /// Writes a settlement, unless another replica carries it now.
     pub(super) async fn persist(&self, settlement: &Settlement) -> Result<(), StoreError> {
         let (key, mine) = (settlement.key(), settlement.clone());
@@ -240,12 +268,12 @@ impl Core {
     /// The market's fees: asked for where they are not fresh.
     pub(super) async fn fees(&self) -> Result<seamline_evm::tx::Fees, seamline_evm::Error> {
         let now = self.elapsed();
-        if let Some(fees) = self.lane.fresh(now) {
+        if let Some(fees) = self.account.fresh(now) {
             return Ok(fees);
         }
         let answer = self.rpc.batch(&[RpcCall::fee_history()]).await?;
         match answer.as_slice() {
-            [Ok(history)] => self.lane.learn(history, now),
+            [Ok(history)] => self.account.learn(history, now),
             [Err(error)] => Err(seamline_evm::Error::Call(error.clone())),
             _ => Err(seamline_evm::Error::Answer("one answer")),
         }

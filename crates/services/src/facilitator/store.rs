@@ -5,6 +5,7 @@
 //! store; `tests/it/stores.rs` runs one suite over all of them.
 
 mod embedded;
+mod ledger;
 mod memory;
 mod postgres;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use seamline_core::{Address, B256};
 
+pub use self::ledger::Spent;
 pub use self::memory::MemoryStore;
 use super::settlement::Settlement;
 
@@ -88,7 +90,20 @@ pub trait Store: Send + Sync {
     /// Returns every unfinished settlement of `signer`, whoever owns it.
     fn unfinished(&self, signer: Address) -> StoreFuture<'_, Vec<Settlement>>;
 
-    /// Removes what is finished and whose deadline is before `before_s`, Unix seconds.
+    /// Gas that the records of `signer` count in the hour that ends with `minute`: of everybody, and
+    /// of `payer`. What the replica `except` signed is left out: it knows that better itself.
+    ///
+    /// Every change of a record's [`Settlement::gas`] is in the ledger with the record.
+    fn spent(
+        &self,
+        signer: Address,
+        payer: Address,
+        except: u64,
+        minute: u64,
+    ) -> StoreFuture<'_, Spent>;
+
+    /// Removes what is finished and was to be kept until before `before_s`, Unix seconds
+    /// ([`Settlement::keep_until_s`]), and gas of before then.
     fn prune(&self, before_s: u64) -> StoreFuture<'_, ()>;
 }
 
@@ -96,6 +111,14 @@ pub trait Store: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// The file holds settlements of another chain.
+    #[error("the settlement store is of chain {found}, not of chain {configured}")]
+    Chain {
+        /// Chain whose settlements the file holds.
+        found: u64,
+        /// Chain id in the configuration.
+        configured: u64,
+    },
     /// Another unfinished settlement of the signer has the account nonce.
     #[error("the account nonce is taken by another settlement")]
     AccountNonce,
@@ -143,7 +166,7 @@ pub async fn open_store(
 ) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match location {
         StoreLocation::Memory => Arc::new(MemoryStore::new()),
-        StoreLocation::File(path) => Arc::new(embedded::Embedded::open(path, signer).await?),
+        StoreLocation::File(path) => Arc::new(embedded::Embedded::open(path, chain_id, signer).await?),
         StoreLocation::Postgres(url) => Arc::new(postgres::Postgres::open(&url, chain_id).await?),
     })
 }

@@ -14,7 +14,8 @@ use super::budget::Full;
 use super::settle::has_code;
 use super::shared::Core;
 use super::subject::Subject;
-use super::{Facilitator, respond};
+use super::store::{Spent, StoreError};
+use super::{Error, Facilitator, Unavailable, respond};
 
 /// What was learned lately and need not be asked again, each for a while and in bounded number.
 #[derive(Default)]
@@ -39,10 +40,18 @@ impl Facilitator {
     /// # Cost
     ///
     /// One batch to the chain, or none where the rules or what was learned lately decide.
-    pub async fn verify_payment(&self, request: &FacilitatorRequest) -> VerifyResponse {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] and [`Error::Unavailable`]: there is no verdict, and the payment is not at
+    /// fault.
+    pub async fn verify_payment(
+        &self,
+        request: &FacilitatorRequest,
+    ) -> Result<VerifyResponse, Error> {
         let core = &self.0.core;
         if let Err(reason) = core.own_business(request) {
-            return VerifyResponse::invalid(reason, None);
+            return Ok(VerifyResponse::invalid(reason, None));
         }
         let (payload, offer) = (&request.payment_payload, &request.payment_requirements);
         // 1. Everything that needs no chain.
@@ -56,10 +65,10 @@ impl Facilitator {
         };
         let plan = match plan_verify(payload, offer, &rules) {
             Ok(plan) => plan,
-            Err(invalid) => return VerifyResponse::invalid(invalid.reason, invalid.payer),
+            Err(invalid) => return Ok(VerifyResponse::invalid(invalid.reason, invalid.payer)),
         };
         let payer = plan.payer();
-        let invalid = |reason| VerifyResponse::invalid(reason, Some(payer));
+        let invalid = |reason| Ok(VerifyResponse::invalid(reason, Some(payer)));
         let subject = match Subject::of(request, core.chain_id) {
             Ok(subject) => subject,
             Err(reason) => return invalid(reason),
@@ -71,14 +80,15 @@ impl Facilitator {
             return invalid(reason);
         }
         // 2. A settlement under way spends the nonce although the chain does not show it yet.
-        match core.store.read(vec![subject.key]).await.as_deref() {
-            Ok([None]) => {}
-            Ok(_) => return invalid(subject.spent()),
-            Err(_) => return invalid(Reason::UnexpectedVerifyError),
+        let known = core.store.read(vec![subject.key]).await;
+        let known = known.map_err(Error::Store)?;
+        if known.iter().any(Option::is_some) {
+            return invalid(subject.spent());
         }
+        let others = core.others_spent(payer).await.map_err(Error::Store)?;
         // 3. What would not be settled is not worth serving.
-        if let Err(full) = core.admit(&subject, false, EIP3009_GAS, None) {
-            return self.full(&subject, full);
+        if let Err(full) = core.admit(&subject, false, EIP3009_GAS, None, others) {
+            return Ok(self.full(&subject, full));
         }
         // 4. The chain.
         let answer = core.rpc.batch(plan.calls()).await;
@@ -90,15 +100,18 @@ impl Facilitator {
             );
             let results = answer.as_deref().unwrap_or_default();
             if has_code(plan.calls(), results, payer)
-                && let Err(full) = core.admit(&subject, true, EIP3009_GAS, None)
+                && let Err(full) = core.admit(&subject, true, EIP3009_GAS, None, others)
             {
-                return self.full(&subject, full);
+                return Ok(self.full(&subject, full));
             }
         } else if let Some(reason) = verdict.invalid_reason.as_ref().filter(|it| is_bad(it)) {
             let now = core.elapsed();
             core.lately.refuse(subject.claim, reason.clone(), now);
         }
-        verdict
+        if verdict.invalid_reason == Some(Reason::UnexpectedVerifyError) {
+            return Err(Error::Unavailable(Unavailable::Chain));
+        }
+        Ok(verdict)
     }
 
     fn full(&self, subject: &Subject, full: Full) -> VerifyResponse {
@@ -138,8 +151,9 @@ impl Core {
         is_contract: bool,
         gas: u64,
         fees: Option<Fees>,
+        others: Spent,
     ) -> Result<(), Full> {
-        let fees = fees.or_else(|| self.lane.known());
+        let fees = fees.or_else(|| self.account.known());
         if let (Some(floor), Some(fees)) = (self.value_floor(), fees)
             && !subject.amount.is_zero()
             && !floor.admits(subject.amount, gas, fees.max_fee_per_gas)
@@ -151,7 +165,19 @@ impl Core {
         }
         let payer = subject.authorization.payer();
         let now = self.elapsed();
-        self.gas().check(payer, is_contract, gas, now)
+        self.gas().check(payer, is_contract, gas, others, now)
+    }
+
+    /// The minute of the wall clock.
+    pub(super) fn minute(&self) -> u64 {
+        (self.clock)().as_secs().div_euclid(60)
+    }
+
+    /// Gas of the last hour that this replica did not sign.
+    pub(super) async fn others_spent(&self, payer: Address) -> Result<Spent, StoreError> {
+        let minute = self.minute();
+        let spent = self.store.spent(self.address(), payer, self.owner, minute);
+        spent.await
     }
 
     /// Contracts that are known to have code.

@@ -9,7 +9,7 @@ use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyRe
 use seamline_evm::{Rpc, RpcCall, RpcError, TransportError};
 use seamline_net::{FacilitatorApi, FacilitatorError, FacilitatorFuture, PaywallStore, Record};
 use seamline_services::facilitator::{
-    Change, Facilitator, MemoryStore, Settlement, Store, StoreError, StoreFuture,
+    Change, Facilitator, MemoryStore, Settlement, Spent, Store, StoreError, StoreFuture,
 };
 use tokio::time::sleep;
 
@@ -202,6 +202,16 @@ impl Store for DeskDisk {
 
     fn unfinished(&self, signer: Address) -> StoreFuture<'_, Vec<Settlement>> {
         self.store.unfinished(signer)
+    }
+
+    fn spent(
+        &self,
+        signer: Address,
+        payer: Address,
+        except: u64,
+        minute: u64,
+    ) -> StoreFuture<'_, Spent> {
+        self.store.spent(signer, payer, except, minute)
     }
 
     fn prune(&self, before_s: u64) -> StoreFuture<'_, ()> {

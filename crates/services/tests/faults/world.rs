@@ -202,7 +202,7 @@ impl World {
             max_priority_fee_per_gas: 1_000,
         };
         let config = FacilitatorConfig::new(
-            wallet("facilitator"),
+            Arc::new(wallet("facilitator")),
             rpc,
             CHAIN_ID,
             vec![TOKEN],

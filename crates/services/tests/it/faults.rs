@@ -10,7 +10,7 @@ use seamline_evm::rpc::BatchFuture;
 use seamline_evm::x402::{Reason, SettleResponse};
 use seamline_evm::{Rpc, RpcCall};
 use seamline_services::facilitator::{
-    Change, Facilitator, FacilitatorConfig, MemoryStore, Settlement, Store, StoreError,
+    Change, Facilitator, FacilitatorConfig, MemoryStore, Settlement, Spent, Store, StoreError,
     StoreFuture, StoreLocation,
 };
 use tokio::runtime::Builder;
@@ -119,6 +119,16 @@ impl Store for Disk {
         self.0.unfinished(signer)
     }
 
+    fn spent(
+        &self,
+        signer: Address,
+        payer: Address,
+        except: u64,
+        minute: u64,
+    ) -> StoreFuture<'_, Spent> {
+        self.0.spent(signer, payer, except, minute)
+    }
+
     fn prune(&self, before_s: u64) -> StoreFuture<'_, ()> {
         self.0.prune(before_s)
     }
@@ -218,6 +228,16 @@ impl Store for Lossy {
 
     fn unfinished(&self, signer: Address) -> StoreFuture<'_, Vec<Settlement>> {
         self.0.unfinished(signer)
+    }
+
+    fn spent(
+        &self,
+        signer: Address,
+        payer: Address,
+        except: u64,
+        minute: u64,
+    ) -> StoreFuture<'_, Spent> {
+        self.0.spent(signer, payer, except, minute)
     }
 
     fn prune(&self, before_s: u64) -> StoreFuture<'_, ()> {

@@ -8,12 +8,14 @@ use seamline_evm::x402::{FacilitatorRequest, Reason};
 
 use super::Held;
 use crate::facilitator::board::Progress;
+use crate::facilitator::Error;
 use crate::facilitator::respond;
 use crate::facilitator::settle::{SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN, Verified, verified};
 use crate::facilitator::settlement::{
     Action, Event, Inspection, Place, Purpose, Settlement, Stage,
 };
 use crate::facilitator::shared::Core;
+use crate::facilitator::signing::{Mode, Signing, sign};
 use crate::facilitator::store::{StoreError, with};
 
 /// How doing actions ended.
@@ -120,7 +122,7 @@ async fn bump(core: &Core, held: &mut Held, purpose: Option<Purpose>) -> Vec<Act
     };
     let account_nonce = last.account_nonce;
     let offered = last.fees.map(Into::into);
-    let Some(fees) = core.lane.bumped(offered) else {
+    let Some(fees) = core.account.bumped(offered) else {
         tracing::warn!(
             account_nonce,
             "the fee ceiling leaves no room for a higher bid"
@@ -130,9 +132,23 @@ async fn bump(core: &Core, held: &mut Held, purpose: Option<Purpose>) -> Vec<Act
     if held.settlement.attempts.len() >= MAX_ATTEMPTS {
         return Vec::new();
     }
-    let attempt = match (purpose.unwrap_or(last.purpose), &held.settlement.call) {
-        (Purpose::Settle, Some(call)) => core.lane.sign(call, account_nonce, fees),
-        (Purpose::Settle | Purpose::Cancel, _) => core.lane.cancel(account_nonce, fees),
+    let signed = match (purpose.unwrap_or(last.purpose), &held.settlement.call) {
+        (Purpose::Settle, Some(call)) => {
+            let account = &core.account;
+            account
+                .sign(Purpose::Settle, call, account_nonce, fees)
+                .await
+        }
+        (Purpose::Settle | Purpose::Cancel, _) => core.account.cancel(account_nonce, fees).await,
+    };
+    let attempt = match signed {
+        Ok(attempt) => attempt,
+        Err(error) => {
+            // What was sent may be mined yet; the machine asks again.
+            let error = seamline_core::chain(&error);
+            tracing::error!(error, account_nonce, "a transaction cannot be replaced");
+            return Vec::new();
+        }
     };
     let transaction = attempt.transaction;
     let cancels = attempt.purpose == Purpose::Cancel;
@@ -152,49 +168,30 @@ async fn sign_anew(core: &Core, held: &mut Held) -> Result<Vec<Action>, Stop> {
     let (fees, call) = match verified(core, &subject, &request).await {
         Verified::Ready { fees, call, .. } => (fees, call),
         // No verdict: asked again after a while.
-        Verified::Unknown | Verified::Full(_) => return Ok(Vec::new()),
+        Verified::Unknown(_) | Verified::Failed(_) | Verified::Full(_) => return Ok(Vec::new()),
         // Perhaps by what only looks displaced: the machine looks again.
         Verified::Invalid { reason } if reason == subject.spent() => return Ok(Vec::new()),
         Verified::Invalid { reason } => {
             return Ok(feed(core, held, Event::Refused(reason)));
         }
     };
-    held.settlement.call = Some(call.clone());
-    let (now, pace, floor) = (core.now(), core.pace, core.floor());
     let mut mine = held.settlement.clone();
-    // The account nonce and the record are one change.
-    let key = mine.key();
-    let lane = core.lane_signer(call, fees);
-    let written = with(
-        core.store.as_ref(),
-        key,
-        Some(core.address()),
-        move |page| {
-            let known = page.settlement.as_ref();
-            if known.is_none_or(|known| known.lease() != mine.lease()) {
-                return None;
-            }
-            let account_nonce = page.next.max(floor);
-            let signed = Event::Signed(lane(account_nonce));
-            let actions = mine.on_event(signed, now, &pace);
-            page.next = account_nonce.saturating_add(1);
-            page.settlement = Some(mine.clone());
-            Some((mine, actions))
-        },
-    );
-    let (settlement, actions) = match written.await {
-        Ok(Some(written)) => written,
-        Ok(None) => return Err(Stop::Lost),
-        Err(StoreError::AccountNonce) => {
-            core.learn_floor(floor.saturating_add(1));
-            return Err(Stop::Again);
+    mine.call = Some(call);
+    match sign(core, mine, fees, Mode::Anew).await {
+        Ok(Signing::Signed(settlement, actions)) => {
+            held.settlement = *settlement;
+            Ok(actions)
         }
-        Err(error) => return Err(stop(&error)),
-    };
-    held.settlement = settlement;
-    // Written already.
-    let persisted = |action: &Action| *action != Action::Persist;
-    Ok(actions.into_iter().filter(persisted).collect())
+        Ok(Signing::Lost) => Err(Stop::Lost),
+        // The machine asks again.
+        Ok(Signing::NoRoom | Signing::Known(_)) => Ok(Vec::new()),
+        Err(Error::Store(error)) => Err(stop(&error)),
+        Err(error) => {
+            let error = seamline_core::chain(&error);
+            tracing::error!(error, "a settlement cannot be signed anew");
+            Ok(Vec::new())
+        }
+    }
 }
 
 /// What the chain says about the authorization.
@@ -214,6 +211,10 @@ async fn inspect(core: &Core, held: &Held) -> Option<Inspection> {
         // An endpoint that limits its logs, or a payer that pays a thousand times in the longer span.
         Err(_) => facts(rpc, &query(SEARCH_BLOCKS_AGAIN)).await.ok()?,
     };
+    // An endpoint that is behind what was seen already knows less than the question.
+    if facts.block.number < core.head() {
+        return None;
+    }
     let authorization = &subject.authorization;
     let exactly = facts
         .settlement

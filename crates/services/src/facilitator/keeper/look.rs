@@ -10,6 +10,7 @@ use seamline_evm::{Rpc, RpcCall, RpcError};
 use serde_json::Value;
 
 use super::Held;
+use crate::facilitator::budget::counted;
 use crate::facilitator::respond;
 use crate::facilitator::settlement::{Event, Place, Purpose, Stage};
 use crate::facilitator::shared::{Core, quantity};
@@ -105,9 +106,8 @@ pub(super) fn read(core: &Core, held: &mut Held, seen: &Look) -> Option<Event> {
     }
 }
 
-fn open(core: &Core, held: &Held, seen: &Look) -> Option<Event> {
-    let attempts = &held.settlement.attempts;
-    for attempt in attempts {
+fn open(core: &Core, held: &mut Held, seen: &Look) -> Option<Event> {
+    for attempt in held.settlement.attempts.clone() {
         let receipt = seen.receipts.get(&attempt.transaction);
         let Some(receipt) = receipt.filter(|receipt| !receipt.is_null()) else {
             continue;
@@ -123,6 +123,7 @@ fn open(core: &Core, held: &Held, seen: &Look) -> Option<Event> {
         if confirmed {
             let used = receipt.get("gasUsed").and_then(quantity).unwrap_or(0);
             let failed = !response.success;
+            held.settlement.measure(counted(used, failed));
             core.gas()
                 .settle(held.settlement.key(), used, failed, core.elapsed());
         }
@@ -138,9 +139,8 @@ fn open(core: &Core, held: &Held, seen: &Look) -> Option<Event> {
         seen.receipts.contains_key(&attempt.transaction)
     };
     let passed = seen.account_nonce > held.settlement.account_nonce()?;
-    attempts
-        .iter()
-        .all(known)
+    let mut attempts = held.settlement.attempts.iter();
+    attempts.all(known)
         .then_some(Event::Absent { passed })
 }
 
@@ -165,11 +165,15 @@ fn judge(
                 }
             }
         }
-        (Some(_), Purpose::Cancel) | (None, _) => {
+        (None, Purpose::Settle) => {
             let mut response = held.settlement.failure(Reason::TransactionFailed);
             response.transaction = transaction.to_string();
             response.success = succeeded;
             Some(response)
+        }
+        // It did nothing, whatever became of it.
+        (Some(_) | None, Purpose::Cancel) => {
+            Some(held.settlement.failure(Reason::TransactionFailed))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Now and then: says that this replica is alive, takes up what a dead one left, and fills gaps in
 //! the account's sequence.
 
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use seamline_core::B256;
 use seamline_evm::RpcCall;
 use seamline_evm::rpc::At;
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::act::gap_key;
 use super::{Held, Mail};
@@ -29,6 +30,8 @@ pub(super) struct Sweeper {
 /// How long a finished settlement is kept after its authorization expired: the chain refuses the
 /// nonce from then on, and a day is longer than any reorganisation.
 const KEEP_S: u64 = 24 * 60 * 60;
+/// How long the chain may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Gaps that are filled at once: there should be none.
 const MAX_GAPS: usize = 16;
 /// Seconds between two removals of what is over.
@@ -70,8 +73,10 @@ impl Sweeper {
         };
         // Asked anew: a replica that carries nothing does not follow the account.
         let calls = [RpcCall::account_nonce(core.address(), At::Latest)];
-        let answer = core.rpc.batch(&calls).await;
-        let Some(mined) = answer.ok().and_then(|results| match results.as_slice() {
+        // Bounded: the next sign of life waits for this.
+        let answer = timeout(PATIENCE, core.rpc.batch(&calls)).await;
+        let answer = answer.ok().and_then(Result::ok);
+        let Some(mined) = answer.and_then(|results| match results.as_slice() {
             [Ok(count)] => quantity(count),
             _ => None,
         }) else {
@@ -95,7 +100,15 @@ pub(in crate::facilitator) async fn orphans(core: &Core) -> Result<Vec<Held>, St
     let taken = core.store.take_over(core.owner, core.address()).await?;
     let mut orphans = Vec::with_capacity(taken.len());
     for settlement in taken {
-        orphans.push(adopt(core, settlement)?);
+        let key = settlement.key();
+        match adopt(core, settlement) {
+            Ok(held) => orphans.push(held),
+            // One record must not keep all others, nor the whole service, from going on.
+            Err(error) => {
+                let error = seamline_core::chain(&error);
+                tracing::error!(error, %key, "a settlement cannot be taken up");
+            }
+        }
     }
     orphans.sort_by_key(|held| held.settlement.account_nonce());
     Ok(orphans)
@@ -103,17 +116,22 @@ pub(in crate::facilitator) async fn orphans(core: &Core) -> Result<Vec<Held>, St
 
 pub(super) fn adopt(core: &Core, mut settlement: Settlement) -> Result<Held, StoreError> {
     if settlement.is_filler() {
+        let payer = settlement.gas().map_or(core.address(), |gas| gas.payer);
+        core.gas().adopt(settlement.key(), payer);
         return Ok(Held::new(settlement, None));
     }
     let request = FacilitatorRequest::parse(settlement.request.as_bytes());
     let request = request.map_err(|_| StoreError::Corrupt)?;
     let subject = Subject::of(&request, core.chain_id).map_err(|_| StoreError::Corrupt)?;
+    if subject.key != settlement.key() {
+        return Err(StoreError::Corrupt);
+    }
     let call = match &settlement.call {
         Some(call) => call.clone(),
         None => call_of(&subject, &request),
     };
     let payer = subject.authorization.payer();
-    core.gas().reserve(subject.key, payer, call.gas_limit);
+    core.gas().adopt(subject.key, payer);
     settlement.call = Some(call);
     // A record of the first layout did not say them.
     settlement.blank = crate::facilitator::respond::blank(core, &subject);
@@ -127,13 +145,23 @@ async fn fill(core: &Core, account_nonce: u64) -> Result<(), StoreError> {
     };
     tracing::warn!(account_nonce, "a gap in the account's sequence is filled");
     let key: B256 = gap_key(core, account_nonce);
-    let attempt = core.lane.cancel(account_nonce, fees);
+    let signed = core.account.cancel(account_nonce, fees).await;
+    let attempt = match signed {
+        Ok(attempt) => attempt,
+        Err(error) => {
+            let error = seamline_core::chain(&error);
+            tracing::error!(error, account_nonce, "a gap cannot be filled");
+            return Ok(());
+        }
+    };
     let lease = Lease {
         owner: core.owner,
         fence: 0,
     };
     let blank = SettleResponse::failed(&core.network, None, Reason::TransactionFailed, None);
-    let call = Some(core.lane.nothing());
+    let nothing = core.account.nothing();
+    let gas = core.gas_use(core.address(), nothing.gas_limit);
+    let call = Some(nothing);
     let mut filler = Settlement::new(
         key,
         B256::ZERO,
@@ -144,6 +172,7 @@ async fn fill(core: &Core, account_nonce: u64) -> Result<(), StoreError> {
         blank,
         lease,
     );
+    filler.gas = Some(gas);
     let transaction = attempt.transaction;
     filler.on_event(Event::Signed(attempt), core.now(), &core.pace);
     let written = with(core.store.as_ref(), key, None, move |page| {

@@ -12,6 +12,8 @@ use serde_json::Value;
 use crate::facilitator::budget::Full;
 use crate::facilitator::settlement::Call;
 use crate::facilitator::shared::{Core, quantity};
+use crate::facilitator::Unavailable;
+use crate::facilitator::store::{Spent, StoreError};
 use crate::facilitator::subject::Subject;
 
 /// What the rules and the chain say to a settlement, before anything is signed.
@@ -27,8 +29,10 @@ pub(in crate::facilitator) enum Verified {
     Invalid { reason: Reason },
     /// Not now.
     Full(Full),
-    /// The chain could not be asked.
-    Unknown,
+    /// There is no verdict now.
+    Unknown(Unavailable),
+    /// The budgets could not be read.
+    Failed(StoreError),
 }
 
 /// Applies every rule, asks the chain once, and looks at the budgets.
@@ -61,14 +65,12 @@ pub(in crate::facilitator) async fn verified(
     }
     let mut calls = plan.verify().calls().to_vec();
     let judged = calls.len();
-    calls.push(RpcCall::fee_history());
-    calls.push(RpcCall::account_nonce(core.address(), At::Pending));
-    calls.push(RpcCall::account_nonce(core.address(), At::Latest));
+    calls.extend(market_calls(core));
     let Ok(mut results) = core.rpc.batch(&calls).await else {
-        return Verified::Unknown;
+        return Verified::Unknown(Unavailable::Chain);
     };
     if results.len() != calls.len() {
-        return Verified::Unknown;
+        return Verified::Unknown(Unavailable::Chain);
     }
     let market = results.split_off(judged);
     let is_contract = has_code(plan.verify().calls(), &results, plan.verify().payer());
@@ -79,14 +81,19 @@ pub(in crate::facilitator) async fn verified(
         let known = |reason: &Reason| *reason != Reason::UnexpectedVerifyError;
         return match verdict.invalid_reason.filter(known) {
             Some(reason) => Verified::Invalid { reason },
-            None => Verified::Unknown,
+            None => Verified::Unknown(Unavailable::Chain),
         };
     }
     core.saw_code(subject.authorization.asset(), plan.contract());
-    let Some(fees) = market_fees(core, &market) else {
-        return Verified::Unknown;
+    let fees = match market_fees(core, &market) {
+        Ok(fees) => fees,
+        Err(why) => return Verified::Unknown(why),
     };
-    ready(core, subject, &plan, deployment, is_contract, fees)
+    let others = match core.others_spent(plan.verify().payer()).await {
+        Ok(others) => others,
+        Err(error) => return Verified::Failed(error),
+    };
+    ready(core, subject, &plan, deployment, is_contract, fees, others)
 }
 
 fn ready(
@@ -96,6 +103,7 @@ fn ready(
     deployment: Option<Deployment>,
     is_contract: bool,
     fees: Fees,
+    others: Spent,
 ) -> Verified {
     let settlement = plan.transaction();
     let deployment = deployment.map(|it| Call {
@@ -106,7 +114,7 @@ fn ready(
     let extra = deployment.as_ref().map_or(0, |it| it.gas_limit);
     let gas = settlement.gas_limit.saturating_add(extra);
     let is_contract = is_contract || deployment.is_some();
-    if let Err(full) = core.admit(subject, is_contract, gas, Some(fees)) {
+    if let Err(full) = core.admit(subject, is_contract, gas, Some(fees), others) {
         return Verified::Full(full);
     }
     Verified::Ready {
@@ -120,23 +128,41 @@ fn ready(
     }
 }
 
-fn market_fees(core: &Core, market: &[Result<Value, RpcError>]) -> Option<Fees> {
+/// What is asked besides: fees, and where the account stands.
+pub(in crate::facilitator) fn market_calls(core: &Core) -> [RpcCall; 3] {
+    [
+        RpcCall::fee_history(),
+        RpcCall::account_nonce(core.address(), At::Pending),
+        RpcCall::account_nonce(core.address(), At::Latest),
+    ]
+}
+
+/// Reads fees and the account's standing from the answers to [`market_calls`].
+pub(in crate::facilitator) fn market_fees(
+    core: &Core,
+    market: &[Result<Value, RpcError>],
+) -> Result<Fees, Unavailable> {
     let [Ok(history), pending, mined] = market else {
-        return None;
+        return Err(Unavailable::Chain);
     };
-    if let Some(pending) = pending.as_ref().ok().and_then(quantity) {
-        core.learn_floor(pending);
-    }
     // A replica that carries nothing does not look at the chain otherwise.
     if let Some(mined) = mined.as_ref().ok().and_then(quantity) {
         core.learn_mined(mined);
     }
-    match core.lane.learn(history, core.elapsed()) {
-        Ok(fees) => Some(fees),
+    if let Some(pending) = pending.as_ref().ok().and_then(quantity) {
+        core.set_floor(pending);
+    }
+    match core.account.learn(history, core.elapsed()) {
+        Ok(fees) => Ok(fees),
         Err(error) => {
+            let over = matches!(error, seamline_evm::Error::FeeOverCeiling { .. });
             let error = seamline_core::chain(&error);
             tracing::error!(error, "a settlement could not be prepared");
-            None
+            Err(if over {
+                Unavailable::Fees
+            } else {
+                Unavailable::Chain
+            })
         }
     }
 }

@@ -6,6 +6,9 @@ use serde::Deserialize;
 
 use super::{Attempt, End, Lease, Place, Purpose, Settlement, Stage, VERSION};
 
+/// The layout before this one, which lacks members that have a default.
+const SECOND: u32 = 2;
+
 /// The first layout.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,8 +47,9 @@ pub(super) fn decode(key: B256, bytes: &[u8]) -> Option<Settlement> {
     let Layout { version } = serde_json::from_slice(bytes).ok()?;
     match version {
         1 => first(key, serde_json::from_slice(bytes).ok()?),
-        VERSION => {
-            let settlement: Settlement = serde_json::from_slice(bytes).ok()?;
+        SECOND | VERSION => {
+            let mut settlement: Settlement = serde_json::from_slice(bytes).ok()?;
+            settlement.version = VERSION;
             (settlement.key == key).then_some(settlement)
         }
         _ => None,

@@ -14,6 +14,10 @@ const INSPECT_AGAIN: Duration = Duration::from_secs(2);
 /// How far the chain's time must be beyond a deadline: blocks that replace the newest are earlier
 /// than it by a slot at most.
 const EXPIRY_MARGIN_S: u64 = 12;
+/// How many times longer a job counts as not displaced than a payment.
+const JOB_PATIENCE: u32 = 15;
+/// How long a spent authorization is looked for in the logs after a transaction of ours reverted.
+const LOGS_BEHIND: Duration = Duration::from_secs(6);
 /// How long after the deadline, in the chain's time, a spent authorization whose settlement nobody
 /// shows counts as spent by something else: an indexer that is further behind does not work.
 const SEARCH_S: u64 = 600;
@@ -130,7 +134,13 @@ impl Settlement {
         let (transaction, purpose) = (last.transaction, last.purpose);
         if passed {
             let since = *self.watch.passed.get_or_insert(now.elapsed);
-            if now.elapsed.saturating_sub(since) < pace.displaced {
+            // Nothing on the chain tells whether a job was done, but its transaction receipt.
+            let patience = if self.memo.is_some() {
+                pace.displaced.saturating_mul(JOB_PATIENCE)
+            } else {
+                pace.displaced
+            };
+            if now.elapsed.saturating_sub(since) < patience {
                 return Vec::new();
             }
             return self.ask(Question::Displaced, now);
@@ -170,6 +180,16 @@ impl Settlement {
                     .is_some_and(|hash| self.attempt(hash).is_some());
                 let end = if ours { End::Settled } else { End::Replaced };
                 self.end(end, response, Some(block))
+            }
+            // Our own transaction failed, and whatever spent the nonce is not shown yet: an endpoint's
+            // logs may be behind its state.
+            (Inspection::Spent { .. }, Question::Reverted(..))
+                if now
+                    .elapsed
+                    .saturating_sub(*self.watch.spent.get_or_insert(now.elapsed))
+                    < LOGS_BEHIND =>
+            {
+                Vec::new()
             }
             // Our own transaction failed, and nobody else's succeeded: that is the end.
             (_, Question::Reverted(response, block)) => {
@@ -251,6 +271,7 @@ impl Settlement {
     }
 
     fn end(&mut self, end: End, response: SettleResponse, block: Option<Place>) -> Vec<Action> {
+        self.forget_unused();
         self.stage = Stage::Done {
             end,
             response,

@@ -14,7 +14,8 @@ use redb::{
 use seamline_core::{Address, B256};
 use tokio::sync::oneshot;
 
-use super::{Change, Page, Store, StoreError, StoreFuture};
+use super::ledger::{Entry, entries, oldest};
+use super::{Change, Page, Spent, Store, StoreError, StoreFuture};
 use crate::facilitator::settlement::Settlement;
 
 /// Settlements in a file. All writes that wait are committed together, by one thread.
@@ -41,20 +42,32 @@ const UNFINISHED: TableDefinition<'_, [u8; 32], ([u8; 20], Option<u64>)> =
     TableDefinition::new("unfinished");
 /// Signer to the account nonce that it takes next.
 const LANES: TableDefinition<'_, [u8; 20], u64> = TableDefinition::new("lanes");
+/// Gas by signer, payer, minute and replica.
+const GAS: TableDefinition<'_, GasKey, u64> = TableDefinition::new("gas");
+/// Facts of the file; `chain_id` so far.
+const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("facts");
 /// Writes that are committed together: a bound of the wait of the first.
 const MAX_TOGETHER: usize = 64;
+/// Records that are removed in one write: others wait for it.
+const PRUNED_TOGETHER: usize = 1024;
+
+type GasKey = ([u8; 20], [u8; 20], u64, u64);
 
 impl Embedded {
     /// Opens the file, makes its tables, and takes up what a process before this one left: records
     /// of the first layout included, which were all of `signer`.
-    pub(super) async fn open(path: PathBuf, signer: Address) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        path: PathBuf,
+        chain_id: u64,
+        signer: Address,
+    ) -> Result<Self, StoreError> {
         let database = blocking(move || {
             let file = private_file(&path).map_err(|source| StoreError::Open {
                 path: path.clone(),
                 source,
             })?;
             let database = Database::builder().create_file(file).map_err(failed)?;
-            prepare(&database, signer)?;
+            prepare(&database, chain_id, signer)?;
             Ok(Arc::new(database))
         })
         .await?;
@@ -154,25 +167,80 @@ impl Store for Embedded {
         })
     }
 
+    fn spent(
+        &self,
+        signer: Address,
+        payer: Address,
+        except: u64,
+        minute: u64,
+    ) -> StoreFuture<'_, Spent> {
+        let database = Arc::clone(&self.database);
+        Box::pin(blocking(move || {
+            let read = database.begin_read().map_err(failed)?;
+            let table = read.open_table(GAS).map_err(failed)?;
+            let signer = signer.into_array();
+            let sum = |payer: Address| {
+                let payer = payer.into_array();
+                let (first, last) = (oldest(minute), (signer, payer, minute, u64::MAX));
+                let mut sum = 0_u64;
+                for entry in table.range((signer, payer, first, 0)..=last).map_err(failed)? {
+                    let (place, gas) = entry.map_err(failed)?;
+                    let (_, _, _, owner) = place.value();
+                    let gas = if owner == except { 0 } else { gas.value() };
+                    sum = sum.saturating_add(gas);
+                }
+                Ok(sum)
+            };
+            Ok(Spent {
+                all: sum(Address::ZERO)?,
+                payer: sum(payer)?,
+            })
+        }))
+    }
+
+    /// Looks without holding up the writer, then removes a little at a time.
     fn prune(&self, before_s: u64) -> StoreFuture<'_, ()> {
         let database = Arc::clone(&self.database);
         Box::pin(blocking(move || {
-            let write = database.begin_write().map_err(failed)?;
-            {
-                let mut table = write.open_table(SETTLEMENTS).map_err(failed)?;
-                let mut over = Vec::new();
-                for entry in table.iter().map_err(failed)? {
-                    let (key, bytes) = entry.map_err(failed)?;
-                    let settlement = Settlement::decode(key.value().into(), bytes.value())?;
-                    if !settlement.is_unfinished() && settlement.deadline_s() < before_s {
-                        over.push(key.value());
-                    }
-                }
-                for key in over {
-                    table.remove(key).map_err(failed)?;
+            let read = database.begin_read().map_err(failed)?;
+            let mut over = Vec::new();
+            for entry in read.open_table(SETTLEMENTS).map_err(failed)?.iter().map_err(failed)? {
+                let (key, bytes) = entry.map_err(failed)?;
+                let settlement = Settlement::decode(key.value().into(), bytes.value())?;
+                if !settlement.is_unfinished() && settlement.keep_until_s() < before_s {
+                    over.push(key.value());
                 }
             }
-            write.commit().map_err(failed)
+            let mut old = Vec::new();
+            for entry in read.open_table(GAS).map_err(failed)?.iter().map_err(failed)? {
+                let (place, _) = entry.map_err(failed)?;
+                let (_, _, minute, _) = place.value();
+                if minute < before_s.div_euclid(60) {
+                    old.push(place.value());
+                }
+            }
+            // A finished record is not written again: what was looked at is still so.
+            for keys in over.chunks(PRUNED_TOGETHER) {
+                let write = database.begin_write().map_err(failed)?;
+                {
+                    let mut table = write.open_table(SETTLEMENTS).map_err(failed)?;
+                    for key in keys {
+                        table.remove(key).map_err(failed)?;
+                    }
+                }
+                write.commit().map_err(failed)?;
+            }
+            for places in old.chunks(PRUNED_TOGETHER) {
+                let write = database.begin_write().map_err(failed)?;
+                {
+                    let mut table = write.open_table(GAS).map_err(failed)?;
+                    for place in places {
+                        table.remove(place).map_err(failed)?;
+                    }
+                }
+                write.commit().map_err(failed)?;
+            }
+            Ok(())
         }))
     }
 }
@@ -188,7 +256,7 @@ impl Drop for Embedded {
 }
 
 /// Makes the tables. A file of the first layout has no list of the unfinished yet.
-fn prepare(database: &Database, signer: Address) -> Result<(), StoreError> {
+fn prepare(database: &Database, chain_id: u64, signer: Address) -> Result<(), StoreError> {
     let listed = {
         let read = database.begin_read().map_err(failed)?;
         match read.open_table(UNFINISHED) {
@@ -200,6 +268,20 @@ fn prepare(database: &Database, signer: Address) -> Result<(), StoreError> {
     let write = database.begin_write().map_err(failed)?;
     write.open_table(LANES).map_err(failed)?;
     write.open_table(UNFINISHED).map_err(failed)?;
+    write.open_table(GAS).map_err(failed)?;
+    {
+        // The transactions of one chain are nothing on another.
+        let mut facts = write.open_table(FACTS).map_err(failed)?;
+        let found = facts.get("chain_id").map_err(failed)?;
+        let found = found.map_or(chain_id, |found| found.value());
+        if found != chain_id {
+            return Err(StoreError::Chain {
+                found,
+                configured: chain_id,
+            });
+        }
+        facts.insert("chain_id", chain_id).map_err(failed)?;
+    }
     let mut older = Vec::new();
     {
         let table = write.open_table(SETTLEMENTS).map_err(failed)?;
@@ -282,7 +364,13 @@ fn apply(
             None => 0,
         },
     };
+    let before = page.settlement.as_ref();
+    let (of, before) = (
+        before.map(Settlement::signer),
+        before.and_then(Settlement::gas),
+    );
     change(&mut page);
+    let after = page.settlement.as_ref();
     if let Some(settlement) = &page.settlement {
         put(write, settlement)?;
     } else {
@@ -296,7 +384,12 @@ fn apply(
         let signer = signer.into_array();
         table.insert(signer, page.next).map_err(failed)?;
     }
-    Ok(())
+    // Last: a change that is refused has written nothing.
+    count(
+        write,
+        of.or(after.map(Settlement::signer)).unwrap_or_default(),
+        &entries(before, after.and_then(Settlement::gas)),
+    )
 }
 
 fn put(write: &WriteTransaction, settlement: &Settlement) -> Result<(), StoreError> {
@@ -319,6 +412,24 @@ fn put(write: &WriteTransaction, settlement: &Settlement) -> Result<(), StoreErr
     let bytes = settlement.encode()?;
     let mut table = write.open_table(SETTLEMENTS).map_err(failed)?;
     table.insert(key, bytes.as_slice()).map_err(failed)?;
+    Ok(())
+}
+
+fn count(write: &WriteTransaction, signer: Address, entries: &[Entry]) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut table = write.open_table(GAS).map_err(failed)?;
+    for entry in entries {
+        let place = (
+            signer.into_array(),
+            entry.payer.into_array(),
+            entry.minute,
+            entry.owner,
+        );
+        let before = table.get(place).map_err(failed)?.map_or(0, |gas| gas.value());
+        table.insert(place, entry.apply(before)).map_err(failed)?;
+    }
     Ok(())
 }
 

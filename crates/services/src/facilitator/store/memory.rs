@@ -6,7 +6,8 @@ use core::time::Duration;
 use seamline_core::{Address, B256};
 use tokio::time::Instant;
 
-use super::{Change, Page, Store, StoreError, StoreFuture};
+use super::ledger::{entries, oldest};
+use super::{Change, Page, Spent, Store, StoreError, StoreFuture};
 use crate::facilitator::settlement::Settlement;
 
 /// Settlements in memory. Clones share them, as replicas share a database.
@@ -18,6 +19,8 @@ struct Book {
     settlements: BTreeMap<B256, Settlement>,
     lanes: BTreeMap<Address, u64>,
     owners: BTreeMap<u64, Instant>,
+    /// By signer, payer, minute and replica.
+    gas: BTreeMap<(Address, Address, u64, u64), u64>,
 }
 
 impl MemoryStore {
@@ -52,6 +55,14 @@ impl Book {
         }
         if let Some(signer) = signer {
             self.lanes.insert(signer, next);
+        }
+        let before = self.settlements.get(&key);
+        let of = before.or(settlement.as_ref()).map(Settlement::signer);
+        let gas = settlement.as_ref().and_then(Settlement::gas);
+        for entry in entries(before.and_then(Settlement::gas), gas) {
+            let place = (of.unwrap_or_default(), entry.payer, entry.minute, entry.owner);
+            let counted = self.gas.entry(place).or_default();
+            *counted = entry.apply(*counted);
         }
         match settlement {
             Some(settlement) => self.settlements.insert(key, settlement),
@@ -127,11 +138,35 @@ impl Store for MemoryStore {
         Box::pin(async move { Ok(self.book().unfinished(signer).cloned().collect()) })
     }
 
+    fn spent(
+        &self,
+        signer: Address,
+        payer: Address,
+        except: u64,
+        minute: u64,
+    ) -> StoreFuture<'_, Spent> {
+        Box::pin(async move {
+            let book = self.book();
+            let sum = |payer| {
+                let first = (signer, payer, oldest(minute), 0);
+                let hour = book.gas.range(first..=(signer, payer, minute, u64::MAX));
+                let others = hour.filter(|((_, _, _, owner), _)| *owner != except);
+                others.fold(0_u64, |sum, (_, gas)| sum.saturating_add(*gas))
+            };
+            Ok(Spent {
+                all: sum(Address::ZERO),
+                payer: sum(payer),
+            })
+        })
+    }
+
     fn prune(&self, before_s: u64) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.book()
-                .settlements
-                .retain(|_, it| it.is_unfinished() || it.deadline_s() >= before_s);
+            let mut book = self.book();
+            let before_minute = before_s.div_euclid(60);
+            book.gas.retain(|(_, _, minute, _), _| *minute >= before_minute);
+            book.settlements
+                .retain(|_, it| it.is_unfinished() || it.keep_until_s() >= before_s);
             Ok(())
         })
     }

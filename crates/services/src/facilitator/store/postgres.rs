@@ -10,7 +10,8 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
-use super::{Change, Page, Store, StoreError, StoreFuture};
+use super::ledger::{Entry, entries, oldest};
+use super::{Change, Page, Spent, Store, StoreError, StoreFuture};
 use crate::facilitator::settlement::{Lease, Settlement};
 
 /// Settlements of one chain in a database that replicas share.
@@ -20,7 +21,9 @@ pub(super) struct Postgres {
 }
 
 /// The layout that this version writes.
-const LAYOUT: i32 = 1;
+const LAYOUT: i32 = 2;
+/// The layout before it, to which only tables were added.
+const OLDER: i32 = 1;
 /// Serialises the making of tables: an arbitrary number that nothing else locks.
 const SCHEMA_LOCK: i64 = 0x7365_616d_6c69_6e65;
 
@@ -50,6 +53,15 @@ CREATE TABLE IF NOT EXISTS seamline_lanes (
     signer bytea NOT NULL,
     next_account_nonce bigint NOT NULL,
     PRIMARY KEY (chain_id, signer)
+);
+CREATE TABLE IF NOT EXISTS seamline_gas (
+    chain_id bigint NOT NULL,
+    signer bytea NOT NULL,
+    payer bytea NOT NULL,
+    minute bigint NOT NULL,
+    owner bigint NOT NULL,
+    gas bigint NOT NULL,
+    PRIMARY KEY (chain_id, signer, payer, minute, owner)
 );
 CREATE TABLE IF NOT EXISTS seamline_replicas (
     owner bigint PRIMARY KEY,
@@ -93,6 +105,15 @@ const OPEN_ROWS: &str = "SELECT payment_key, body, owner, fence FROM seamline_se
     WHERE chain_id = $1 AND signer = $2 AND unfinished";
 const PRUNE: &str = "DELETE FROM seamline_settlements \
     WHERE chain_id = $1 AND deadline_s < $2 AND NOT unfinished";
+/// Two changes of one entry wait for each other.
+const COUNT: &str = "INSERT INTO seamline_gas AS g (chain_id, signer, payer, minute, owner, gas) \
+    VALUES ($1, $2, $3, $4, $5, $7) ON CONFLICT (chain_id, signer, payer, minute, owner) \
+    DO UPDATE SET gas = GREATEST(g.gas - $6, 0) + $7";
+const SPENT: &str = "SELECT COALESCE(SUM(gas) FILTER (WHERE payer = $3), 0)::bigint, \
+    COALESCE(SUM(gas) FILTER (WHERE payer = $4), 0)::bigint FROM seamline_gas \
+    WHERE chain_id = $1 AND signer = $2 AND payer IN ($3, $4) \
+    AND minute BETWEEN $5 AND $6 AND owner <> $7";
+const PRUNE_GAS: &str = "DELETE FROM seamline_gas WHERE chain_id = $1 AND minute < $2";
 const PRUNE_REPLICAS: &str =
     "DELETE FROM seamline_replicas WHERE alive_until < clock_timestamp() - interval '1 day'";
 
@@ -112,6 +133,11 @@ impl Postgres {
         let found: Option<i32> = rows.first().map(|row| row.get(0));
         match found {
             Some(LAYOUT) => {}
+            Some(OLDER) => {
+                let update = "UPDATE seamline_layout SET version = $1";
+                let written = transaction.execute(update, &[&LAYOUT]).await;
+                written.map_err(failed)?;
+            }
             Some(found) => {
                 return Err(StoreError::Schema {
                     found,
@@ -182,7 +208,17 @@ impl Postgres {
             settlement: found.as_ref().map(settlement).transpose()?,
             next,
         };
+        let before = page.settlement.as_ref();
+        let (of, before) = (
+            before.map(Settlement::signer),
+            before.and_then(Settlement::gas),
+        );
         change(&mut page);
+        let after = page.settlement.as_ref();
+        let of = of.or(after.map(Settlement::signer)).unwrap_or_default();
+        for entry in entries(before, after.and_then(Settlement::gas)) {
+            self.count(&transaction, of, &entry).await?;
+        }
         if let Some(signer) = signer {
             let values: &[&(dyn ToSql + Sync)] =
                 &[&self.chain_id, &signer.as_slice(), &signed(page.next)?];
@@ -197,6 +233,24 @@ impl Postgres {
         transaction.commit().await.map_err(failed)
     }
 
+    async fn count(
+        &self,
+        transaction: &Transaction<'_>,
+        signer: Address,
+        entry: &Entry,
+    ) -> Result<(), StoreError> {
+        let values: &[&(dyn ToSql + Sync)] = &[
+            &self.chain_id,
+            &signer.as_slice(),
+            &entry.payer.as_slice(),
+            &signed(entry.minute)?,
+            &signed(entry.owner)?,
+            &signed(entry.less)?,
+            &signed(entry.more)?,
+        ];
+        execute(transaction, COUNT, values).await
+    }
+
     async fn write(
         &self,
         transaction: &Transaction<'_>,
@@ -206,7 +260,7 @@ impl Postgres {
         let Lease { owner, fence } = settlement.lease();
         let account_nonce = settlement.held_nonce().map(signed).transpose()?;
         // Later than any clock: an authorization may name a deadline beyond the type.
-        let deadline_s = i64::try_from(settlement.deadline_s()).unwrap_or(i64::MAX);
+        let deadline_s = i64::try_from(settlement.keep_until_s()).unwrap_or(i64::MAX);
         let values: &[&(dyn ToSql + Sync)] = &[
             &self.chain_id,
             &key.as_slice(),
@@ -263,8 +317,37 @@ impl Store for Postgres {
         })
     }
 
+    fn spent(
+        &self,
+        signer: Address,
+        payer: Address,
+        except: u64,
+        minute: u64,
+    ) -> StoreFuture<'_, Spent> {
+        Box::pin(async move {
+            let client = self.client().await?;
+            let statement = client.prepare_cached(SPENT).await.map_err(failed)?;
+            let values: &[&(dyn ToSql + Sync)] = &[
+                &self.chain_id,
+                &signer.as_slice(),
+                &Address::ZERO.as_slice(),
+                &payer.as_slice(),
+                &signed(oldest(minute))?,
+                &signed(minute)?,
+                &signed(except)?,
+            ];
+            let row = client.query_one(&statement, values).await.map_err(failed)?;
+            Ok(Spent {
+                all: unsigned(row.try_get(0).map_err(failed)?)?,
+                payer: unsigned(row.try_get(1).map_err(failed)?)?,
+            })
+        })
+    }
+
     fn prune(&self, before_s: u64) -> StoreFuture<'_, ()> {
         Box::pin(async move {
+            let minute = i64::try_from(before_s.div_euclid(60)).unwrap_or(i64::MAX);
+            self.run(PRUNE_GAS, &[&self.chain_id, &minute]).await?;
             let before_s = i64::try_from(before_s).unwrap_or(i64::MAX);
             self.run(PRUNE, &[&self.chain_id, &before_s]).await?;
             self.run(PRUNE_REPLICAS, &[]).await
