@@ -304,8 +304,14 @@ fn a_record_survives_its_store() {
     // A record under another key, of a newer layout, with more in it.
     refused(B256::ZERO, &bytes);
     let text = String::from_utf8(bytes).unwrap();
-    let newer = text.replace("\"version\":2", "\"version\":3");
+    let newer = text.replace("\"version\":3", "\"version\":4");
     refused(settlement.key(), newer.as_bytes());
+    // One of the layout before it lacks what has a default.
+    let older = text.replace("\"version\":3", "\"version\":2");
+    let older = older.replace("\"gas\":null,\"memo\":null,\"began_s\":0,", "");
+    assert!(!older.contains("memo"));
+    let read = Settlement::decode(settlement.key(), older.as_bytes()).unwrap();
+    assert!(read.stage == settlement.stage && read.gas().is_none());
     let more = text.replacen('{', "{\"more\":1,", 1);
     refused(settlement.key(), more.as_bytes());
 }
