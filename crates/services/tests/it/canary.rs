@@ -47,7 +47,9 @@ async fn signatures_and_keys_are_in_no_log() {
     desk.chain.refuse_next("no");
     desk.settle(&request(2, 42)).await;
     desk.chain.set(Mood::Down);
-    desk.settle(&request(3, 42)).await;
+    desk.send("POST", "/settle", request(3, 42).to_json()).await;
+    desk.send("POST", "/verify", request(3, MAX).to_json())
+        .await;
     desk.send(
         "POST",
         "/settle",

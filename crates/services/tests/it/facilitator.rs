@@ -327,11 +327,16 @@ async fn a_reverted_settlement_is_final() {
 async fn a_chain_that_cannot_be_asked_is_no_verdict() {
     let desk = Desk::open().await;
     desk.chain.set(Mood::Down);
-    let verdict = desk.verify(request(1, MAX).to_json()).await;
-    assert_eq!(verdict, Some(Reason::UnexpectedVerifyError));
-    let pending = desk.settle(&request(1, 42)).await;
-    assert_eq!(pending.error_reason, Some(Reason::SettlementPending));
-    assert_eq!(pending.transaction, "");
+    for (path, amount) in [("/verify", MAX), ("/settle", 42)] {
+        let asked = desk.send("POST", path, request(1, amount).to_json());
+        let (status, body) = asked.await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+        assert_eq!(body["code"], "chain_unavailable");
+        assert_eq!(body["fault"], "chain");
+        assert_eq!(body["retry"], "same_request");
+        // What the official packages would take for a verdict is not there.
+        assert!(body.get("isValid").is_none() && body.get("success").is_none());
+    }
     desk.chain.set(Mood::Instant);
     assert!(desk.settle(&request(1, 42)).await.success);
 }
