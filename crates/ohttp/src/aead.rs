@@ -129,9 +129,7 @@ impl ResponseKey {
             Cipher::Aes256(cipher) => cipher.decrypt(&nonce.into(), payload),
             Cipher::ChaCha(cipher) => cipher.decrypt(&nonce.into(), payload),
         };
-        opened
-            .map(Zeroizing::new)
-            .map_err(|_| Error::Forged(part))
+        opened.map(Zeroizing::new).map_err(|_| Error::Forged(part))
     }
 
     /// The base nonce with the counter XORed into its end. Fails before a counter would repeat.

@@ -157,6 +157,7 @@ impl RelayFrames {
                 };
                 let _ = self.splitter.take(size);
                 self.billing = Some(billing);
+                continue;
             }
             match self.splitter.next()? {
                 Split::Chunk(_) if self.billing.is_some() => {

@@ -160,6 +160,7 @@ impl ServerExchange {
     /// # Errors
     ///
     /// [`Error::WrongFormat`].
+    #[expect(clippy::needless_pass_by_value, reason = "entropy serves once")]
     pub fn seal(self, response: &[u8], entropy: Entropy) -> Result<Vec<u8>, Error> {
         let nonce = entropy.take(self.0.nonce_len()).ok_or(Error::Seal)?;
         let sealed = self.0.single_key(nonce)?.seal(b"", response)?;

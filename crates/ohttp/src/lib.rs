@@ -46,7 +46,7 @@ mod replay;
 mod varint;
 
 pub use aead::Aead;
-pub use billing::{Billing, Relayed, RelayFrames};
+pub use billing::{Billing, RelayFrames, Relayed};
 pub use chunked::{ChunkOpener, ChunkSealer, Limits, RequestOpener, RequestSealer};
 pub use entropy::Entropy;
 pub use error::{Error, Part};

@@ -43,7 +43,11 @@ mod tests {
         for value in [0, 37, 63, 64, 15_293, 16_383, 16_384, 494_878_333, 1 << 30] {
             let mut bytes = Vec::new();
             write(value, &mut bytes);
-            assert_eq!(read(&bytes), Some((value as u64, bytes.len())), "{value}");
+            assert_eq!(
+                read(&bytes),
+                Some((u64::try_from(value).unwrap(), bytes.len())),
+                "{value}"
+            );
             assert_eq!(read(&bytes[..bytes.len() - 1]), None);
         }
         // RFC 9000, appendix A.1

@@ -16,6 +16,7 @@ pub struct ChunkSealer {
 }
 
 impl ChunkSealer {
+    #[expect(clippy::needless_pass_by_value, reason = "entropy serves once")]
     pub(crate) fn new(exchange: &Exchange, entropy: Entropy) -> Result<(Vec<u8>, Self), Error> {
         let nonce = entropy.take(exchange.nonce_len()).ok_or(Error::Seal)?;
         let key = exchange.chunked_key(nonce)?;
