@@ -26,6 +26,7 @@ mod guide;
 mod identity;
 mod iso8601;
 mod offer;
+mod ohttp;
 mod openai;
 mod price;
 mod routes;
@@ -40,6 +41,7 @@ pub use error::Error;
 pub use faults::Faults;
 pub use guide::GuideUpstream;
 pub use identity::EnclaveIdentity;
+pub use ohttp::OhttpRegistration;
 pub use openai::{OpenAiOptions, OpenAiUpstream};
 pub use serve::serve;
 pub use upstream::{

@@ -58,10 +58,33 @@ impl Enclave {
             .route("/v1/chat/completions", self.chat_route(paywall))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
+        let router = match self.ohttp_routes(paywall, self.inner_router()) {
+            Ok(ohttp) => router.merge(ohttp),
+            Err(err) => {
+                tracing::error!(error = %seamline_core::chain(&err), "no oblivious http");
+                router
+            }
+        };
         router.layer(middleware::map_response(move |response: Response| {
             let software = enclave.is_software();
             async move { say_evidence(response, software) }
         }))
+    }
+
+    /// What Oblivious HTTP may reach, of which `ohttp::inner` lists methods and paths: the same handlers,
+    /// paid for outside.
+    fn inner_router(self: &Arc<Self>) -> Router {
+        let enclave = Arc::clone(self);
+        Router::new()
+            .route("/health", get(health))
+            .route("/signing-key", get(signing_key))
+            .route("/v1/models", get(models))
+            .with_state(Arc::clone(self))
+            .route(
+                "/v1/chat/completions",
+                post(move |request: Request| chat::handle(enclave, request)),
+            )
+            .fallback(not_found)
     }
 
     fn chat_route(self: &Arc<Self>, paywall: &Paywall) -> MethodRouter {

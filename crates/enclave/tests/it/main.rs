@@ -10,6 +10,7 @@ mod canary;
 mod channels;
 mod chat;
 mod faults;
+mod ohttp;
 mod payment;
 mod shop;
 mod surface;
