@@ -2,6 +2,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use seamline_core::Timestamp;
+use seamline_evm::x402::extensions::payment_identifier::PaymentId;
 
 /// The effects that a client needs from its process: wall time and entropy.
 ///
@@ -41,6 +42,11 @@ impl Env {
     /// The current wall time.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Draws the name of a payment, which nobody else can guess.
+    pub(crate) fn payment_id(&self) -> Result<PaymentId, EntropyError> {
+        self.random().map(|bytes| PaymentId::from_bytes(&bytes))
     }
 
     /// Draws `N` secret bytes.

@@ -13,7 +13,9 @@ use seamline_evm::Signer;
 use seamline_evm::channel::payer::{Channel, DepositRule, Keys, Payment, Pool, Refusal};
 use seamline_evm::policy::{Admitted, SpendPolicy};
 use seamline_evm::signer::SignError;
+use seamline_evm::x402::extensions::payment_identifier::{self, PaymentId};
 use seamline_evm::x402::{PaymentRequired, Reason, SettleResponse};
+use serde_json::{Map, Value};
 
 use crate::books::Books;
 use crate::client::lock;
@@ -80,6 +82,20 @@ impl Drop for Underway {
             // In the journal it stands so already.
             channel.lost();
         }
+    }
+}
+
+/// The payment with a name that nobody can guess: a voucher is public once it is claimed, and a server
+/// gives its answer a second time only to who knows what the chain does not show.
+fn named(payment: &mut Payment, name: &PaymentId) {
+    let mut all = match payment.payload.extensions() {
+        Some(Value::Object(all)) => all.clone(),
+        Some(_) | None => Map::new(),
+    };
+    all.insert(payment_identifier::KEY.to_owned(), name.addition());
+    // Without it the promise is as good; only its answer cannot be had twice.
+    if let Ok(payload) = payment.payload.with_extensions(&all) {
+        payment.payload = payload;
     }
 }
 
@@ -157,7 +173,9 @@ impl Purse {
                 paid.map(|payment| (id, payment))
             }
         };
-        let (id, payment) = paid.map_err(PurseFault::Refused)?;
+        let (id, mut payment) = paid.map_err(PurseFault::Refused)?;
+        let name = pool.name_of(&id, payment.max_claimable);
+        named(&mut payment, &name);
         if let Some(voucher) = &mut record.voucher {
             voucher.channel = id;
         }

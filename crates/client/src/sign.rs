@@ -128,22 +128,23 @@ pub(crate) fn token(admitted: &Admitted) -> Token {
 }
 
 /// Signs on a thread that may block: a signer of another process may take seconds.
+///
+/// `id` names the payment to the server and must be random: an authorization is public once it is
+/// settled, and a server gives its answer a second time only to who knows what the chain does not
+/// show. It is sent to every server; those that do not know it ignore it.
 pub(crate) async fn sign(
     signer: &Arc<dyn Signer>,
     admitted: &Admitted,
     required: &PaymentRequired,
     means: Means,
     auth_nonce: B256,
+    id: PaymentId,
     now: Timestamp,
 ) -> Result<SignedAuthorization, SignFault> {
     let signer = Arc::clone(signer);
     let admitted = admitted.clone();
     let mut extensions = Map::new();
-    let declares = |name| declared(required, name).is_some();
-    if declares(payment_identifier::KEY) {
-        let id = identifier(&auth_nonce).addition();
-        extensions.insert(payment_identifier::KEY.to_owned(), id);
-    }
+    extensions.insert(payment_identifier::KEY.to_owned(), id.addition());
     let all = required.extensions.clone();
     let work = move || {
         if let Some(nonce) = means.sponsor_nonce {
@@ -160,20 +161,6 @@ pub(crate) async fn sign(
         Err(Error::Sign(SignError::Unavailable { detail }))
     });
     signed.map_err(SignFault::Sign)
-}
-
-/// Names a payment to the server: nothing that the authorization does not say already, and the same for
-/// each repetition.
-fn identifier(auth_nonce: &B256) -> PaymentId {
-    let [half, ..] = auth_nonce.0.as_chunks::<16>().0 else {
-        return PaymentId::from_bytes(&[0; 16]);
-    };
-    PaymentId::from_bytes(half)
-}
-
-/// What a server declares about an extension.
-fn declared<'a>(required: &'a PaymentRequired, name: &str) -> Option<&'a Value> {
-    required.extensions.as_ref()?.get(name)
 }
 
 /// The extensions that the payer answers, as they were declared, with its own members added. The others

@@ -88,7 +88,14 @@ impl Call<'_> {
         let now = self.now();
         let auth_nonce = *self.leg.payment.auth_nonce();
         let signer = Arc::clone(&self.client.config.signer);
-        let signed = sign::sign(&signer, admitted, &terms.required, means, auth_nonce, now);
+        let id = self
+            .client
+            .config
+            .env
+            .payment_id()
+            .map_err(ErrorKind::Entropy)?;
+        let required = &terms.required;
+        let signed = sign::sign(&signer, admitted, required, means, auth_nonce, id, now);
         let authorization = signed.await?;
         let node = *record.node.as_b256();
         let earlier = self.leg.record.payment.as_ref();

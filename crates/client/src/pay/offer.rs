@@ -227,8 +227,10 @@ impl Buying<'_> {
         let from_block = chain::newest_block(&*self.leg.rpc).await;
         let from_block = from_block.map_err(ErrorKind::Chain)?.number;
         let auth_nonce = *self.leg.payment.auth_nonce();
+        let id = self.payer.env.payment_id().map_err(ErrorKind::Entropy)?;
         let (signer, now) = (&self.payer.signer, self.now());
-        let signed = sign::sign(signer, admitted, &asked.required, means, auth_nonce, now);
+        let required = &asked.required;
+        let signed = sign::sign(signer, admitted, required, means, auth_nonce, id, now);
         let authorization = signed.await?;
         let v1 = version_1(asked, admitted, &authorization).map_err(ErrorKind::Offer)?;
         let presentation = match &v1 {

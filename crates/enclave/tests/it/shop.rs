@@ -281,6 +281,7 @@ pub(crate) fn payment(offer: &Value, nonce: u64) -> String {
     let message = json!({
         "x402Version": 2,
         "accepted": offer,
+        "extensions": {"payment-identifier": {"info": {"id": format!("pay_{nonce:032x}")}}},
         "payload": {
             "signature": format!("0x{}", "11".repeat(65)),
             "permit2Authorization": {

@@ -20,6 +20,7 @@ use seamline_evm::policy::{Admitted, SpendPolicy, Spent};
 use seamline_evm::rpc::At;
 use seamline_evm::scheme::Scheme;
 use seamline_evm::tx::FeeCeiling;
+use seamline_evm::x402::extensions::payment_identifier::{self, PaymentId};
 use seamline_evm::x402::{
     FacilitatorRequest, OfferTerms, PaymentRequired, Reason, SettleResponse, Supported,
     VerifyResponse,
@@ -228,8 +229,16 @@ impl World {
             authorizer: &self.payer,
         };
         let now = Timestamp::from_secs(self.now.load(Ordering::SeqCst));
-        self.books
-            .pay(&admitted, &keys, &DepositRule::default(), salt, now)
+        let rule = DepositRule::default();
+        let mut payment = self.books.pay(&admitted, &keys, &rule, salt, now)?;
+        // Without a name a lost answer cannot be had again.
+        let name = PaymentId::from_bytes(salt.0.last_chunk().unwrap());
+        let named = [(payment_identifier::KEY.to_owned(), name.addition())];
+        let named = payment
+            .payload
+            .with_extensions(&named.into_iter().collect());
+        payment.payload = named.unwrap();
+        Ok(payment)
     }
 
     /// A call that is served, and answered.

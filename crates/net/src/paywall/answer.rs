@@ -120,6 +120,7 @@ pub(super) fn done(settled: &SettleResponse) -> Response {
 /// so that nobody pays again for it.
 pub(super) fn gone(settled: &SettleResponse, v1: bool) -> Response {
     let mut response = empty(StatusCode::CONFLICT);
+    *response.body_mut() = Body::from(GONE);
     say(response.headers_mut(), settled, v1);
     response
 }
@@ -198,6 +199,8 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     }
 }
 
+/// Why there is nothing to get: answers are kept for a while, for messages with an identifier.
+const GONE: &str = r#"{"error":"this payment was settled and its answer is not kept","code":"answer_gone","charged":"yes","retry":false}"#;
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE");
 /// Seconds after which asking again makes sense: a block of a fast chain.

@@ -43,6 +43,8 @@ pub(super) struct Manner {
     pub(super) trailers: bool,
     /// It speaks version 1.
     pub(super) v1: bool,
+    /// Its message cannot be written by somebody else.
+    pub(super) secret: bool,
     /// What it bought.
     pub(super) url: String,
 }
@@ -255,6 +257,8 @@ impl Job {
             return;
         }
         let now = self.now();
+        // Whoever could write the same message would get it.
+        let answer = answer.filter(|_| self.manner.secret);
         let answer = answer.filter(|answer| answer.body.len() <= LONGEST_ANSWER);
         let local = self.paywall.0.is_local(&self.context.offer);
         let outcome = match (settled, answer) {

@@ -105,6 +105,7 @@ impl Inner {
             manner: Manner {
                 trailers: takes_trailers(&head.headers),
                 v1,
+                secret: has_secret(&payload),
                 url: sale.resource.url().to_owned(),
             },
             upfront: self.is_upfront(&offer)?,
@@ -170,6 +171,20 @@ impl Inner {
         }
     }
 }
+
+/// Whether a message holds what the chain never shows, so that only its payer can present it twice:
+/// an authorization and its signature are public once they are settled, and the rest of a message can
+/// be guessed.
+fn has_secret(payload: &PaymentPayload) -> bool {
+    let id = payment_identifier::of(payload.extensions());
+    id.ok()
+        .flatten()
+        .is_some_and(|id| id.as_str().len() >= SECRET_CHARS)
+}
+
+/// Shortest payment identifier that is taken for a secret: 128 bits in base64url. That it is random is
+/// the payer's part.
+const SECRET_CHARS: usize = 22;
 
 impl Purchase {
     /// What the ledger and the store know it by.

@@ -161,6 +161,7 @@ impl Paywall {
             manner: Manner {
                 trailers: takes_trailers(&head.headers),
                 v1: false,
+                secret: false,
                 url: sale.resource.url().to_owned(),
             },
             in_session: true,

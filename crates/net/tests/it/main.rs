@@ -22,6 +22,7 @@ mod paywall_replicas;
 mod paywall_schemes;
 mod paywall_sessions;
 mod paywall_settle;
+mod paywall_strangers;
 mod paywall_stream;
 mod paywall_upfront;
 mod paywall_wire;

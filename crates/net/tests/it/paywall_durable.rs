@@ -17,8 +17,8 @@ use seamline_net::{
 };
 
 use crate::shop::{
-    NOW_S, Script, Settling, Shop, always, config_at, counter, header, paid, plain, price, runs,
-    script, terms, transfer,
+    GONE, NOW_S, Script, Settling, Shop, always, config_at, counter, header, paid, plain, price,
+    runs, script, terms, transfer,
 };
 
 pub(crate) fn config_with(store: &Arc<dyn PaywallStore>) -> PaywallConfig {
@@ -71,7 +71,7 @@ async fn a_settled_authorization_stays_spent_after_a_restart() {
     let answer = shop.send(paid("hello", &payment)).await;
     assert_eq!(
         (answer.status, answer.body.as_ref()),
-        (StatusCode::CONFLICT, &b"{}"[..])
+        (StatusCode::CONFLICT, GONE)
     );
     assert_eq!(answer.settlement().settled_amount(), Some(Amount::new(5)));
     let other = shop.send(paid("other", &payment)).await;

@@ -19,7 +19,7 @@ use crate::shop::{
 
 /// A scheme with one purse: a payment says how much it expects the purse to have paid before.
 #[derive(Clone, Default)]
-struct Tab(Arc<TabState>);
+pub(crate) struct Tab(Arc<TabState>);
 
 #[derive(Default)]
 struct TabState {
@@ -117,7 +117,7 @@ impl Drop for Page {
     }
 }
 
-fn tab_shop(routes: axum::routing::MethodRouter) -> (Tab, Shop) {
+pub(crate) fn tab_shop(routes: axum::routing::MethodRouter) -> (Tab, Shop) {
     let tab = Tab::default();
     let mut config = config_at(Timestamp::from_secs(NOW_S));
     config.local = vec![Arc::new(tab.clone())];
@@ -129,7 +129,19 @@ fn tab_shop(routes: axum::routing::MethodRouter) -> (Tab, Shop) {
 }
 
 fn tab_payment(offer: &serde_json::Value, payload: &serde_json::Value) -> String {
-    header(&json!({"x402Version": 2, "accepted": offer, "payload": payload}))
+    tab_payment_of(offer, payload, Some(crate::shop::named(1)))
+}
+
+pub(crate) fn tab_payment_of(
+    offer: &serde_json::Value,
+    payload: &serde_json::Value,
+    extensions: Option<serde_json::Value>,
+) -> String {
+    let mut message = json!({"x402Version": 2, "accepted": offer, "payload": payload});
+    if let Some(extensions) = extensions {
+        message["extensions"] = extensions;
+    }
+    header(&message)
 }
 
 #[tokio::test]

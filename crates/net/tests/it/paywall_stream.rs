@@ -17,8 +17,8 @@ use seamline_net::sse::{Decoder, Event};
 use serde_json::json;
 
 use crate::shop::{
-    Answer, NOW_S, Script, Settling, Shop, config_at, header, message, paid, pay, price, runs,
-    script,
+    Answer, GONE, NOW_S, Script, Settling, Shop, config_at, header, message, paid, pay, price,
+    runs, script,
 };
 
 const FRAMES: [&str; 4] = [
@@ -116,7 +116,7 @@ async fn the_first_piece_of_a_stream_leaves_before_the_last_is_made() {
     let again = shop.send(paid("hello", &payment)).await;
     assert_eq!(
         (again.status, again.body.as_ref()),
-        (StatusCode::CONFLICT, &b"{}"[..])
+        (StatusCode::CONFLICT, GONE)
     );
     assert!(again.settlement().success);
 }

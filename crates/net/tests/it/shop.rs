@@ -28,6 +28,9 @@ pub(crate) const NETWORK: &str = "eip155:31610";
 pub(crate) const MAX: u128 = 1_000;
 pub(crate) const NOW_S: u64 = 1_800_000_000;
 
+/// The body of a 409 for an answer that is not kept.
+pub(crate) const GONE: &[u8] = br#"{"error":"this payment was settled and its answer is not kept","code":"answer_gone","charged":"yes","retry":false}"#;
+
 /// What the facilitator answers next; the last answer of a kind is repeated.
 #[derive(Default)]
 pub(crate) struct Script {
@@ -278,11 +281,13 @@ pub(crate) fn header(message: &Value) -> String {
     encode_header(message.to_string().as_bytes())
 }
 
-/// A payment message for `offer`; nobody here checks its signature.
+/// A payment message for `offer`; nobody here checks its signature, or whether its identifier is
+/// random.
 pub(crate) fn message(offer: &Value, nonce: u64) -> Value {
     json!({
         "x402Version": 2,
         "accepted": offer,
+        "extensions": named(nonce),
         "payload": {
             "signature": format!("0x{}", "11".repeat(65)),
             "permit2Authorization": {
@@ -306,6 +311,7 @@ pub(crate) fn transfer(offer: &Value, nonce: u8) -> Value {
     json!({
         "x402Version": 2,
         "accepted": offer,
+        "extensions": named(u64::from(nonce)),
         "payload": {
             "signature": format!("0x{}", "11".repeat(65)),
             "authorization": {
@@ -318,6 +324,11 @@ pub(crate) fn transfer(offer: &Value, nonce: u8) -> Value {
             },
         },
     })
+}
+
+/// Extensions with an identifier.
+pub(crate) fn named(nonce: u64) -> Value {
+    json!({"payment-identifier": {"info": {"id": format!("pay_{nonce:032x}")}}})
 }
 
 fn hex(nonce: u8) -> String {

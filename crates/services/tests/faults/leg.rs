@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use seamline_core::{Amount, B256};
 use seamline_evm::chain::{self, SettlementQuery};
 use seamline_evm::payment::{Action, Event, Misuse, Payment, State, Terms};
-use seamline_evm::scheme::{Marks, SignedAuthorization, sign};
+use seamline_evm::scheme::{Marks, SignedAuthorization, sign_with};
+use seamline_evm::x402::extensions::payment_identifier::{self, PaymentId};
 use seamline_evm::x402::{PaymentRequired, Reason, SettleResponse};
 use tokio::time::{Instant, sleep};
 
@@ -60,7 +61,11 @@ impl Leg<'_> {
         };
         let now = (world.clock(world.plan.skew_s[0]))();
         let nonce = *self.payment.auth_nonce();
-        let signed = sign(&admitted, nonce, marks, &world.payer, now).unwrap();
+        // As the client's: without a name a lost answer cannot be had again.
+        let name = PaymentId::from_bytes(nonce.0.first_chunk().unwrap());
+        let named = [(payment_identifier::KEY.to_owned(), name.addition())];
+        let named = named.into_iter().collect();
+        let signed = sign_with(&admitted, nonce, marks, named, &world.payer, now).unwrap();
         let actions = self.tell(Event::Signed(Terms::from(&signed)));
         let actions = actions.map_err(|_| Stop::Unsigned)?;
         payer.dies(Crash::BeforeStore)?;

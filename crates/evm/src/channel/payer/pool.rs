@@ -4,6 +4,7 @@ use alloy_primitives::{B256, keccak256};
 
 use super::{Channel, DepositRule, Keys, Payment, Refusal, config_of};
 use crate::policy::Admitted;
+use crate::x402::extensions::payment_identifier::PaymentId;
 use seamline_core::{Amount, Timestamp};
 
 /// Channels with any number of sellers, several with each: one request at a time goes through a
@@ -28,6 +29,18 @@ impl Pool {
             per_seller,
             channels: Vec::new(),
         }
+    }
+
+    /// A name for the voucher of `max_claimable` in the channel `id`: the same for the same voucher, and
+    /// secret as long as the seed is.
+    pub fn name_of(&self, id: &B256, max_claimable: Amount) -> PaymentId {
+        let domain = b"seamline/v1/voucher-name".as_slice();
+        let total = max_claimable.get().to_be_bytes();
+        let hash = keccak256([domain, self.seed.as_slice(), id.as_slice(), &total].concat());
+        let [half, ..] = hash.0.as_chunks::<16>().0 else {
+            return PaymentId::from_bytes(&[0; 16]);
+        };
+        PaymentId::from_bytes(half)
     }
 
     /// Takes in books that were stored.

@@ -34,8 +34,8 @@ impl PaymentId {
         }
     }
 
-    /// Makes an identifier of 16 bytes, random or derived from what is bought: `pay_` and 32
-    /// hexadecimal digits.
+    /// Makes an identifier of 16 random bytes: `pay_` and 32 hexadecimal digits. What nobody can guess
+    /// proves to the server that the same payer asks again.
     pub fn from_bytes(bytes: &[u8; 16]) -> Self {
         Self(format!("pay_{}", hex::encode(bytes)))
     }

@@ -206,6 +206,7 @@ impl Open {
             manner: Manner {
                 trailers: false,
                 v1: false,
+                secret: false,
                 url: self.url.clone(),
             },
             in_session: false,
