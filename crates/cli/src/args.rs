@@ -1,5 +1,6 @@
 //! The command line, as data: no logic lives here.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -304,13 +305,17 @@ pub(crate) struct Facilitator {
     /// Gas that may be spent in an hour for one payer
     #[arg(long, value_name = "GAS", default_value_t = 100_000_000)]
     pub(crate) gas_per_payer_hour: u64,
+    /// A program that signs for the settling account: its path, or a JSON array of program and
+    /// arguments; asked as the wallet's external signer is, with the purpose `settlement`
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) signer_command: Option<OsString>,
     /// A factory that may deploy payers' contract wallets on our gas (ERC-6492); repeat it for more
     #[arg(long = "factory", value_name = "ADDRESS")]
     pub(crate) factories: Vec<Address>,
-    /// Settle payment channels too, from the wallet of this other home: it needs native coin of its own
-    #[arg(long, value_name = "HOME")]
-    pub(crate) channels: Option<PathBuf>,
-    /// Let sellers leave the signing of their claims, never of refunds, to the account of --channels
+    /// Settle payment channels too
+    #[arg(long)]
+    pub(crate) channels: bool,
+    /// Let sellers leave the signing of their claims, never of refunds, to the settling account
     #[arg(long, requires = "channels")]
     pub(crate) sign_claims: bool,
     #[command(flatten)]

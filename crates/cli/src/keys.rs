@@ -13,6 +13,7 @@ mod command;
 mod keystore;
 mod password;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -93,20 +94,19 @@ impl Source {
     }
 }
 
-/// As [`open`], for a service that cannot wait for another program at each signature.
+/// The signer that a command line names: a program's path, or a JSON array of program and arguments.
 ///
 /// # Errors
 ///
-/// As [`open`], and `wallet.external` where an external signer is settled.
-pub(crate) fn wallet(context: &Context, chain_id: u64) -> Result<Wallet, Failure> {
-    match opened(context, chain_id, Purpose::Settlement)? {
-        Opened::Here(_, wallet) => Ok(wallet),
-        Opened::Elsewhere(_) => Err(Failure::usage(
-            "wallet.external",
-            "this command signs by itself, and the key is with an external signer",
-        )
-        .hint("use a home of its own with a keystore: `seamline wallet create --home DIR`")),
-    }
+/// `wallet.command`: it is no program, or does not say its address.
+pub(crate) fn external(
+    command: &OsStr,
+    option: &str,
+    purpose: Purpose,
+) -> Result<Arc<dyn Signer>, Failure> {
+    let command = command::words(command, option)?;
+    let signer = command::External::start(command, purpose.as_str())?;
+    Ok(Arc::new(signer))
 }
 
 /// The key of a chain, ready to sign. May ask for a password on the terminal, and blocks meanwhile; the

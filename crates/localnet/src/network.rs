@@ -149,7 +149,7 @@ impl Localnet {
         let started = parts::first_start(files, now)?;
         let authority = Arc::new(parts::authority(files, now)?);
         let operator = Arc::new(keys::wallet(files, "operator.key")?);
-        let settler = keys::wallet(files, "facilitator.key")?;
+        let settler = Arc::new(keys::wallet(files, "facilitator.key")?);
         let developer = keys::wallet(files, "developer.key")?;
 
         // 2. the chain and its JSON-RPC server
@@ -164,13 +164,13 @@ impl Localnet {
         let http = seamline_net::http_client(seamline_net::ClientOptions::default())
             .map_err(|err| Error::Facilitator(Box::new(err)))?;
         let api: Arc<dyn FacilitatorApi> = Arc::new(HttpFacilitator::new(http, &facilitator_url));
-        let settling = parts::start_facilitator(files, &chain, settler, &config.clock).await?;
+        let wallet = Arc::clone(&settler);
+        let settling = parts::start_facilitator(files, &chain, wallet, &config.clock).await?;
         let hands = Operator {
             chain: &chain,
             wallet: &operator,
         };
-        let others = Arc::new(settling.clone());
-        let channels = parts::with_channels(others, files, &chain, &hands, &config.clock).await?;
+        let channels = parts::with_channels(&settling, settler);
         let router = channels::router(channels.clone(), facilitator::router(settling.clone()));
         let stop_serving = parts::stopping(stopped);
         tasks.spawn(async move {

@@ -1,18 +1,10 @@
 //! Payment channels at a facilitator: deposits, claims, payouts and refunds of the scheme
 //! `batch-settlement`, beside the facilitator of the other schemes.
 //!
-//! The rules are [`seamline_evm::channel::facilitator`]. Unlike one-shot settlements these need no
-//! memory to be safe: a deposit's nonce, a claim's total, a payout's remainder and a refund's
-//! counter make the contract do each of them once, whoever asks how often. What is remembered
-//! while the process runs saves gas and answers repetitions.
-//!
-//! # Limits
-//!
-//! The desk sends from an account of its own, one transaction after the other, and keeps nothing on
-//! disk. It sends a transaction's bytes again until they are mined, but never with a higher fee: where
-//! the base fee outgrows it, it waits until that falls, and later ones behind it. After a restart an answer is lost, not money: asked again, the chain says what is done,
-//! and a transaction that was dropped meanwhile is sent anew. It counts no gas budgets and takes the
-//! first transaction receipt for final. One process sends from the account at a time.
+//! The rules are [`seamline_evm::channel::facilitator`]. A deposit's nonce, a claim's total, a payout's
+//! remainder and a refund's counter make the contract do each of them once, whoever asks how often.
+//! Transactions go through the facilitator's lane: its account, its store, its fee bumps, its budgets,
+//! its recovery at start. What the chain does once is answered from the store for a day.
 
 mod desk;
 mod flights;
@@ -22,35 +14,23 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use seamline_core::Address;
-use seamline_evm::tx::FeeCeiling;
 use seamline_evm::x402::{
     FacilitatorRequest, SettleResponse, Supported, SupportedKind, VERSION, VerifyResponse,
 };
-use seamline_evm::{Rpc, Signer, Wallet, channel};
-use seamline_net::{Clock, FacilitatorApi, FacilitatorFuture, Tasks};
+use seamline_evm::{Signer, channel};
+use seamline_net::{FacilitatorApi, FacilitatorError, FacilitatorFuture, Tasks};
 use serde_json::json;
 
 use self::desk::Desk;
 pub use self::http::router;
+use crate::facilitator::{Error, Lane};
 
-/// What channels need of a facilitator.
+/// What channels need of a facilitator, besides its lane.
 pub struct ChannelDeskConfig {
-    /// The account that sends: of its own, because it keeps its own count of nonces.
-    pub wallet: Arc<Wallet>,
-    /// The chain.
-    pub rpc: Arc<dyn Rpc>,
-    /// EIP-155 id of the chain.
-    pub chain_id: u64,
     /// Tokens that channels may hold.
     pub assets: Vec<Address>,
-    /// The wall clock.
-    pub clock: Clock,
-    /// The most that it pays for gas.
-    pub fee_ceiling: FeeCeiling,
     /// How long `/settle` waits for the transaction before it answers `settlement_pending`.
     pub settle_wait: Duration,
-    /// Pause between two looks for a transaction receipt.
-    pub poll: Duration,
     /// Signs claims for sellers who made it their receiver authorizer; may be the account that sends.
     /// Refunds are never signed for
     /// others: whoever reaches `/settle` could take back what a seller has not claimed yet.
@@ -65,11 +45,11 @@ pub struct WithChannels {
 }
 
 impl WithChannels {
-    /// Puts channels beside `others`, which keeps every other scheme.
-    pub fn new(others: Arc<dyn FacilitatorApi>, config: ChannelDeskConfig) -> Self {
+    /// Puts channels beside `others`, which keeps every other scheme; `lane` sends.
+    pub fn new(others: Arc<dyn FacilitatorApi>, lane: Lane, config: ChannelDeskConfig) -> Self {
         Self {
             others,
-            desk: Arc::new(Desk::new(config)),
+            desk: Arc::new(Desk::new(lane, config)),
         }
     }
 
@@ -90,7 +70,7 @@ impl FacilitatorApi for WithChannels {
         request: &'a FacilitatorRequest,
     ) -> FacilitatorFuture<'a, VerifyResponse> {
         if is_channel(request) {
-            Box::pin(async move { Ok(self.desk.verify(request).await) })
+            Box::pin(async move { self.desk.verify(request).await.map_err(unreachable) })
         } else {
             self.others.verify(request)
         }
@@ -101,7 +81,10 @@ impl FacilitatorApi for WithChannels {
         request: &'a FacilitatorRequest,
     ) -> FacilitatorFuture<'a, SettleResponse> {
         if is_channel(request) {
-            Box::pin(async move { Ok(Desk::settle(&self.desk, request).await) })
+            Box::pin(async move {
+                let settled = Desk::settle(&self.desk, request).await;
+                settled.map_err(unreachable)
+            })
         } else {
             self.others.settle(request)
         }
@@ -118,7 +101,10 @@ impl FacilitatorApi for WithChannels {
                 extra: authorizer.map(|it| json!({ "receiverAuthorizer": it.to_string() })),
             });
             let signers = supported.signers.entry("eip155:*".to_owned());
-            signers.or_default().push(self.address().to_string());
+            let (signers, address) = (signers.or_default(), self.address().to_string());
+            if !signers.contains(&address) {
+                signers.push(address);
+            }
             Ok(supported)
         })
     }
@@ -135,10 +121,13 @@ impl core::fmt::Debug for WithChannels {
 impl core::fmt::Debug for ChannelDeskConfig {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("ChannelDeskConfig")
-            .field("chain_id", &self.chain_id)
             .field("assets", &self.assets)
             .finish_non_exhaustive()
     }
+}
+
+fn unreachable(error: Error) -> FacilitatorError {
+    FacilitatorError::Unreachable(error.into())
 }
 
 fn is_channel(request: &FacilitatorRequest) -> bool {

@@ -51,8 +51,11 @@ pub use self::config::{
     BUMP_AFTER, FINALITY_DEPTH, FacilitatorConfig, MAX_IN_FLIGHT, POLL, SETTLE_WAIT, SIGN_WAIT,
 };
 pub use self::health::Health;
+pub(crate) use self::http::failed;
 pub use self::http::router;
 pub use self::lane::{Job, JobError, Lane, Outcome, Sent};
+pub(crate) use self::respond::retry_after;
+pub(crate) use self::settle::has_code;
 pub use self::settlement::{GasUse, Lease, Settlement};
 pub use self::store::{
     Change, LEASE, MemoryStore, Page, Spent, Store, StoreError, StoreFuture, StoreLocation,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seamline_core::{Address, chain};
+use seamline_evm::Signer;
 use seamline_evm::tx::FeeCeiling;
-use seamline_evm::{Rpc, Signer, Wallet};
 use seamline_services::channels::{self, ChannelDeskConfig, WithChannels};
 use seamline_services::facilitator::{
     self as service, Facilitator, FacilitatorConfig, GasBudget, Health, StoreError, StoreLocation,
@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::env_vars;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
+use crate::keys::{self, Purpose};
 use crate::output;
 use crate::service::{listen, rpc, wei};
 use crate::session::now;
@@ -25,8 +26,6 @@ use crate::stop::Stop;
 
 /// How long settlements under way may take once the command is asked to end. What is cut is in the store.
 const DRAIN: Duration = Duration::from_secs(30);
-/// Pause between two looks for a channel's transaction.
-const CHANNEL_POLL: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, Failure> {
     block_on(async {
@@ -40,10 +39,10 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         let stop = Stop::listen()?;
         let (listener, address) = listen(args.listen).await?;
         let store = database.unwrap_or_else(|| default_database(&home));
-        let chain: Arc<dyn Rpc> = endpoint.clone();
+        let account = settling_account(context, &home, args)?;
         let settings = FacilitatorConfig::new(
-            Arc::new(settling_wallet(context, &home, args.chain_id)?),
-            chain,
+            Arc::clone(&account),
+            endpoint,
             args.chain_id,
             args.assets.clone(),
             store,
@@ -58,17 +57,11 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
             ..settings
         });
         let facilitator = facilitator.await.map_err(|err| refused(&err))?;
-        let desk = desk(args, endpoint, ceiling, &facilitator)?;
+        let desk = desk(args, &facilitator, &account);
         // 3. Until somebody asks it to end.
         let url = format!("http://{address}");
         let health = facilitator.health().await;
-        announce(
-            args,
-            &url,
-            facilitator.address(),
-            &health,
-            desk.as_ref().map(WithChannels::address),
-        )?;
+        announce(args, &url, facilitator.address(), &health)?;
         let others = service::router(facilitator.clone());
         let router = match desk.clone() {
             Some(desk) => channels::router(desk, others),
@@ -89,53 +82,41 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         {
             let open = desk.tasks().len();
             output::message(&format!(
-                "note: {open} settlements of channels were cut: the chain says what became of them"
+                "note: {open} settlements of channels are still open; the next start takes them up"
             ));
         }
         Ok(Exit::Ok)
     })
 }
 
-/// The account that settles. A key on this machine: a settlement may need a higher fee at any moment.
-fn settling_wallet(context: &Context, home: &Home, chain_id: u64) -> Result<Wallet, Failure> {
+/// The account that settles: of a program that the command line names, or as the home says.
+fn settling_account(
+    context: &Context,
+    home: &Home,
+    args: &args::Facilitator,
+) -> Result<Arc<dyn Signer>, Failure> {
+    if let Some(command) = &args.signer_command {
+        return keys::external(command, "--signer-command", Purpose::Settlement);
+    }
     let _lock = home.lock()?;
-    crate::keys::wallet(context, chain_id)
+    let key = keys::open(context, args.chain_id, Purpose::Settlement)?;
+    Ok(key.signer)
 }
 
-/// Payment channels, where they are asked for: from an account of their own.
+/// Payment channels, where they are asked for.
 fn desk(
     args: &args::Facilitator,
-    rpc: Arc<dyn Rpc>,
-    fee_ceiling: FeeCeiling,
-    others: &Facilitator,
-) -> Result<Option<WithChannels>, Failure> {
-    let Some(home) = &args.channels else {
-        return Ok(None);
-    };
-    let context = Context::new(Some(home.clone()), None, None);
-    let home = context.home()?.ready()?;
-    let wallet = Arc::new(settling_wallet(&context, &home, args.chain_id)?);
-    if wallet.address() == others.address() {
-        return Err(Failure::usage(
-            "channels.account",
-            "the home of --channels leads to the account that settles everything else",
-        )
-        .hint("name a home with another wallet; SEAMLINE_WALLET_KEY holds for both homes"));
-    }
-    let signer: Arc<dyn Signer> = wallet.clone();
-    let authorizer = args.sign_claims.then_some(signer);
+    settling: &Facilitator,
+    account: &Arc<dyn Signer>,
+) -> Option<WithChannels> {
     let config = ChannelDeskConfig {
-        wallet,
-        rpc,
-        chain_id: args.chain_id,
         assets: args.assets.clone(),
-        clock: Arc::new(now),
-        fee_ceiling,
         settle_wait: Duration::from_secs(args.settle_wait),
-        poll: CHANNEL_POLL,
-        authorizer,
+        authorizer: args.sign_claims.then(|| Arc::clone(account)),
     };
-    Ok(Some(WithChannels::new(Arc::new(others.clone()), config)))
+    let others = Arc::new(settling.clone());
+    args.channels
+        .then(|| WithChannels::new(others, settling.lane(), config))
 }
 
 fn fee_ceiling(args: &args::Facilitator) -> Result<FeeCeiling, Failure> {
@@ -220,7 +201,6 @@ fn announce(
     url: &str,
     signer: Address,
     health: &Health,
-    channels: Option<Address>,
 ) -> Result<(), Failure> {
     if args.output.json {
         output::json(&json!({
@@ -231,7 +211,7 @@ fn announce(
             "signer_balance": health.signer_balance,
             "assets": args.assets,
             "store": health.store,
-            "channel_signer": channels,
+            "channels": args.channels,
         }))?;
     } else {
         output::line(url)?;
@@ -240,11 +220,6 @@ fn announce(
         "settles on {} from {}, remembers in {}; Ctrl-C ends it",
         health.network, health.signer, health.store
     ));
-    if let Some(account) = channels {
-        output::message(&format!(
-            "settles channels from {account}: keep native coin there too"
-        ));
-    }
     if health.signer_balance.as_deref() == Some("0") {
         output::message(&format!(
             "note: {} has no native coin: nothing can be settled before it has some",

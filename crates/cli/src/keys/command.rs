@@ -15,11 +15,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::Purpose;
 use crate::env_vars;
 use crate::failure::{Exit, Failure};
 
 /// Longest wait for an answer: a person may have to touch a device.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest wait for a signature of a settlement: nobody is asked for each of them, and others wait.
+const SETTLEMENT_PATIENCE: Duration = Duration::from_secs(8);
 /// How often the end of a program is looked for, once it has answered.
 const TURN: Duration = Duration::from_millis(5);
 /// Longest answer: a signature is 200 bytes, a password less than 1,024.
@@ -82,7 +85,7 @@ impl External {
                 "run it by hand with {\"version\":1,\"purpose\":\"address\"} on its standard input",
             )
         };
-        let answer = ask(&command, &question).map_err(|err| failed(err.to_string()))?;
+        let answer = ask(&command, &question, PATIENCE).map_err(|err| failed(err.to_string()))?;
         let answer: AddressAnswer = serde_json::from_slice(&answer)
             .map_err(|_| failed("did not answer {\"address\":\"0x…\"}".to_owned()))?;
         Ok(Self {
@@ -106,9 +109,14 @@ impl Signer for External {
             digest: Some(*digest),
         };
         let unavailable = |detail: String| SignError::Unavailable { detail };
-        let answer = ask(&self.command, &question).map_err(|err| match err {
+        let patience = if self.purpose == Purpose::Settlement.as_str() {
+            SETTLEMENT_PATIENCE
+        } else {
+            PATIENCE
+        };
+        let answer = ask(&self.command, &question, patience).map_err(|err| match err {
             AskError::Ended => SignError::Refused,
-            AskError::Start(_) | AskError::Late | AskError::TooLong | AskError::Talk(_) => {
+            AskError::Start(_) | AskError::Late(_) | AskError::TooLong | AskError::Talk(_) => {
                 unavailable(format!("`{}` {err}", program(&self.command)))
             }
         })?;
@@ -131,22 +139,34 @@ pub(super) enum AskError {
     Start(std::io::Error),
     #[error("ended with a failure")]
     Ended,
-    #[error("did not answer within {} seconds", PATIENCE.as_secs())]
-    Late,
+    #[error("did not answer within {} seconds", .0.as_secs())]
+    Late(Duration),
     #[error("answered more than {MAX_ANSWER} bytes")]
     TooLong,
     #[error("cannot be talked to: {0}")]
     Talk(std::io::Error),
 }
 
-fn ask(command: &[String], question: &Question<'_>) -> Result<Zeroizing<Vec<u8>>, AskError> {
+fn ask(
+    command: &[String],
+    question: &Question<'_>,
+    patience: Duration,
+) -> Result<Zeroizing<Vec<u8>>, AskError> {
     let question =
         serde_json::to_vec(question).map_err(|err| AskError::Talk(std::io::Error::other(err)))?;
-    run(command, &question)
+    run_for(command, &question, patience)
 }
 
 /// Runs a program with `input`, and returns what it printed.
 pub(super) fn run(command: &[String], input: &[u8]) -> Result<Zeroizing<Vec<u8>>, AskError> {
+    run_for(command, input, PATIENCE)
+}
+
+fn run_for(
+    command: &[String],
+    input: &[u8],
+    patience: Duration,
+) -> Result<Zeroizing<Vec<u8>>, AskError> {
     let started = Instant::now();
     let (program, arguments) = command
         .split_first()
@@ -158,7 +178,7 @@ pub(super) fn run(command: &[String], input: &[u8]) -> Result<Zeroizing<Vec<u8>>
         .stdout(Stdio::piped())
         .spawn()
         .map_err(AskError::Start)?;
-    let answer = talk(&mut child, input, started);
+    let answer = talk(&mut child, input, started, patience);
     if answer.is_err() {
         // It may have ended already.
         let _ = child.kill();
@@ -167,7 +187,12 @@ pub(super) fn run(command: &[String], input: &[u8]) -> Result<Zeroizing<Vec<u8>>
     answer
 }
 
-fn talk(child: &mut Child, input: &[u8], started: Instant) -> Result<Zeroizing<Vec<u8>>, AskError> {
+fn talk(
+    child: &mut Child,
+    input: &[u8],
+    started: Instant,
+    patience: Duration,
+) -> Result<Zeroizing<Vec<u8>>, AskError> {
     let (send, receive) = mpsc::channel();
     if let Some(mut stdin) = child.stdin.take() {
         // A question fits the pipe's buffer. A program that does not read it is not at fault for that.
@@ -183,8 +208,9 @@ fn talk(child: &mut Child, input: &[u8], started: Instant) -> Result<Zeroizing<V
             let _ = send.send(read.map(|_| answer));
         });
     }
-    let left = || PATIENCE.saturating_sub(started.elapsed());
-    let answer = receive.recv_timeout(left()).map_err(|_| AskError::Late)?;
+    let left = || patience.saturating_sub(started.elapsed());
+    let late = || AskError::Late(patience);
+    let answer = receive.recv_timeout(left()).map_err(|_| late())?;
     let answer = answer.map_err(AskError::Talk)?;
     if u64::try_from(answer.len()).is_ok_and(|len| len > MAX_ANSWER) {
         return Err(AskError::TooLong);
@@ -193,7 +219,7 @@ fn talk(child: &mut Child, input: &[u8], started: Instant) -> Result<Zeroizing<V
         match child.try_wait().map_err(AskError::Talk)? {
             Some(status) if status.success() => return Ok(answer),
             Some(_) => return Err(AskError::Ended),
-            None if left().is_zero() => return Err(AskError::Late),
+            None if left().is_zero() => return Err(late()),
             None => thread::sleep(TURN),
         }
     }

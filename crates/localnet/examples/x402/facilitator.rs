@@ -14,7 +14,7 @@ use seamline_evm::{Rpc, Wallet};
 use seamline_net::{FacilitatorApi, HttpRpc};
 use seamline_services::channels::{ChannelDeskConfig, WithChannels};
 use seamline_services::facilitator::{
-    Facilitator, FacilitatorConfig, GasBudget, POLL, SETTLE_WAIT, StoreLocation,
+    Facilitator, FacilitatorConfig, GasBudget, SETTLE_WAIT, StoreLocation,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Value, input: Input) -> Result<(), Failure> {
     };
     let settings = FacilitatorConfig::new(
         Arc::new(Wallet::from_hex(&text(config, "/privateKey")?)?),
-        Arc::clone(&rpc),
+        rpc,
         chain_id,
         assets.clone(),
         store,
@@ -52,17 +52,12 @@ pub(crate) async fn run(config: &Value, input: Input) -> Result<(), Failure> {
     })
     .await?;
     let channels = ChannelDeskConfig {
-        wallet: Arc::new(Wallet::from_hex(&text(config, "/deskKey")?)?),
-        rpc,
-        chain_id,
         assets,
-        clock: clock(),
-        fee_ceiling: FEE_CEILING,
         settle_wait: SETTLE_WAIT,
-        poll: POLL,
         authorizer: None,
     };
-    let api = WithChannels::new(Arc::new(facilitator), channels);
+    let lane = facilitator.lane();
+    let api = WithChannels::new(Arc::new(facilitator), lane, channels);
     serve(listen().await?, router(api), input).await
 }
 

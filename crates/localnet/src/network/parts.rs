@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use seamline_attest::TrustRoots;
-use seamline_core::{Amount, Timestamp};
-use seamline_evm::{Signer, Wallet};
-use seamline_net::{Clock, FacilitatorApi, Tasks};
+use seamline_core::Timestamp;
+use seamline_evm::Wallet;
+use seamline_net::{Clock, Tasks};
 use seamline_services::channels::{ChannelDeskConfig, WithChannels};
 use seamline_services::facilitator::{
     Facilitator, FacilitatorConfig, GasBudget, SETTLE_WAIT, StoreLocation,
@@ -14,13 +14,12 @@ use seamline_services::facilitator::{
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{CHAIN_POLL, Config, FEE_CEILING, GAS_MONEY, HEARTBEAT};
+use super::{CHAIN_POLL, Config, FEE_CEILING, HEARTBEAT};
+use crate::Error;
 use crate::authority::{DevAuthority, NoHardware};
 use crate::chain::{CHAIN_ID, Chain, ChainConfig};
 use crate::contracts::{TOKEN, genesis};
 use crate::files::Files;
-use crate::setup::Operator;
-use crate::{Error, keys};
 
 /// When the network was started for the first time: its genesis is dated so, and the chain checks at each
 /// start that it was made from this genesis.
@@ -110,7 +109,7 @@ pub(super) fn open_chain(
 pub(super) async fn start_facilitator(
     files: &Files,
     chain: &Chain,
-    wallet: Wallet,
+    wallet: Arc<Wallet>,
     clock: &Clock,
 ) -> Result<Facilitator, Error> {
     let store = files
@@ -118,7 +117,7 @@ pub(super) async fn start_facilitator(
         .map_or(StoreLocation::Memory, StoreLocation::File);
     let (rpc, clock) = (Arc::new(chain.clone()), Arc::clone(clock));
     let config = FacilitatorConfig::new(
-        Arc::new(wallet),
+        wallet,
         rpc,
         CHAIN_ID,
         vec![TOKEN],
@@ -136,33 +135,15 @@ pub(super) async fn start_facilitator(
     .map_err(|err| Error::Facilitator(Box::new(err)))
 }
 
-/// Puts payment channels beside the facilitator: they are settled by an account of their own, which
-/// signs claims for sellers who leave that to it.
-pub(super) async fn with_channels(
-    others: Arc<dyn FacilitatorApi>,
-    files: &Files,
-    chain: &Chain,
-    hands: &Operator<'_>,
-    clock: &Clock,
-) -> Result<WithChannels, Error> {
-    let wallet = Arc::new(keys::wallet(files, "channels.key")?);
-    let account = wallet.address();
-    let holds = seamline_evm::chain::account(chain, TOKEN, account).await;
-    let holds = holds.map_err(Error::Read)?;
-    hands.fund(account, &holds, Amount::ZERO, GAS_MONEY)?;
-    let authorizer: Arc<dyn Signer> = Arc::<Wallet>::clone(&wallet);
+/// Puts payment channels beside the facilitator: its account settles them too, and signs claims for
+/// sellers who leave that to it.
+pub(super) fn with_channels(settling: &Facilitator, settler: Arc<Wallet>) -> WithChannels {
     let desk = ChannelDeskConfig {
-        authorizer: Some(authorizer),
-        wallet,
-        rpc: Arc::new(chain.clone()),
-        chain_id: CHAIN_ID,
+        authorizer: Some(settler),
         assets: vec![TOKEN],
-        clock: Arc::clone(clock),
-        fee_ceiling: FEE_CEILING,
         settle_wait: SETTLE_WAIT,
-        poll: CHAIN_POLL,
     };
-    Ok(WithChannels::new(others, desk))
+    WithChannels::new(Arc::new(settling.clone()), settling.lane(), desk)
 }
 
 pub(super) async fn serve_chain(

@@ -33,6 +33,7 @@ use seamline_net::{
     FacilitatorFuture, PaymentContext, Paywall, PaywallConfig,
 };
 use seamline_services::channels::{ChannelDeskConfig, WithChannels};
+use seamline_services::facilitator::{Facilitator, FacilitatorConfig, StoreLocation};
 use serde_json::{Map, json};
 use tower::ServiceExt as _;
 
@@ -72,25 +73,6 @@ impl FacilitatorApi for Counted {
     }
 }
 
-/// Settles no other scheme.
-struct Nobody;
-
-impl FacilitatorApi for Nobody {
-    fn verify<'a>(&'a self, _: &'a FacilitatorRequest) -> FacilitatorFuture<'a, VerifyResponse> {
-        let refused = VerifyResponse::invalid(Reason::UnsupportedScheme, None);
-        Box::pin(async move { Ok(refused) })
-    }
-
-    fn settle<'a>(&'a self, _: &'a FacilitatorRequest) -> FacilitatorFuture<'a, SettleResponse> {
-        let refused = SettleResponse::failed(NETWORK, None, Reason::UnsupportedScheme, None);
-        Box::pin(async move { Ok(refused) })
-    }
-
-    fn supported(&self) -> FacilitatorFuture<'_, Supported> {
-        Box::pin(async { Ok(Supported::default()) })
-    }
-}
-
 struct World {
     chain: Chain,
     now: Arc<AtomicU64>,
@@ -124,22 +106,29 @@ impl World {
             dev_methods: true,
         })
         .unwrap();
-        let desk = ChannelDeskConfig {
-            wallet: Arc::new(sender),
-            rpc: Arc::new(chain.clone()),
-            chain_id: CHAIN_ID,
-            assets: vec![TOKEN],
-            clock: clock.clone(),
-            fee_ceiling: FeeCeiling {
-                max_fee_per_gas: 1_000_000_000_000,
-                max_priority_fee_per_gas: 1_000_000_000,
-            },
-            settle_wait: Duration::from_secs(10),
+        let settling = Facilitator::start(FacilitatorConfig {
             poll: Duration::from_millis(2),
+            ..FacilitatorConfig::new(
+                Arc::new(sender),
+                Arc::new(chain.clone()),
+                CHAIN_ID,
+                vec![TOKEN],
+                StoreLocation::Memory,
+                clock.clone(),
+                FeeCeiling {
+                    max_fee_per_gas: 1_000_000_000_000,
+                    max_priority_fee_per_gas: 1_000_000_000,
+                },
+            )
+        });
+        let settling = settling.await.unwrap();
+        let desk = ChannelDeskConfig {
+            assets: vec![TOKEN],
+            settle_wait: Duration::from_secs(10),
             authorizer: None,
         };
         let facilitator = Counted {
-            desk: WithChannels::new(Arc::new(Nobody), desk),
+            desk: WithChannels::new(Arc::new(settling.clone()), settling.lane(), desk),
             verified: Arc::default(),
             settled: Arc::default(),
         };
@@ -543,8 +532,11 @@ async fn a_facilitator_with_channels_says_so_and_refuses_over_http() {
     assert_eq!(read(response).await, "well");
     let response = router.clone().oneshot(get("/supported")).await.unwrap();
     let supported = Supported::parse(read(response).await.as_bytes()).unwrap();
-    assert_eq!(supported.kinds[0].scheme, "batch-settlement");
-    assert_eq!(supported.kinds[0].extra, None, "it signs for nobody");
+    let mut kinds = supported.kinds.iter();
+    let kind = kinds.find(|kind| kind.scheme == "batch-settlement");
+    assert_eq!(kind.unwrap().extra, None, "it signs for nobody");
+    // One account settles everything.
+    assert_eq!(supported.signers["eip155:*"].len(), 1);
     let request = Request::post("/settle").body(Body::from("{}")).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);

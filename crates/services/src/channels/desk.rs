@@ -1,50 +1,53 @@
 use std::sync::Arc;
 
-use seamline_core::{Address, B256, U256};
+use seamline_core::{Address, Amount, B256, U256};
+use seamline_evm::RpcCall;
+use seamline_evm::channel::ChainState;
 use seamline_evm::channel::facilitator::{
     Delegation, Ready, Rules, SettleCall, SettlePlan, conclude_verify, plan_settle, plan_verify,
 };
-use seamline_evm::rpc::At;
-use seamline_evm::tx::{Fees, SignedTransaction, Transaction};
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse, VerifyResponse};
-use seamline_evm::{RpcCall, Signer as _};
 use seamline_net::Tasks;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::ChannelDeskConfig;
 use super::flights::{Flight, Flights};
+use crate::facilitator::{Error, Job, JobError, Lane, Outcome, Sent, Unavailable, has_code};
 
-/// Performs what channels need on chain.
+/// Performs what channels need on chain, through the facilitator's lane.
 pub(super) struct Desk {
+    lane: Lane,
     config: ChannelDeskConfig,
-    network: String,
     flights: Flights,
     tasks: Tasks,
-    /// Held from the choice of an account nonce until the endpoint has the transaction.
-    lane: Mutex<Lane>,
 }
 
-/// The next account nonce, as far as it is known here.
-#[derive(Default)]
-struct Lane {
-    next: Option<u64>,
+/// How often what was displaced or reverted is tried again under the same name.
+const MAX_TRIES: u8 = 16;
+
+/// Why there is no success.
+enum Failure {
+    /// A business outcome.
+    Refused(Reason, Option<B256>),
+    /// The budgets, with a retry hint.
+    Full(JobError),
+    /// There is no answer now.
+    Unavailable(Error),
 }
 
 impl Desk {
-    pub(super) fn new(config: ChannelDeskConfig) -> Self {
+    pub(super) fn new(lane: Lane, config: ChannelDeskConfig) -> Self {
         Self {
-            network: format!("eip155:{}", config.chain_id),
+            lane,
             config,
             flights: Flights::default(),
             tasks: Tasks::new(),
-            lane: Mutex::default(),
         }
     }
 
     pub(super) fn address(&self) -> Address {
-        self.config.wallet.address()
+        self.lane.address()
     }
 
     pub(super) fn authorizer(&self) -> Option<Address> {
@@ -52,47 +55,77 @@ impl Desk {
     }
 
     pub(super) fn network(&self) -> &str {
-        &self.network
+        self.lane.network()
     }
 
     pub(super) const fn tasks(&self) -> &Tasks {
         &self.tasks
     }
 
-    pub(super) async fn verify(&self, request: &FacilitatorRequest) -> VerifyResponse {
+    pub(super) async fn verify(
+        &self,
+        request: &FacilitatorRequest,
+    ) -> Result<VerifyResponse, Error> {
         if let Err(reason) = self.own_business(request) {
-            return VerifyResponse::invalid(reason, None);
+            return Ok(VerifyResponse::invalid(reason, None));
         }
         let (payload, offer) = (&request.payment_payload, &request.payment_requirements);
         let own = [self.address()];
-        match plan_verify(payload, offer, &self.rules(&own)) {
-            Ok(plan) => {
-                let answer = self.config.rpc.batch(plan.calls()).await;
-                conclude_verify(&plan, &answer)
-            }
-            Err(invalid) => VerifyResponse::invalid(invalid.reason, invalid.payer),
+        let plan = match plan_verify(payload, offer, &self.rules(&own)) {
+            Ok(plan) => plan,
+            Err(invalid) => return Ok(VerifyResponse::invalid(invalid.reason, invalid.payer)),
+        };
+        let answer = self.lane.rpc().batch(plan.calls()).await;
+        let verdict = conclude_verify(&plan, &answer);
+        if verdict.invalid_reason == Some(Reason::InvalidBatchSettlementEvmRpcReadFailed) {
+            return Err(Error::Unavailable(Unavailable::Chain));
         }
+        Ok(verdict)
     }
 
     /// Settles, or joins the same settlement that is under way. It goes on where nobody waits.
-    pub(super) async fn settle(desk: &Arc<Self>, request: &FacilitatorRequest) -> SettleResponse {
-        let plan = match desk.plan(request) {
+    pub(super) async fn settle(
+        desk: &Arc<Self>,
+        request: &FacilitatorRequest,
+    ) -> Result<SettleResponse, Error> {
+        let plan = match Self::planned(desk, request).await? {
             Ok(plan) => plan,
-            Err((reason, payer)) => return desk.failed(payer, reason, None),
+            Err((reason, payer)) => return Ok(desk.failed(payer, reason, None)),
         };
         let payer = plan.payer();
-        let (mut progress, flight) = desk.flights.join(plan.key());
+        let joined = desk.flights.join(plan.key());
+        let (mut progress, flight) = joined.ok_or(Error::Unavailable(Unavailable::Busy))?;
         if let Some(flight) = flight {
             let worker = Arc::clone(desk);
+            let seller = request.payment_requirements.terms().pay_to_address();
             desk.tasks
-                .spawn(async move { worker.carry(plan, flight).await });
+                .spawn(async move { worker.carry(plan, seller, flight).await });
         }
         let ended = progress.wait_for(|progress| progress.answer.is_some());
         // An error means that the task is gone; the last progress tells how far it came.
         drop(timeout(desk.config.settle_wait, ended).await);
         let last = progress.borrow().clone();
-        last.answer
-            .unwrap_or_else(|| desk.failed(payer, Reason::SettlementPending, last.transaction))
+        match last.answer {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) => Err(Error::Flight(error)),
+            None => Ok(desk.failed(payer, Reason::SettlementPending, last.transaction)),
+        }
+    }
+
+    /// Plans, on a thread of its own where an authorizer in another program may be asked.
+    async fn planned(
+        desk: &Arc<Self>,
+        request: &FacilitatorRequest,
+    ) -> Result<Result<SettlePlan, (Reason, Option<Address>)>, Error> {
+        let authorizer = desk.config.authorizer.as_ref();
+        if authorizer.is_none_or(|it| it.is_immediate()) {
+            return Ok(desk.plan(request));
+        }
+        let (worker, request) = (Arc::clone(desk), request.clone());
+        let planned = tokio::task::spawn_blocking(move || worker.plan(&request));
+        planned
+            .await
+            .map_err(|_| Error::Unavailable(Unavailable::Busy))
     }
 
     fn plan(&self, request: &FacilitatorRequest) -> Result<SettlePlan, (Reason, Option<Address>)> {
@@ -104,103 +137,131 @@ impl Desk {
         plan.map_err(|invalid| (invalid.reason, invalid.payer))
     }
 
-    async fn carry(&self, plan: SettlePlan, flight: Flight) {
-        let answer = self.perform(&plan, &flight).await;
-        let answer =
-            answer.unwrap_or_else(|(reason, hash)| self.failed(plan.payer(), reason, hash));
-        flight.end(answer, plan.once());
+    async fn carry(&self, plan: SettlePlan, seller: Option<Address>, flight: Flight) {
+        let answer = match self.perform(&plan, seller, &flight).await {
+            Ok(answer) => Ok(answer),
+            Err(Failure::Refused(reason, hash)) => Ok(self.failed(plan.payer(), reason, hash)),
+            Err(Failure::Full(full)) => Ok(self.full(plan.payer(), &full)),
+            Err(Failure::Unavailable(error)) => {
+                let text = seamline_core::chain(&error);
+                tracing::error!(error = text, "a channel's settlement could not be finished");
+                Err(Arc::new(error))
+            }
+        };
+        flight.end(answer);
     }
 
     async fn perform(
         &self,
         plan: &SettlePlan,
+        seller: Option<Address>,
         flight: &Flight,
-    ) -> Result<SettleResponse, (Reason, Option<B256>)> {
-        let unsent = |reason| (reason, None);
-        // 1. The chain's view of it.
-        let answer = self.config.rpc.batch(plan.calls()).await;
-        let call = match plan.conclude(&answer).map_err(unsent)? {
-            Ready::Send(call) => call,
-            Ready::Nothing => return Ok(plan.done_before()),
-        };
-        // 2. The transaction, in the order of the account.
-        let sent = self.send(&call).await.map_err(unsent)?;
-        flight.sent(sent.hash);
-        // 3. What it did.
-        let receipt = self.receipt(&sent).await;
-        let settled = plan.check_settled(&receipt, call.before.as_ref());
-        settled
-            .map(|settled| settled.response)
-            .map_err(|reason| (reason, Some(sent.hash)))
+    ) -> Result<SettleResponse, Failure> {
+        for attempt in 0..MAX_TRIES {
+            let id = self.id(plan, attempt);
+            // 1. What is remembered, by this process or another one.
+            let known = self.lane.find(id).await.map_err(Failure::Unavailable)?;
+            let sent = match known {
+                Some(known) => known,
+                None => {
+                    // 2. The chain's view of it.
+                    let answer = self.lane.rpc().batch(plan.calls()).await;
+                    let call = match plan.conclude(&answer) {
+                        Ok(Ready::Send(call)) => call,
+                        Ok(Ready::Nothing) => return Ok(plan.done_before()),
+                        Err(Reason::InvalidBatchSettlementEvmRpcReadFailed) => {
+                            return Err(Failure::Unavailable(Error::Unavailable(
+                                Unavailable::Chain,
+                            )));
+                        }
+                        Err(reason) => return Err(Failure::Refused(reason, None)),
+                    };
+                    // 3. The transaction, in the order of the account.
+                    let results = answer.as_deref().unwrap_or_default();
+                    let payer = plan.payer();
+                    let job = Job {
+                        id,
+                        to: call.to,
+                        gas_limit: call.gas_limit,
+                        payer: payer.or(seller),
+                        runs_payers_code: payer
+                            .is_some_and(|payer| has_code(plan.calls(), results, payer)),
+                        memo: memo(&call),
+                        input: call.input.to_vec(),
+                    };
+                    self.lane.begin(job).await.map_err(|error| match error {
+                        JobError::Facilitator(error) => Failure::Unavailable(error),
+                        full => Failure::Full(full),
+                    })?
+                }
+            };
+            if let Some(answer) = self.finish(plan, sent, flight).await? {
+                return Ok(answer);
+            }
+        }
+        Err(Failure::Refused(plan.failed(), None))
     }
 
-    async fn send(&self, call: &SettleCall) -> Result<SignedTransaction, Reason> {
-        let mut lane = self.lane.lock().await;
-        let asked = [
-            RpcCall::account_nonce(self.address(), At::Pending),
-            RpcCall::fee_history(),
-        ];
-        let unread = || Reason::InvalidBatchSettlementEvmRpcReadFailed;
-        let results = self.config.rpc.batch(&asked).await;
-        let results = results.map_err(|_| unread())?;
-        let [Ok(nonce), Ok(history)] = results.as_slice() else {
-            return Err(unread());
-        };
-        let pending = number(nonce).ok_or_else(unread)?;
-        // An endpoint that lags may not have seen the last one yet.
-        let account_nonce = lane.next.map_or(pending, |next| next.max(pending));
-        let fees = Fees::from_history(history, &self.config.fee_ceiling);
-        let transaction = Transaction {
-            chain_id: self.config.chain_id,
-            account_nonce,
-            fees: fees.map_err(|_| Reason::UnexpectedSettleError)?,
-            gas_limit: call.gas_limit,
-            to: Some(call.to),
-            value: U256::ZERO,
-            input: call.input.clone(),
-        };
-        let signed = self.config.wallet.sign_transaction(&transaction);
-        let sending = [RpcCall::send_raw_transaction(&signed.raw)];
-        match self.config.rpc.batch(&sending).await.as_deref() {
-            Ok([Ok(_)]) => {
-                lane.next = account_nonce.checked_add(1);
-                Ok(signed)
+    /// Waits for a job. `None` where it is to be tried again, under another name.
+    async fn finish(
+        &self,
+        plan: &SettlePlan,
+        mut sent: Sent,
+        flight: &Flight,
+    ) -> Result<Option<SettleResponse>, Failure> {
+        let is_old = sent.ended().is_some();
+        if let Some(transaction) = sent.transaction() {
+            flight.sent(transaction);
+        }
+        let before = before(sent.memo());
+        let outcome = sent.outcome().await.map_err(Failure::Unavailable)?;
+        match outcome {
+            // What can be asked for again means something new by now.
+            Outcome::Done { .. } if is_old && !plan.once() => Ok(None),
+            Outcome::Done { transaction, .. } => {
+                let receipt = self.receipt(transaction).await?;
+                let settled = plan.check_settled(&receipt, before.as_ref());
+                let settled = settled.map(|settled| Some(settled.response));
+                settled.map_err(|reason| Failure::Refused(reason, Some(transaction)))
             }
-            // Refused: nothing is on its way, and the account is where the chain says.
-            Ok(_) => {
-                lane.next = None;
-                Err(Reason::UnexpectedSettleError)
+            // Asked for anew, the chain says whether it would pass now.
+            Outcome::Reverted { .. } if is_old => Ok(None),
+            Outcome::Reverted { transaction } => {
+                Err(Failure::Refused(plan.failed(), Some(transaction)))
             }
-            // It may be on its way: wait for it.
-            Err(_) => {
-                lane.next = account_nonce.checked_add(1);
-                Ok(signed)
-            }
+            Outcome::Displaced => Ok(None),
         }
     }
 
-    /// Waits for a transaction receipt, and sends the same bytes again now and then.
-    async fn receipt(&self, sent: &SignedTransaction) -> Value {
-        let mut looks: u32 = 0;
-        loop {
-            let mut asked = vec![RpcCall::transaction_receipt(sent.hash)];
-            looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(RESEND_EVERY) {
-                asked.push(RpcCall::send_raw_transaction(&sent.raw));
-            }
-            let results = self.config.rpc.batch(&asked).await.unwrap_or_default();
-            if let Some(Ok(receipt)) = results.into_iter().next()
-                && !receipt.is_null()
-            {
-                return receipt;
-            }
-            tokio::time::sleep(self.config.poll).await;
+    async fn receipt(&self, transaction: B256) -> Result<Value, Failure> {
+        let asked = [RpcCall::transaction_receipt(transaction)];
+        let results = self.lane.rpc().batch(&asked).await;
+        match results.ok().and_then(|results| results.into_iter().next()) {
+            Some(Ok(receipt)) if !receipt.is_null() => Ok(receipt),
+            // The record knows the outcome: asked again, it is told.
+            Some(_) | None => Err(Failure::Unavailable(Error::Unavailable(Unavailable::Chain))),
         }
+    }
+
+    /// The name of a settlement's job. What can be asked for again and again has one for each minute:
+    /// within it, replicas and restarts join; after it, it means something new.
+    fn id(&self, plan: &SettlePlan, attempt: u8) -> B256 {
+        let minute = if plan.once() {
+            0
+        } else {
+            (self.lane.clock())().as_secs().div_euclid(60)
+        };
+        seamline_core::sha256(&[
+            b"seamline/v1/channel-job".as_slice(),
+            plan.key().as_slice(),
+            &minute.to_be_bytes(),
+            &[attempt],
+        ])
     }
 
     fn rules<'a>(&'a self, own: &'a [Address]) -> Rules<'a> {
         Rules {
-            now: (self.config.clock)(),
+            now: (self.lane.clock())(),
             own_signers: own,
             delegation: match &self.config.authorizer {
                 Some(signer) => Delegation::Claims(signer.as_ref()),
@@ -212,7 +273,7 @@ impl Desk {
     /// Whether a payment is on our chain and in a token that we know.
     fn own_business(&self, request: &FacilitatorRequest) -> Result<(), Reason> {
         let terms = request.payment_requirements.terms();
-        if terms.network != self.network {
+        if terms.network != self.network() {
             return Err(Reason::InvalidBatchSettlementEvmNetworkMismatch);
         }
         match terms.asset_address() {
@@ -227,15 +288,39 @@ impl Desk {
         reason: Reason,
         transaction: Option<B256>,
     ) -> SettleResponse {
-        SettleResponse::failed(&self.network, payer, reason, transaction)
+        SettleResponse::failed(self.network(), payer, reason, transaction)
+    }
+
+    fn full(&self, payer: Option<Address>, full: &JobError) -> SettleResponse {
+        let JobError::Budget { code, retry_after } = full else {
+            return self.failed(payer, Reason::UnexpectedSettleError, None);
+        };
+        let mut response = self.failed(payer, Reason::Other((*code).to_owned()), None);
+        response.extra = retry_after.map(crate::facilitator::retry_after);
+        response
     }
 }
 
-/// How many looks for a receipt lie between two sends of the same transaction: an endpoint may have
-/// dropped it.
-const RESEND_EVERY: u32 = 64;
+/// What a call's answer needs to know of the channel before it.
+fn memo(call: &SettleCall) -> String {
+    let before = call.before.unwrap_or_default();
+    let words = [
+        before.balance.to_string(),
+        before.total_claimed.to_string(),
+        before.withdraw_requested_at_s.to_string(),
+        before.withdraw_amount.to_string(),
+        before.refund_nonce.to_string(),
+    ];
+    words.join(" ")
+}
 
-fn number(value: &Value) -> Option<u64> {
-    let digits = value.as_str()?.strip_prefix("0x")?;
-    u64::from_str_radix(digits, 16).ok()
+fn before(memo: &str) -> Option<ChainState> {
+    let mut words = memo.split(' ');
+    Some(ChainState {
+        balance: Amount::parse(words.next()?).ok()?,
+        total_claimed: Amount::parse(words.next()?).ok()?,
+        withdraw_requested_at_s: words.next()?.parse().ok()?,
+        withdraw_amount: Amount::parse(words.next()?).ok()?,
+        refund_nonce: U256::from_str_radix(words.next()?, 10).ok()?,
+    })
 }

@@ -5,15 +5,17 @@ use seamline_core::B256;
 use seamline_evm::x402::SettleResponse;
 use tokio::sync::watch;
 
+use crate::facilitator::Error;
+
 /// How far a settlement is: nothing sent yet, a transaction, or its answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
     pub(super) transaction: Option<B256>,
-    pub(super) answer: Option<SettleResponse>,
+    /// An error where there is no answer now.
+    pub(super) answer: Option<Result<SettleResponse, Arc<Error>>>,
 }
 
-/// Settlements under way and the answers of those that the chain does once: the same request joins
-/// the first one.
+/// Settlements under way: the same request joins the first one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flights(Arc<Mutex<HashMap<B256, watch::Receiver<Progress>>>>);
 
@@ -22,21 +24,21 @@ pub(super) struct Flight {
     flights: Flights,
     key: B256,
     progress: watch::Sender<Progress>,
-    keep: bool,
 }
 
-/// Answers that are kept; beyond, the chain itself refuses the second one.
-const MOST: usize = 16_384;
+/// Settlements that are worked on at once.
+const MOST: usize = 1024;
 
 impl Flights {
-    /// The settlement of `key`; with a [`Flight`] for whoever carries it.
-    pub(super) fn join(&self, key: B256) -> (watch::Receiver<Progress>, Option<Flight>) {
+    /// The settlement of `key`; with a [`Flight`] for whoever carries it. `None` where as many are
+    /// under way as there is room for.
+    pub(super) fn join(&self, key: B256) -> Option<(watch::Receiver<Progress>, Option<Flight>)> {
         let mut flights = self.lock();
         if let Some(progress) = flights.get(&key) {
-            return (progress.clone(), None);
+            return Some((progress.clone(), None));
         }
         if flights.len() >= MOST {
-            flights.retain(|_, progress| progress.borrow().answer.is_none());
+            return None;
         }
         let (sender, receiver) = watch::channel(Progress::default());
         flights.insert(key, receiver.clone());
@@ -44,9 +46,8 @@ impl Flights {
             flights: self.clone(),
             key,
             progress: sender,
-            keep: false,
         };
-        (receiver, Some(flight))
+        Some((receiver, Some(flight)))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<B256, watch::Receiver<Progress>>> {
@@ -60,9 +61,8 @@ impl Flight {
             .send_modify(|progress| progress.transaction = Some(transaction));
     }
 
-    /// Ends the settlement; its answer is kept where the chain does it once and did.
-    pub(super) fn end(mut self, answer: SettleResponse, once: bool) {
-        self.keep = once && answer.success;
+    /// Ends the settlement.
+    pub(super) fn end(self, answer: Result<SettleResponse, Arc<Error>>) {
         self.progress
             .send_modify(|progress| progress.answer = Some(answer));
     }
@@ -70,8 +70,6 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if !self.keep {
-            self.flights.lock().remove(&self.key);
-        }
+        self.flights.lock().remove(&self.key);
     }
 }

@@ -4,18 +4,20 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use seamline_evm::Malformed;
-use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
+use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse, v1};
 use seamline_net::limits::FACILITATOR_BODY_BYTES;
 use seamline_net::{FacilitatorApi as _, FacilitatorError, Problem, Shape};
 
 use super::WithChannels;
+use crate::facilitator::{self, Error};
 
 /// The endpoints of a facilitator with payment channels; whatever else `others` answers, such as
 /// `/health`, it goes on answering. There is no authentication: bind it where only its own resource
 /// servers can reach it.
 ///
 /// Verdicts and outcomes come with status 200, good or bad. Other statuses: 400 for a body that is
-/// no request, 413 for one above 64 KiB, 503 where a scheme's own store failed.
+/// no request, 413 for one above 64 KiB, 503 with `Retry-After` where
+/// there is no verdict.
 pub fn router(facilitator: WithChannels, others: Router) -> Router {
     Router::new()
         .route("/verify", post(verify))
@@ -41,7 +43,12 @@ async fn settle(
 ) -> Result<Json<SettleResponse>, Response> {
     let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
     let outcome = facilitator.settle(&request).await;
-    outcome.map(Json).map_err(|error| failed(&error))
+    let mut outcome = outcome.map_err(|error| failed(&error))?;
+    // Networks have names in version 1.
+    if request.version() == v1::VERSION {
+        outcome.network = v1::network_said(&outcome.network).to_owned();
+    }
+    Ok(Json(outcome))
 }
 
 async fn supported(State(facilitator): State<WithChannels>) -> Result<Json<Supported>, Response> {
@@ -56,6 +63,11 @@ fn malformed(malformed: Malformed) -> Response {
 }
 
 fn failed(error: &FacilitatorError) -> Response {
+    if let FacilitatorError::Unreachable(source) = error
+        && let Some(error) = source.downcast_ref::<Error>()
+    {
+        return facilitator::failed(error);
+    }
     let status = http::StatusCode::SERVICE_UNAVAILABLE;
     let text = "the facilitator cannot answer now";
     Problem::new(status, "facilitator_unavailable", text)

@@ -166,7 +166,11 @@ impl Account {
     }
 
     /// A transaction that does nothing.
-    pub(super) async fn cancel(&self, account_nonce: u64, fees: Fees) -> Result<Attempt, SignError> {
+    pub(super) async fn cancel(
+        &self,
+        account_nonce: u64,
+        fees: Fees,
+    ) -> Result<Attempt, SignError> {
         let nothing = self.nothing();
         self.sign(Purpose::Cancel, &nothing, account_nonce, fees)
             .await

@@ -74,10 +74,7 @@ pub(super) struct Ticket {
 impl Flights {
     /// Joins the work on a request; with a ticket where nobody works on it yet. `None` where as much
     /// is worked on as there is room for.
-    pub(super) fn board(
-        &self,
-        claim: B256,
-    ) -> Option<(Listener<Progress>, Option<Ticket>)> {
+    pub(super) fn board(&self, claim: B256) -> Option<(Listener<Progress>, Option<Ticket>)> {
         let mut flights = self.lock();
         if let Some(progress) = flights.get(&claim) {
             return Some((progress.clone(), None));

@@ -246,7 +246,8 @@ impl Lane {
             input: job.input.clone(),
             gas_limit: job.gas_limit,
         };
-        let blank = SettleResponse::failed(&core.network, job.payer, Reason::TransactionFailed, None);
+        let blank =
+            SettleResponse::failed(&core.network, job.payer, Reason::TransactionFailed, None);
         let (signer, lease) = (core.address(), core.fresh_lease());
         let mut record = Settlement::new(
             key,

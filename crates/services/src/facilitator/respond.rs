@@ -46,6 +46,6 @@ pub(super) fn full(core: &Core, subject: &Subject, full: Full) -> SettleResponse
 }
 
 /// The hint of a `Retry-After` header, in a body whose status is 200.
-pub(super) fn retry_after(wait: Duration) -> serde_json::Value {
+pub(crate) fn retry_after(wait: Duration) -> serde_json::Value {
     json!({ "retryAfterSeconds": wait.as_secs().max(1) })
 }

@@ -14,9 +14,8 @@ use tokio::time::{Instant, timeout};
 
 use self::found::found_on_chain;
 pub(super) use self::found::{SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN};
-pub(super) use self::ready::{
-    Verified, call_of, has_code, market_calls, market_fees, verified,
-};
+pub(crate) use self::ready::has_code;
+pub(super) use self::ready::{Verified, call_of, market_calls, market_fees, verified};
 use super::board::{Progress, Ticket};
 use super::keeper::{Held, Mail};
 use super::settlement::{Call, GasUse, Lease, Settlement};
@@ -273,7 +272,9 @@ pub(super) async fn carried(
 /// Whether a record's request says, read again, what it said.
 fn is_readable(core: &Core, subject: &Subject, written: &str) -> bool {
     let again = FacilitatorRequest::parse(written.as_bytes());
-    let again = again.ok().and_then(|it| Subject::of(&it, core.chain_id).ok());
+    let again = again
+        .ok()
+        .and_then(|it| Subject::of(&it, core.chain_id).ok());
     again.is_some_and(|again| again.key == subject.key && again.claim == subject.claim)
 }
 

@@ -11,12 +11,12 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use super::Unavailable;
+use super::account::Account;
 use super::board::Board;
 use super::budget::Gas;
 use super::config::FacilitatorConfig;
 use super::keeper::Mail;
-use super::account::Account;
-use super::Unavailable;
 use super::outbox::Outgoing;
 use super::settle::{market_calls, market_fees};
 use super::settlement::{Now, Pace, Settlement};

@@ -166,7 +166,9 @@ pub async fn open_store(
 ) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match location {
         StoreLocation::Memory => Arc::new(MemoryStore::new()),
-        StoreLocation::File(path) => Arc::new(embedded::Embedded::open(path, chain_id, signer).await?),
+        StoreLocation::File(path) => {
+            Arc::new(embedded::Embedded::open(path, chain_id, signer).await?)
+        }
         StoreLocation::Postgres(url) => Arc::new(postgres::Postgres::open(&url, chain_id).await?),
     })
 }

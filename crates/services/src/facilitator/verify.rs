@@ -13,8 +13,8 @@ use seamline_evm::x402::{FacilitatorRequest, Reason, VerifyResponse};
 use super::budget::Full;
 use super::settle::has_code;
 use super::shared::Core;
-use super::subject::Subject;
 use super::store::{Spent, StoreError};
+use super::subject::Subject;
 use super::{Error, Facilitator, Unavailable, respond};
 
 /// What was learned lately and need not be asked again, each for a while and in bounded number.

@@ -113,7 +113,15 @@ pub(crate) fn config(chain: &Arc<Chain>, store: StoreLocation) -> FacilitatorCon
     };
     let clock = Arc::new(|| NOW);
     let assets = vec![TOKEN];
-    let config = FacilitatorConfig::new(Arc::new(signer()), rpc, CHAIN_ID, assets, store, clock, ceiling);
+    let config = FacilitatorConfig::new(
+        Arc::new(signer()),
+        rpc,
+        CHAIN_ID,
+        assets,
+        store,
+        clock,
+        ceiling,
+    );
     FacilitatorConfig {
         // Long enough to sign and send on a busy machine, short enough for what stays pending.
         settle_wait: Duration::from_secs(1),

@@ -25,13 +25,25 @@ fn tight() -> GasBudget {
 fn a_payer_has_no_more_than_its_cap_under_way() {
     let mut gas = Gas::new(tight());
     for number in 0..2 {
-        assert_eq!(gas.check(payer(1), false, GAS, Spent::default(), START), Ok(()));
+        assert_eq!(
+            gas.check(payer(1), false, GAS, Spent::default(), START),
+            Ok(())
+        );
         gas.reserve(key(number), payer(1), GAS);
     }
-    assert_eq!(gas.check(payer(1), false, GAS, Spent::default(), START), Err(Full::InFlight));
-    assert_eq!(gas.check(payer(2), false, GAS, Spent::default(), START), Ok(()));
+    assert_eq!(
+        gas.check(payer(1), false, GAS, Spent::default(), START),
+        Err(Full::InFlight)
+    );
+    assert_eq!(
+        gas.check(payer(2), false, GAS, Spent::default(), START),
+        Ok(())
+    );
     gas.settle(key(0), 90_000, false, START);
-    assert_eq!(gas.check(payer(1), false, GAS, Spent::default(), START), Ok(()));
+    assert_eq!(
+        gas.check(payer(1), false, GAS, Spent::default(), START),
+        Ok(())
+    );
 }
 
 #[test]
@@ -41,9 +53,15 @@ fn what_reverts_counts_twice_and_comes_back_after_an_hour() {
     gas.settle(key(1), 400_000, true, START);
     let retry_after = Duration::from_secs(3600);
     let full = Err(Full::Payer { retry_after });
-    assert_eq!(gas.check(payer(1), false, GAS, Spent::default(), START), full);
+    assert_eq!(
+        gas.check(payer(1), false, GAS, Spent::default(), START),
+        full
+    );
     let later = START + Duration::from_secs(3601);
-    assert_eq!(gas.check(payer(1), false, GAS, Spent::default(), later), Ok(()));
+    assert_eq!(
+        gas.check(payer(1), false, GAS, Spent::default(), later),
+        Ok(())
+    );
 }
 
 #[test]
@@ -53,15 +71,23 @@ fn a_settlement_that_used_its_gas_counts_once() {
     gas.settle(key(1), 400_000, false, START);
     // The second report of the same settlement counts nothing.
     gas.settle(key(1), 400_000, false, START);
-    assert_eq!(gas.check(payer(1), false, GAS, Spent::default(), START), Ok(()));
+    assert_eq!(
+        gas.check(payer(1), false, GAS, Spent::default(), START),
+        Ok(())
+    );
 }
 
 #[test]
 fn a_contract_payer_has_a_smaller_cap() {
     let mut gas = Gas::new(tight());
     gas.reserve(key(1), payer(1), 1);
-    assert_eq!(gas.check(payer(1), false, GAS, Spent::default(), START), Ok(()));
-    let full = gas.check(payer(1), true, GAS, Spent::default(), START).unwrap_err();
+    assert_eq!(
+        gas.check(payer(1), false, GAS, Spent::default(), START),
+        Ok(())
+    );
+    let full = gas
+        .check(payer(1), true, GAS, Spent::default(), START)
+        .unwrap_err();
     assert_eq!(full.code(), "payer_gas_budget_exhausted");
 }
 
@@ -71,7 +97,9 @@ fn all_payers_share_a_cap() {
     for number in 0..10_u8 {
         gas.reserve(key(number.into()), payer(number), GAS);
     }
-    let full = gas.check(payer(99), false, GAS, Spent::default(), START).unwrap_err();
+    let full = gas
+        .check(payer(99), false, GAS, Spent::default(), START)
+        .unwrap_err();
     assert_eq!(full.code(), "gas_budget_exhausted");
     assert!(full.retry_after().is_some());
 }

@@ -7,8 +7,8 @@ use seamline_evm::chain::facts;
 use seamline_evm::x402::{FacilitatorRequest, Reason};
 
 use super::Held;
-use crate::facilitator::board::Progress;
 use crate::facilitator::Error;
+use crate::facilitator::board::Progress;
 use crate::facilitator::respond;
 use crate::facilitator::settle::{SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN, Verified, verified};
 use crate::facilitator::settlement::{

@@ -140,8 +140,7 @@ fn open(core: &Core, held: &mut Held, seen: &Look) -> Option<Event> {
     };
     let passed = seen.account_nonce > held.settlement.account_nonce()?;
     let mut attempts = held.settlement.attempts.iter();
-    attempts.all(known)
-        .then_some(Event::Absent { passed })
+    attempts.all(known).then_some(Event::Absent { passed })
 }
 
 /// The answer that a transaction receipt gives; `None` where it cannot be read.

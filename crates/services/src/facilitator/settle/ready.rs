@@ -9,10 +9,10 @@ use seamline_evm::x402::{FacilitatorRequest, Reason};
 use seamline_evm::{RpcCall, RpcError};
 use serde_json::Value;
 
+use crate::facilitator::Unavailable;
 use crate::facilitator::budget::Full;
 use crate::facilitator::settlement::Call;
 use crate::facilitator::shared::{Core, quantity};
-use crate::facilitator::Unavailable;
 use crate::facilitator::store::{Spent, StoreError};
 use crate::facilitator::subject::Subject;
 
@@ -168,7 +168,7 @@ pub(in crate::facilitator) fn market_fees(
 }
 
 /// Whether a batch shows code at `account`.
-pub(in crate::facilitator) fn has_code(
+pub(crate) fn has_code(
     calls: &[RpcCall],
     results: &[Result<Value, RpcError>],
     account: Address,

@@ -183,7 +183,10 @@ impl Store for Embedded {
                 let payer = payer.into_array();
                 let (first, last) = (oldest(minute), (signer, payer, minute, u64::MAX));
                 let mut sum = 0_u64;
-                for entry in table.range((signer, payer, first, 0)..=last).map_err(failed)? {
+                for entry in table
+                    .range((signer, payer, first, 0)..=last)
+                    .map_err(failed)?
+                {
                     let (place, gas) = entry.map_err(failed)?;
                     let (_, _, _, owner) = place.value();
                     let gas = if owner == except { 0 } else { gas.value() };
@@ -204,7 +207,12 @@ impl Store for Embedded {
         Box::pin(blocking(move || {
             let read = database.begin_read().map_err(failed)?;
             let mut over = Vec::new();
-            for entry in read.open_table(SETTLEMENTS).map_err(failed)?.iter().map_err(failed)? {
+            for entry in read
+                .open_table(SETTLEMENTS)
+                .map_err(failed)?
+                .iter()
+                .map_err(failed)?
+            {
                 let (key, bytes) = entry.map_err(failed)?;
                 let settlement = Settlement::decode(key.value().into(), bytes.value())?;
                 if !settlement.is_unfinished() && settlement.keep_until_s() < before_s {
@@ -212,7 +220,12 @@ impl Store for Embedded {
                 }
             }
             let mut old = Vec::new();
-            for entry in read.open_table(GAS).map_err(failed)?.iter().map_err(failed)? {
+            for entry in read
+                .open_table(GAS)
+                .map_err(failed)?
+                .iter()
+                .map_err(failed)?
+            {
                 let (place, _) = entry.map_err(failed)?;
                 let (_, _, minute, _) = place.value();
                 if minute < before_s.div_euclid(60) {
@@ -427,7 +440,10 @@ fn count(write: &WriteTransaction, signer: Address, entries: &[Entry]) -> Result
             entry.minute,
             entry.owner,
         );
-        let before = table.get(place).map_err(failed)?.map_or(0, |gas| gas.value());
+        let before = table
+            .get(place)
+            .map_err(failed)?
+            .map_or(0, |gas| gas.value());
         table.insert(place, entry.apply(before)).map_err(failed)?;
     }
     Ok(())

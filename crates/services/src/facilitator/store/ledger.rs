@@ -44,8 +44,10 @@ pub(super) fn entries(old: Option<GasUse>, new: Option<GasUse>) -> Vec<Entry> {
         less,
         more,
     };
-    let taken = old.map(|old| [old.payer, Address::ZERO].map(|payer| entry(old, payer, old.gas, 0)));
-    let added = new.map(|new| [new.payer, Address::ZERO].map(|payer| entry(new, payer, 0, new.gas)));
+    let taken =
+        old.map(|old| [old.payer, Address::ZERO].map(|payer| entry(old, payer, old.gas, 0)));
+    let added =
+        new.map(|new| [new.payer, Address::ZERO].map(|payer| entry(new, payer, 0, new.gas)));
     taken.into_iter().chain(added).flatten().collect()
 }
 

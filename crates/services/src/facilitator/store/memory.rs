@@ -60,7 +60,12 @@ impl Book {
         let of = before.or(settlement.as_ref()).map(Settlement::signer);
         let gas = settlement.as_ref().and_then(Settlement::gas);
         for entry in entries(before.and_then(Settlement::gas), gas) {
-            let place = (of.unwrap_or_default(), entry.payer, entry.minute, entry.owner);
+            let place = (
+                of.unwrap_or_default(),
+                entry.payer,
+                entry.minute,
+                entry.owner,
+            );
             let counted = self.gas.entry(place).or_default();
             *counted = entry.apply(*counted);
         }
@@ -164,7 +169,8 @@ impl Store for MemoryStore {
         Box::pin(async move {
             let mut book = self.book();
             let before_minute = before_s.div_euclid(60);
-            book.gas.retain(|(_, _, minute, _), _| *minute >= before_minute);
+            book.gas
+                .retain(|(_, _, minute, _), _| *minute >= before_minute);
             book.settlements
                 .retain(|_, it| it.is_unfinished() || it.keep_until_s() >= before_s);
             Ok(())
