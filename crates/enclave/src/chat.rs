@@ -1,3 +1,5 @@
+//! The two inference routes, behind the paywall.
+
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -6,33 +8,20 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use seamline_core::B256;
-use seamline_core::canonical::ChatRequest;
+use http::{HeaderValue, StatusCode, header};
 use seamline_net::limits::REQUEST_BODY_BYTES;
-use seamline_net::{Meter, PaymentContext, Problem, Shape};
+use seamline_net::{DataMode, PaymentContext, Problem, Shape};
 
-use crate::config::ModelPrice;
+use crate::call::{Call, Kind, payment_of, words};
 use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::frames::{self, Answer};
+use crate::request::{Asked, Unserved, has_authorization, is_json};
 use crate::streaming::Streaming;
-use crate::upstream::{ChatJob, Finish, JobMessage, Piece, Pieces, ToolCall, UpstreamError, Usage};
+use crate::upstream::{ChatJob, Finish, Piece, Pieces, ToolCall, UpstreamError, Usage};
 
-/// A chat that has been paid for and understood.
-pub(crate) struct Chat {
-    /// The model as the request spells it, which answers echo.
-    pub(crate) model: String,
-    pub(crate) price: ModelPrice,
-    pub(crate) input_hash: B256,
-    pub(crate) meter: Meter,
-    /// Words of the prompt: what a stream that is cut off pays for the prompt, because its tokens
-    /// are known at the end only.
-    pub(crate) prompt_words: u64,
-}
-
-/// `POST /v1/chat/completions`, behind the paywall.
-pub(crate) async fn handle(enclave: Arc<Enclave>, request: Request) -> Response {
+/// `POST /v1/chat/completions` and `POST /v1/completions`.
+pub(crate) async fn handle(enclave: Arc<Enclave>, kind: Kind, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, REQUEST_BODY_BYTES).await else {
         let too_long = "the request body is too long or was cut off";
@@ -54,7 +43,9 @@ pub(crate) async fn handle(enclave: Arc<Enclave>, request: Request) -> Response 
         return Problem::new(status, "unsupported_media_type", detail)
             .into_response_as(Shape::Rfc9457);
     }
-    let (chat, job) = match understand(&enclave, &payment.meter, &body) {
+    let wish = head.headers.get("x-settlement-type");
+    let mode = DataMode::of_header(wish.map(HeaderValue::as_bytes));
+    let (call, job) = match understand(&enclave, kind, payment, mode, &body) {
         Ok(understood) => understood,
         Err(response) => return *response,
     };
@@ -63,12 +54,13 @@ pub(crate) async fn handle(enclave: Arc<Enclave>, request: Request) -> Response 
         Ok(pieces) => pieces,
         Err(err) => return upstream_failed(&err),
     };
+    let unsettled = wish.is_some() && !enclave.settles_data() && mode != DataMode::Private;
     let mut response = if stream {
-        event_stream(Streaming::new(enclave, chat, pieces))
+        event_stream(Streaming::new(enclave, call, pieces))
     } else {
-        whole(&enclave, &chat, pieces).await
+        whole(&enclave, &call, pieces).await
     };
-    if asks_data_settlement(&head.headers) {
+    if unsettled {
         let none = HeaderValue::from_static("none");
         response.headers_mut().insert(DATA_SETTLEMENT, none);
     }
@@ -81,59 +73,61 @@ const DATA_SETTLEMENT: header::HeaderName =
 
 fn understand(
     enclave: &Enclave,
-    meter: &Meter,
+    kind: Kind,
+    payment: &PaymentContext,
+    mode: DataMode,
     body: &Bytes,
-) -> Result<(Chat, ChatJob), Box<Response>> {
-    let request = ChatRequest::parse(body).map_err(|err| {
-        let detail = seamline_core::chain(&err);
-        let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail);
-        Box::new(problem.into_response_as(Shape::Rfc9457))
+) -> Result<(Call, ChatJob), Box<Response>> {
+    let asked = Asked::read(kind, body).map_err(|err: Unserved| {
+        let (problem, shape) = err.problem();
+        Box::new(problem.into_response_as(shape))
     })?;
-    let Some((model, price)) = enclave.price_of(request.model()) else {
-        let text = format!("Model '{}' is not supported", request.model());
+    let priced = enclave.price_of(&asked.model);
+    let priced = priced.map_err(|err| Box::new(refuse_unpriced(err)))?;
+    let Some((model, price)) = priced else {
+        let text = format!("Model '{}' is not supported", asked.model);
         return Err(Box::new(refuse(
             StatusCode::BAD_REQUEST,
             "unknown_model",
             text,
         )));
     };
-    let messages: Vec<JobMessage> = request
-        .messages()
-        .iter()
-        .map(|message| JobMessage {
-            role: message.role.name().to_owned(),
-            text: message.text.clone(),
-        })
-        .collect();
-    let words = messages.iter().map(|said| words(&said.text));
-    let chat = Chat {
-        model: request.model().to_owned(),
+    let prompt = asked.messages.iter().map(|said| words(&said.text));
+    let call = Call {
+        kind,
+        model: asked.model,
         price,
-        input_hash: request.input_hash(),
-        meter: meter.clone(),
-        prompt_words: words.fold(0, u64::saturating_add),
+        input_hash: asked.input_hash,
+        meter: payment.meter.clone(),
+        payer: payment.payer,
+        payment: payment_of(payment),
+        mode,
+        request: body.clone(),
+        prompt_words: prompt.fold(0, u64::saturating_add),
     };
     let job = ChatJob {
         model,
-        messages,
-        max_tokens: enclave.bounded_tokens(request.max_tokens()),
-        stream: request.stream(),
-        body: body.clone(),
+        messages: asked.messages,
+        max_tokens: enclave.bounded_tokens(asked.max_tokens),
+        stream: asked.stream,
+        body: asked.body,
     };
-    Ok((chat, job))
+    Ok((call, job))
 }
 
 /// Collects the answer, signs it and sets what it costs.
-async fn whole(enclave: &Enclave, chat: &Chat, mut pieces: Pieces) -> Response {
-    let mut text = String::new();
-    let mut tool_calls = Vec::new();
+async fn whole(enclave: &Enclave, call: &Call, mut pieces: Pieces) -> Response {
+    let mut made = Made::default();
     while let Some(piece) = pieces.next().await {
         match piece {
-            Ok(Piece::Text(more)) => text.push_str(&more),
-            Ok(Piece::ToolCalls(calls)) => tool_calls = calls,
+            Ok(Piece::Text(more)) => made.text.push_str(&more),
+            Ok(Piece::ToolCalls(calls)) => made.tool_calls = calls,
+            Ok(Piece::Images(images)) => made.images.extend(images),
             Ok(Piece::End { finish, usage }) => {
-                return signed(enclave, chat, text, &tool_calls, finish, usage)
-                    .unwrap_or_else(|err| failed(&seamline_core::chain(&err)));
+                return match signed(enclave, call, made, finish, usage).await {
+                    Ok(response) => response,
+                    Err(err) => failed(&seamline_core::chain(&err)),
+                };
             }
             Err(err) => return upstream_failed(&err),
         }
@@ -141,68 +135,57 @@ async fn whole(enclave: &Enclave, chat: &Chat, mut pieces: Pieces) -> Response {
     upstream_failed(&UpstreamError::CutOff)
 }
 
-fn signed(
+/// What an upstream made.
+#[derive(Default)]
+struct Made {
+    text: String,
+    tool_calls: Vec<ToolCall>,
+    images: Vec<String>,
+}
+
+async fn signed(
     enclave: &Enclave,
-    chat: &Chat,
-    mut text: String,
-    tool_calls: &[ToolCall],
+    call: &Call,
+    mut made: Made,
     finish: Finish,
     usage: Option<Usage>,
 ) -> Result<Response, Error> {
-    let id = completion_id()?;
-    let preimage = frames::preimage(&text, tool_calls, finish);
-    let proof = enclave.prove(chat.input_hash, &preimage)?;
+    let id = answer_id(call.kind)?;
+    let finish = match call.kind {
+        Kind::Chat => finish,
+        // A completion is text, whatever the model would rather do.
+        Kind::Completion if finish == Finish::ToolCalls => Finish::Stop,
+        Kind::Completion => finish,
+    };
+    let preimage = frames::preimage(&made.text, &made.tool_calls, finish);
+    let proof = enclave.prove(call.input_hash, &preimage)?;
+    let images = u64::try_from(made.images.len()).unwrap_or(u64::MAX);
+    call.settle_for(usage, words(&preimage), images);
     if enclave.config.faults.altered_text {
-        text = alter(&text);
+        made.text = alter(&made.text);
     }
-    chat.settle_for(usage);
     let answer = Answer {
         id: &id,
-        model: &chat.model,
-        text: &text,
-        tool_calls,
+        model: &call.model,
+        text: &made.text,
+        tool_calls: &made.tool_calls,
+        images: &made.images,
         finish,
         usage,
+        cost: call.statement(),
         proof: &proof,
     };
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    Ok((json, answer.body()).into_response())
-}
-
-/// Words of a text: no tokenizer makes fewer tokens of it. Where there are no spaces, sixteen bytes
-/// count as a word.
-pub(crate) fn words(text: &str) -> u64 {
-    let words = text.split_whitespace().count().max(text.len() / 16);
-    u64::try_from(words).unwrap_or(u64::MAX)
-}
-
-impl Chat {
-    /// Sets the meter for an answer that may be cut off now, after `tokens` of it.
-    pub(crate) fn settle_so_far(&self, tokens: u64) {
-        self.charge(&Usage {
-            prompt_tokens: self.prompt_words,
-            completion_tokens: tokens,
-        });
-    }
-
-    /// Sets the meter, at most to its ceiling: an upstream that counts more than was asked for
-    /// costs the node, and cuts no answer off.
-    fn charge(&self, usage: &Usage) {
-        let cost = self.price.cost(usage);
-        self.meter.set(cost.min(self.meter.max()));
-    }
-
-    /// Sets the meter for a complete answer. An upstream that does not count gives the answer
-    /// away, as OpenGradient's gateway does: nothing that can be shown is no price.
-    pub(crate) fn settle_for(&self, usage: Option<Usage>) {
-        match usage {
-            Some(usage) => self.charge(&usage),
-            None => {
-                tracing::warn!("the upstream counted no tokens, so the answer is free");
-                self.meter.set(seamline_core::Amount::ZERO);
-            }
-        }
-    }
+    let body = match call.kind {
+        Kind::Chat => answer.body(),
+        Kind::Completion => answer.completion(),
+    };
+    let mut headers = enclave
+        .settle_data(call, &proof, &body)
+        .await
+        .headers(&proof);
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    Ok((headers, body).into_response())
 }
 
 fn event_stream(streaming: Streaming) -> Response {
@@ -214,15 +197,18 @@ fn event_stream(streaming: Streaming) -> Response {
     (headers, Body::from_stream(streaming.into_stream())).into_response()
 }
 
-/// `chatcmpl-` and a random UUID (RFC 9562, version 4).
-fn completion_id() -> Result<String, Error> {
+/// `chatcmpl-` or `cmpl-` and a random UUID (RFC 9562, version 4).
+fn answer_id(kind: Kind) -> Result<String, Error> {
     let mut bytes = [0_u8; 16];
     rand::fill(&mut bytes).map_err(|_| Error::Sign)?;
     let mut number = u128::from_be_bytes(bytes);
     number = (number & !(0xf << 76)) | (0x4 << 76);
     number = (number & !(0x3 << 62)) | (0x2 << 62);
     let digits = format!("{number:032x}");
-    let mut id = "chatcmpl".to_owned();
+    let mut id = match kind {
+        Kind::Chat => "chatcmpl".to_owned(),
+        Kind::Completion => "cmpl".to_owned(),
+    };
     let mut rest = digits.as_str();
     for len in [8, 4, 4, 4, 12] {
         let (part, others) = rest.split_at_checked(len).unwrap_or((rest, ""));
@@ -244,36 +230,12 @@ pub(crate) fn alter(text: &str) -> String {
     std::iter::once(other).chain(characters).collect()
 }
 
-fn has_authorization(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::AUTHORIZATION);
-    value.is_some_and(|value| !value.as_bytes().trim_ascii().is_empty())
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE);
-    let text = value
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let media_type = text.split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/json")
-}
-
-/// Whether the caller asked for its hashes to be settled on chain, by the loose spelling that
-/// OpenGradient's gateway accepts: case, spaces, `-` and `_` do not count.
-fn asks_data_settlement(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get("x-settlement-type") else {
-        return false;
-    };
-    let text = String::from_utf8_lossy(value.as_bytes()).to_lowercase();
-    let plain: String = text
-        .chars()
-        .filter(|c| !matches!(c, ' ' | '-' | '_'))
-        .collect();
-    !matches!(plain.as_str(), "private" | "pivate")
-}
-
 fn refuse(status: StatusCode, code: &'static str, text: impl Into<String>) -> Response {
     Problem::new(status, code, text).into_response_as(Shape::OpenGradient)
+}
+
+fn refuse_unpriced(err: crate::feed::Unpriced) -> Response {
+    crate::offer::unpriced(err).into_response_as(Shape::OpenGradient)
 }
 
 fn failed(internal: &str) -> Response {
@@ -316,53 +278,15 @@ mod tests {
 
     #[test]
     fn ids_are_version_4_uuids() {
-        let id = completion_id().unwrap();
-        let parts: Vec<&str> = id.split('-').collect();
-        let lens: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-        assert_eq!((parts[0], lens), ("chatcmpl", vec![8, 8, 4, 4, 4, 12]));
-        assert!(parts[3].starts_with('4'), "{id}");
-        assert!(parts[4].starts_with(['8', '9', 'a', 'b']), "{id}");
-        assert_ne!(id, completion_id().unwrap());
-    }
-
-    #[test]
-    fn media_types_and_authorizations_are_read_leniently() {
-        let with = |name: header::HeaderName, value: &'static str| {
-            HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
-        };
-        for accepted in ["application/json", "Application/JSON; charset=utf-8"] {
-            assert!(is_json(&with(header::CONTENT_TYPE, accepted)), "{accepted}");
+        for (kind, prefix) in [(Kind::Chat, "chatcmpl"), (Kind::Completion, "cmpl")] {
+            let id = answer_id(kind).unwrap();
+            let parts: Vec<&str> = id.split('-').collect();
+            let lens: Vec<usize> = parts.iter().skip(1).map(|part| part.len()).collect();
+            assert_eq!((parts[0], lens), (prefix, vec![8, 4, 4, 4, 12]));
+            assert!(parts[3].starts_with('4'), "{id}");
+            assert!(parts[4].starts_with(['8', '9', 'a', 'b']), "{id}");
+            assert_ne!(id, answer_id(kind).unwrap());
         }
-        for refused in ["text/plain", "application/jsonx", ""] {
-            assert!(!is_json(&with(header::CONTENT_TYPE, refused)), "{refused}");
-        }
-        assert!(has_authorization(&with(header::AUTHORIZATION, "x")));
-        assert!(!has_authorization(&with(header::AUTHORIZATION, "  ")));
-        assert!(!has_authorization(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn settlement_types_are_spelled_loosely() {
-        let asks = |value: &'static str| {
-            let name = header::HeaderName::from_static("x-settlement-type");
-            asks_data_settlement(&HeaderMap::from_iter([(
-                name,
-                HeaderValue::from_static(value),
-            )]))
-        };
-        for private in ["private", "PRIVATE", "pri-vate", "pivate"] {
-            assert!(!asks(private), "{private}");
-        }
-        for data in [
-            "batch",
-            "Individual",
-            "inidvidual",
-            "in_dividual",
-            "whatever",
-        ] {
-            assert!(asks(data), "{data}");
-        }
-        assert!(!asks_data_settlement(&HeaderMap::new()));
     }
 
     #[test]

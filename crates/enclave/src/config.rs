@@ -1,8 +1,12 @@
+use core::fmt;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use seamline_core::{Address, Amount};
+use seamline_net::{DataSettlement, SessionRules};
 
 use crate::faults::Faults;
+use crate::tariff::DollarPrices;
 
 /// What one model costs at this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +18,7 @@ pub struct ModelPrice {
 }
 
 /// Everything about an enclave that is not a key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EnclaveConfig {
     /// The public URL without a trailing slash, such as `https://127.0.0.1:8443`: the resource that
     /// offers name. Never taken from the request's `Host`, which the caller chooses.
@@ -36,6 +40,13 @@ pub struct EnclaveConfig {
     pub registry: Address,
     /// Prices by model id (lower case). A model of the upstream without a price is not offered.
     pub prices: BTreeMap<String, ModelPrice>,
+    /// Prices in US dollars, for models that have none in the asset; none.
+    pub dollars: Option<DollarPrices>,
+    /// Whether one authorization may pay for many requests, as OpenGradient's SDK does it; no. The
+    /// paywall gets these rules.
+    pub sessions: Option<SessionRules>,
+    /// Who settles the hashes of answers; nobody. Callers that ask for it are told then.
+    pub data: Option<Arc<dyn DataSettlement>>,
     /// The most tokens an answer may have: larger requests are bounded to it, and a request without
     /// `max_tokens` is priced at it.
     pub max_tokens: u64,
@@ -66,6 +77,9 @@ impl EnclaveConfig {
             facilitator_url: String::new(),
             registry: Address::ZERO,
             prices: BTreeMap::new(),
+            dollars: None,
+            sessions: None,
+            data: None,
             max_tokens: 1_024,
             max_timeout_s: 300,
             channels: false,
@@ -81,5 +95,15 @@ impl EnclaveConfig {
     pub fn danger_with_faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
+    }
+}
+
+impl fmt::Debug for EnclaveConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnclaveConfig")
+            .field("endpoint", &self.endpoint)
+            .field("pay_to", &self.pay_to)
+            .field("network", &self.network)
+            .finish_non_exhaustive()
     }
 }

@@ -1,17 +1,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use seamline_core::canonical::{heartbeat_hash, message_hash, output_hash};
 use seamline_core::{Amount, B256, NodeId, Timestamp};
-use seamline_net::Clock;
+use seamline_net::{Clock, Tasks};
 
 use crate::attester::{Attester, AttesterKind};
-use crate::config::{EnclaveConfig, ModelPrice};
+use crate::config::EnclaveConfig;
+use crate::data;
 use crate::error::Error;
+use crate::feed::Unpriced;
 use crate::frames::Proof;
+use crate::heartbeat::HeartbeatPlan;
 use crate::identity::EnclaveIdentity;
+use crate::price::CallPrice;
 use crate::upstream::Upstream;
 
 /// One running enclave: keys, evidence, upstream and prices.
@@ -24,6 +26,8 @@ pub struct Enclave {
     pub(crate) started: Timestamp,
     /// How often terms were asked for, which only the fault of rising offers looks at.
     pub(crate) offers: AtomicU64,
+    /// Hashes on their way to their settlement.
+    pub(crate) tasks: Tasks,
     heartbeats: Mutex<HeartbeatStatus>,
 }
 
@@ -46,6 +50,8 @@ pub(crate) struct HeartbeatStatus {
     pub(crate) last_success_s: Option<u64>,
     pub(crate) last_transaction: Option<B256>,
     pub(crate) last_error: Option<&'static str>,
+    /// Where the enclave sends them itself.
+    pub(crate) plan: Option<HeartbeatPlan>,
 }
 
 impl Enclave {
@@ -70,7 +76,12 @@ impl Enclave {
         if config.max_tokens == 0 {
             return invalid("answers are bounded to no token at all");
         }
-        if !config.prices.keys().any(|model| served.contains(model)) {
+        let dollars = config
+            .dollars
+            .iter()
+            .flat_map(|dollars| dollars.models.keys());
+        let mut priced = config.prices.keys().chain(dollars);
+        if !priced.any(|model| served.contains(model)) {
             return invalid("no model of the upstream has a price");
         }
         Ok(Arc::new(Self {
@@ -81,6 +92,7 @@ impl Enclave {
             upstream,
             clock,
             offers: AtomicU64::new(0),
+            tasks: Tasks::new(),
             heartbeats: Mutex::default(),
         }))
     }
@@ -135,6 +147,31 @@ impl Enclave {
         }
     }
 
+    /// Hashes on their way to their settlement: drain them after the listener has stopped.
+    pub const fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    pub(crate) fn plan_heartbeats(&self, plan: HeartbeatPlan) {
+        self.heartbeats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .plan = Some(plan);
+    }
+
+    pub(crate) fn stop_heartbeats(&self) {
+        self.heartbeats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .plan = None;
+    }
+
+    /// Whether heartbeats are sent.
+    pub(crate) fn beats(&self) -> bool {
+        let status = self.heartbeat_status();
+        status.plan.is_some() || status.sent > 0
+    }
+
     pub(crate) fn heartbeat_status(&self) -> HeartbeatStatus {
         self.heartbeats
             .lock()
@@ -143,29 +180,54 @@ impl Enclave {
     }
 
     /// Models on offer: those of the upstream that have a price, in the upstream's order.
-    pub(crate) fn models(&self) -> impl Iterator<Item = (String, ModelPrice)> {
-        self.upstream.models().into_iter().filter_map(|model| {
-            let price = self.config.prices.get(&model).copied()?;
-            Some((model, price))
+    pub(crate) fn models(&self) -> impl Iterator<Item = String> {
+        let served = self.upstream.models().into_iter();
+        served.filter(|model| {
+            let dollars = self.config.dollars.as_ref();
+            self.config.prices.contains_key(model)
+                || dollars.is_some_and(|dollars| dollars.models.contains_key(model))
         })
+    }
+
+    /// What a model on offer costs now; `None` where it is not on offer. A price in the token itself
+    /// comes before one in dollars.
+    pub(crate) fn price_now(&self, model: &str) -> Result<Option<CallPrice>, Unpriced> {
+        if let Some(price) = self.config.prices.get(model) {
+            return Ok(Some(CallPrice::Token(*price)));
+        }
+        let Some(dollars) = &self.config.dollars else {
+            return Ok(None);
+        };
+        let Some(price) = dollars.models.get(model) else {
+            return Ok(None);
+        };
+        let rate = dollars.feed.rate((self.clock)())?;
+        Ok(Some(CallPrice::Dollar {
+            price: *price,
+            rate,
+            decimals: dollars.decimals,
+        }))
     }
 
     /// The price of `model`, by the lookup of OpenGradient's gateway: trimmed, in lower case.
-    pub(crate) fn price_of(&self, model: &str) -> Option<(String, ModelPrice)> {
+    pub(crate) fn price_of(&self, model: &str) -> Result<Option<(String, CallPrice)>, Unpriced> {
         let wanted = model.trim().to_lowercase();
-        self.models().find(|(model, _)| *model == wanted)
+        let Some(model) = self.models().find(|model| *model == wanted) else {
+            return Ok(None);
+        };
+        let price = self.price_now(&model)?;
+        Ok(price.map(|price| (model, price)))
     }
 
-    /// The most expensive prices on offer, for requests whose model cannot be told.
-    pub(crate) fn highest_price(&self) -> ModelPrice {
-        let none = ModelPrice {
-            input: Amount::ZERO,
-            output: Amount::ZERO,
-        };
-        self.models().fold(none, |highest, (_, price)| ModelPrice {
-            input: highest.input.max(price.input),
-            output: highest.output.max(price.output),
-        })
+    /// The highest ceiling on offer, for requests whose model cannot be told.
+    pub(crate) fn highest_ceiling(&self, bytes: u64) -> Result<Amount, Unpriced> {
+        let mut highest = Amount::ZERO;
+        for model in self.models() {
+            if let Some(price) = self.price_now(&model)? {
+                highest = highest.max(price.ceiling(bytes, self.config.max_tokens));
+            }
+        }
+        Ok(highest)
     }
 
     /// Tokens that an answer may have, given what the request asks for; 0 asks for nothing in
@@ -187,7 +249,9 @@ impl Enclave {
         let signer = faults.signed_by.as_deref().unwrap_or(&self.identity);
         let signature = signer.sign(&message_hash(input_hash, output_hash, timestamp_s))?;
         Ok(Proof {
-            signature: BASE64.encode(signature),
+            signature: data::encoded(&signature),
+            raw: signature,
+            output: output_hash,
             request_hash: hex::encode(input_hash),
             output_hash: hex::encode(output_hash),
             timestamp_s,

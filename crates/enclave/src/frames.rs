@@ -5,8 +5,8 @@
 //! these, so a different escape is a different answer.
 
 use bytes::Bytes;
-use seamline_core::canonical;
 use seamline_core::json::{Keys, Object, Value};
+use seamline_core::{B256, canonical};
 
 use crate::upstream::{Finish, ToolCall, Usage};
 
@@ -17,6 +17,9 @@ pub(crate) struct Proof {
     pub(crate) output_hash: String,
     pub(crate) timestamp_s: u64,
     pub(crate) tee_id: String,
+    /// The signature and the answer's hash once more, as bytes.
+    pub(crate) raw: Vec<u8>,
+    pub(crate) output: B256,
 }
 
 /// A whole answer.
@@ -25,8 +28,12 @@ pub(crate) struct Answer<'a> {
     pub(crate) model: &'a str,
     pub(crate) text: &'a str,
     pub(crate) tool_calls: &'a [ToolCall],
+    /// Data URIs, which the signature does not cover.
+    pub(crate) images: &'a [String],
     pub(crate) finish: Finish,
     pub(crate) usage: Option<Usage>,
+    /// What it costs in base units, in dollars, and the rate.
+    pub(crate) cost: Option<[String; 3]>,
     pub(crate) proof: &'a Proof,
 }
 
@@ -38,8 +45,10 @@ impl Answer<'_> {
             model,
             text,
             tool_calls,
+            images,
             finish,
             usage,
+            cost,
             proof,
         } = self;
         let message = Object::new()
@@ -53,6 +62,7 @@ impl Answer<'_> {
                 tool_calls.iter().map(tool_call).collect::<Value>(),
             )
         };
+        let message = message.with_some("images", list(images));
         let choice = Object::new()
             .with("index", 0)
             .with("message", message)
@@ -64,7 +74,45 @@ impl Answer<'_> {
             .with("model", *model)
             .with("choices", Value::array([choice.into()]))
             .with_some("usage", usage.map(usage_object));
-        pretty(&proof.extend(body).into())
+        let body = proof
+            .extend(body)
+            .with_some("opengradient", cost.as_ref().map(cost_object));
+        pretty(&body.into())
+    }
+
+    /// Writes the body of a completion. OpenGradient's SDK reads `completion`, which its gateway does
+    /// not send; other clients read the choice.
+    pub(crate) fn completion(&self) -> Bytes {
+        let Self {
+            id,
+            model,
+            text,
+            tool_calls: _,
+            images: _,
+            finish,
+            usage,
+            cost,
+            proof,
+        } = self;
+        let choice = Object::new()
+            .with("text", *text)
+            .with("index", 0)
+            .with("finish_reason", finish_reason(*finish));
+        let body = Object::new()
+            .with("id", *id)
+            .with("object", "text_completion")
+            .with("created", proof.timestamp_s)
+            .with("model", *model)
+            .with("choices", Value::array([choice.into()]))
+            .with("completion", *text)
+            .with(
+                "usage",
+                usage.map_or(Value::Null, |usage| usage_object(usage).into()),
+            );
+        let body = proof
+            .extend(body)
+            .with_some("opengradient", cost.as_ref().map(cost_object));
+        pretty(&body.into())
     }
 }
 
@@ -76,6 +124,8 @@ impl Proof {
             output_hash,
             timestamp_s,
             tee_id,
+            raw: _,
+            output: _,
         } = self;
         object
             .with("tee_signature", signature.as_str())
@@ -123,13 +173,15 @@ pub(crate) fn final_frame(
     finish: Finish,
     usage: Option<Usage>,
     proof: &Proof,
-) -> Bytes {
+    cost: Option<&[String; 3]>,
+    images: &[String],
+) -> Object {
     let chunk = chunk(Object::new(), finish_reason(finish).into(), model);
-    frame(
-        proof
-            .extend(chunk)
-            .with_some("usage", usage.map(usage_object)),
-    )
+    proof
+        .extend(chunk)
+        .with_some("usage", usage.map(usage_object))
+        .with_some("opengradient", cost.map(cost_object))
+        .with_some("images", list(images))
 }
 
 /// The end of a stream.
@@ -163,7 +215,8 @@ fn chunk(delta: Object, finish_reason: Value, model: &str) -> Object {
         .with("model", model)
 }
 
-fn frame(object: Object) -> Bytes {
+/// Writes a frame.
+pub(crate) fn frame(object: Object) -> Bytes {
     let json = Value::from(object).to_json(Keys::Insertion);
     format!("data: {json}\n\n").into()
 }
@@ -180,6 +233,19 @@ fn tool_call(call: &ToolCall) -> Value {
         arguments,
     }
     .to_value()
+}
+
+fn list(images: &[String]) -> Option<Value> {
+    let items = images.iter().map(|image| Value::from(image.as_str()));
+    (!images.is_empty()).then(|| items.collect())
+}
+
+fn cost_object(cost: &[String; 3]) -> Object {
+    let [cost_opg, cost_usd, rate] = cost;
+    Object::new()
+        .with("cost_opg", cost_opg.as_str())
+        .with("cost_usd", cost_usd.as_str())
+        .with("opg_price_usd", rate.as_str())
 }
 
 fn usage_object(usage: Usage) -> Object {
@@ -217,6 +283,8 @@ mod tests {
             output_hash: "bb".to_owned(),
             timestamp_s: 1_763_596_800,
             tee_id: "0xcc".to_owned(),
+            raw: Vec::new(),
+            output: B256::ZERO,
         }
     }
 
@@ -248,13 +316,27 @@ mod tests {
              \"finish_reason\": null}], \"model\": \"gpt-5\"}\n\n"
         );
         assert_eq!(
-            final_frame("gpt-5", Finish::Stop, USAGE, &proof()),
+            frame(final_frame(
+                "gpt-5",
+                Finish::Stop,
+                USAGE,
+                &proof(),
+                None,
+                &[]
+            )),
             "data: {\"choices\": [{\"delta\": {}, \"index\": 0, \"finish_reason\": \"stop\"}], \
              \"model\": \"gpt-5\", \"tee_signature\": \"c2ln\", \"tee_timestamp\": 1763596800, \
              \"tee_request_hash\": \"aa\", \"tee_output_hash\": \"bb\", \"tee_id\": \"0xcc\", \
              \"usage\": {\"prompt_tokens\": 3, \"completion_tokens\": 2, \"total_tokens\": 5}}\n\n"
         );
-        let unknown = final_frame("gpt-5", Finish::Length, None, &proof());
+        let unknown = frame(final_frame(
+            "gpt-5",
+            Finish::Length,
+            None,
+            &proof(),
+            None,
+            &[],
+        ));
         assert!(!unknown.windows(5).any(|window| window == b"usage"));
     }
 
@@ -265,8 +347,10 @@ mod tests {
             model: "gpt-5",
             text: "hé",
             tool_calls: &[],
+            images: &[],
             finish: Finish::Stop,
             usage: USAGE,
+            cost: None,
             proof: &proof(),
         };
         let expected = r#"{

@@ -12,26 +12,34 @@
 //! assert!(answer.contains("--max-price"));
 //! ```
 //!
-//! Two upstreams exist: [`GuideUpstream`], a deterministic index of Seamline's handbook that needs
+//! Three upstreams exist: [`MockUpstream`], whose models are none, [`GuideUpstream`], a deterministic index of Seamline's handbook that needs
 //! nothing else, and [`OpenAiUpstream`], which forwards to any OpenAI-compatible endpoint.
 
 mod attester;
+mod call;
 mod chat;
 mod config;
+mod data;
 mod enclave;
 mod error;
 mod faults;
+mod feed;
 mod frames;
 mod guide;
+mod heartbeat;
 mod identity;
 mod iso8601;
+mod keys;
+mod mock;
 mod offer;
 mod ohttp;
 mod openai;
 mod price;
+mod request;
 mod routes;
 mod serve;
 mod streaming;
+mod tariff;
 mod upstream;
 
 pub use attester::{AttestError, Attester, AttesterKind};
@@ -39,11 +47,18 @@ pub use config::{EnclaveConfig, ModelPrice};
 pub use enclave::{Enclave, Heartbeat};
 pub use error::Error;
 pub use faults::Faults;
+pub use feed::{
+    FeedStatus, FixedPrice, HttpPriceFeed, HttpPriceFeedOptions, PriceFeed, Rate, Unpriced,
+};
 pub use guide::GuideUpstream;
+pub use heartbeat::HeartbeatPlan;
 pub use identity::EnclaveIdentity;
+pub use keys::{ProviderKeys, serve_keys};
+pub use mock::MockUpstream;
 pub use ohttp::OhttpRegistration;
 pub use openai::{OpenAiOptions, OpenAiUpstream};
 pub use serve::serve;
+pub use tariff::{DollarPrice, DollarPrices};
 pub use upstream::{
     ChatJob, Finish, JobMessage, Piece, Pieces, ToolCall, Upstream, UpstreamError, UpstreamFuture,
     Usage,

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use http::StatusCode;
 use http::request::Parts;
 use seamline_core::{Address, Amount};
 use seamline_evm::scheme::Scheme;
@@ -9,31 +10,56 @@ use std::sync::Arc;
 
 use crate::enclave::Enclave;
 
-use seamline_core::canonical::ChatRequest;
+use crate::call::Kind;
+use crate::feed::Unpriced;
+use crate::request::Asked;
 
-/// Prices chat requests: the ceiling of what they can cost.
+/// Prices inference requests: the ceiling of what they can cost.
 ///
 /// A body that is no chat request, or names a model that is not on offer, is priced at the highest
 /// prices and the longest answer. As in OpenGradient's gateway payment comes first, so such a
 /// request gets 402 before it gets 400; the 400 then costs nothing.
-pub(crate) struct ChatPricer(pub(crate) Arc<Enclave>);
+pub(crate) struct CallPricer(pub(crate) Arc<Enclave>);
 
-impl Pricer for ChatPricer {
-    fn offers(&self, _head: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
+impl Pricer for CallPricer {
+    fn offers(&self, head: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
         let enclave = &self.0;
-        let request = ChatRequest::parse(body).ok();
-        let priced = request.as_ref().and_then(|request| {
-            let (_, price) = enclave.price_of(request.model())?;
-            Some((price, enclave.bounded_tokens(request.max_tokens())))
-        });
-        let (price, max_tokens) =
-            priced.unwrap_or_else(|| (enclave.highest_price(), enclave.config.max_tokens));
+        if let Some(reason) = enclave.upstream.unready() {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(Problem::new(status, "not_ready", reason));
+        }
+        let kind = if head
+            .uri
+            .path()
+            .trim_end_matches('/')
+            .ends_with("/chat/completions")
+        {
+            Kind::Chat
+        } else {
+            Kind::Completion
+        };
         let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let metered = terms(enclave, price.ceiling(bytes, max_tokens));
+        let mut ceiling = None;
+        if let Ok(asked) = Asked::read(kind, body)
+            && let Some((_, price)) = enclave.price_of(&asked.model).map_err(unpriced)?
+        {
+            ceiling = Some(price.ceiling(bytes, enclave.bounded_tokens(asked.max_tokens)));
+        }
+        let ceiling = match ceiling {
+            Some(ceiling) => ceiling,
+            None => enclave.highest_ceiling(bytes).map_err(unpriced)?,
+        };
+        let metered = terms(enclave, ceiling);
         let channel = enclave.config.channels.then(|| through_channel(&metered));
         // `upto` first: who does not choose takes the first.
         Ok([Some(metered), channel].into_iter().flatten().collect())
     }
+}
+
+/// Nothing is sold while it is not known what to ask for it.
+pub(crate) fn unpriced(err: Unpriced) -> Problem {
+    let text = format!("Pricing unavailable: {err}");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "pricing_unavailable", text)
 }
 
 /// The same price through a payment channel, into which the token itself moves deposits (ERC-3009).

@@ -2,7 +2,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -12,7 +12,8 @@ use seamline_net::client::Body;
 use seamline_net::{ClientOptions, HttpClient, client, http_client, sse};
 use zeroize::Zeroizing;
 
-use self::reply::{Parsed, Streamed, parse_whole};
+use self::reply::{Parsed, Streamed, parse_images, parse_whole};
+use crate::keys::ProviderKeys;
 use crate::upstream::{ChatJob, Piece, Pieces, Upstream, UpstreamError, UpstreamFuture};
 
 /// Any OpenAI-compatible endpoint as an upstream: a model API over HTTPS, or a local server over
@@ -31,6 +32,9 @@ pub struct OpenAiUpstream {
     client: HttpClient,
     url: String,
     authorization: Option<HeaderValue>,
+    keys: Option<(ProviderKeys, &'static str)>,
+    image_models: BTreeSet<String>,
+    images_url: String,
     /// Our model id, and the id of the same model at the endpoint.
     models: BTreeMap<String, String>,
 }
@@ -69,9 +73,61 @@ impl OpenAiUpstream {
         Ok(Self {
             client: http_client(client).map_err(|_| UpstreamError::Unreachable)?,
             url: format!("{base_url}/chat/completions"),
+            images_url: format!("{base_url}/images/generations"),
             authorization,
+            keys: None,
+            image_models: BTreeSet::new(),
             models,
         })
+    }
+
+    /// Takes the key of `provider`, such as `openai`, once an operator has handed it over; until then
+    /// nothing is sold.
+    #[must_use]
+    pub fn with_keys(mut self, keys: ProviderKeys, provider: &'static str) -> Self {
+        self.keys = Some((keys, provider));
+        self
+    }
+
+    /// Asks `/images/generations` for the answers of these models (our ids), with the last message as
+    /// the prompt. The others answer chats, with images where they make some.
+    #[must_use]
+    pub fn with_image_models(mut self, models: impl IntoIterator<Item = String>) -> Self {
+        self.image_models = models.into_iter().collect();
+        self
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let handed = self.keys.as_ref();
+        let handed = handed.and_then(|(keys, provider)| keys.bearer(provider));
+        let mut headers = HeaderMap::new();
+        if let Some(authorization) = handed.or_else(|| self.authorization.clone()) {
+            headers.insert(header::AUTHORIZATION, authorization);
+        }
+        headers
+    }
+
+    async fn image(&self, job: ChatJob, model: &str) -> Result<Pieces, UpstreamError> {
+        let prompt = job.messages.last().map_or("", |said| said.text.as_str());
+        let body = Object::new()
+            .with("model", model)
+            .with("prompt", prompt)
+            .with("n", 1);
+        let body = Value::from(body).to_json(Keys::Insertion).into();
+        let bytes = self.ask(&self.images_url, body).await?;
+        let bytes = bytes.bytes().await.map_err(|err| unreachable(&err))?;
+        let pieces = parse_images(&bytes)?;
+        Ok(Box::pin(stream::iter(pieces.into_iter().map(Ok))))
+    }
+
+    async fn ask(&self, url: &str, body: Bytes) -> Result<Body, UpstreamError> {
+        let response = self.client.post_json(url, self.headers(), body).await;
+        let response = response.map_err(|err| unreachable(&err))?;
+        if response.status() != StatusCode::OK {
+            let status = response.status().as_u16();
+            return Err(UpstreamError::Refused { status });
+        }
+        Ok(response.into_body())
     }
 
     async fn start(&self, job: ChatJob) -> Result<Pieces, UpstreamError> {
@@ -79,21 +135,11 @@ impl OpenAiUpstream {
             .models
             .get(&job.model)
             .ok_or(UpstreamError::UnknownModel)?;
-        let mut headers = HeaderMap::new();
-        if let Some(authorization) = &self.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.clone());
+        if self.image_models.contains(&job.model) {
+            return self.image(job, model).await;
         }
         let body = forwarded(&job, model)?;
-        let response = self
-            .client
-            .post_json(&self.url, headers, body)
-            .await
-            .map_err(|err| unreachable(&err))?;
-        if response.status() != StatusCode::OK {
-            let status = response.status().as_u16();
-            return Err(UpstreamError::Refused { status });
-        }
-        let body = response.into_body();
+        let body = self.ask(&self.url, body).await?;
         if job.stream {
             return Ok(Box::pin(stream::unfold(Reading::new(body), Reading::next)));
         }
@@ -104,6 +150,11 @@ impl OpenAiUpstream {
 }
 
 impl Upstream for OpenAiUpstream {
+    fn unready(&self) -> Option<&'static str> {
+        let (keys, _) = self.keys.as_ref()?;
+        (!keys.are_set()).then_some("Provider keys have not been initialized yet")
+    }
+
     fn models(&self) -> Vec<String> {
         self.models.keys().cloned().collect()
     }

@@ -1,24 +1,117 @@
 //! What a call may cost at most, and what it costs: integers, rounded up to a base unit.
 
+#[cfg(test)]
+mod tests;
+
 use seamline_core::Amount;
 use seamline_evm::cost::{Prices, metered};
 
 use crate::config::ModelPrice;
+use crate::feed::{Rate, dollars};
+use crate::tariff::DollarPrice;
 use crate::upstream::Usage;
 
-impl ModelPrice {
-    /// The most that a call can cost: every byte of the request body counted as a token, and an
-    /// answer of `max_tokens`.
+/// Most images of one answer: what its ceiling is computed for.
+pub(crate) const MAX_IMAGES: u64 = 1;
+
+/// The price of a model for one request: in the token itself, or in dollars at the rate of the
+/// moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallPrice {
+    Token(ModelPrice),
+    Dollar {
+        price: DollarPrice,
+        rate: Rate,
+        decimals: u8,
+    },
+}
+
+/// What an answer used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) tokens: Usage,
+    pub(crate) images: u64,
+}
+
+impl CallPrice {
+    /// The most that a call can cost: every byte of the request body counted as a token, an answer of
+    /// `max_tokens`, and as many images as an answer may have.
     ///
     /// No tokenizer makes more tokens than there are bytes, so the metered cost never exceeds
     /// this. Whoever knows the prices can compute the same amount before asking.
-    pub fn ceiling(&self, body_bytes: u64, max_tokens: u64) -> Amount {
-        self.cost(&Usage {
-            prompt_tokens: body_bytes,
-            completion_tokens: max_tokens,
+    pub(crate) fn ceiling(&self, body_bytes: u64, max_tokens: u64) -> Amount {
+        self.cost(&Used {
+            tokens: Usage {
+                prompt_tokens: body_bytes,
+                completion_tokens: max_tokens,
+            },
+            images: MAX_IMAGES,
         })
     }
 
+    /// What `used` costs, rounded up to a base unit; [`Amount::MAX`] where it would not fit.
+    pub(crate) fn cost(&self, used: &Used) -> Amount {
+        let Used { tokens, images } = used;
+        match self {
+            Self::Token(price) => price.cost(tokens),
+            Self::Dollar {
+                price,
+                rate,
+                decimals,
+            } => in_tokens(pico_usd(price, tokens, *images), *rate, *decimals),
+        }
+    }
+
+    /// What an amount is worth, for people: base units, dollars, and dollars per token. Nothing
+    /// where the price is not in dollars.
+    pub(crate) fn statement(&self, cost: Amount) -> Option<[String; 3]> {
+        match self {
+            Self::Token(_) => None,
+            Self::Dollar { rate, decimals, .. } => {
+                let unit = 10_u128.checked_pow(u32::from(*decimals))?;
+                // Rounded down: said, not charged.
+                let pico = cost.get().checked_mul(rate.pico_usd());
+                let pico = pico.and_then(|product| product.checked_div(unit));
+                let worth = pico.map_or_else(String::new, dollars);
+                Some([cost.to_string(), worth, rate.to_string()])
+            }
+        }
+    }
+
+    /// Base units per million tokens in and out, rounded up.
+    pub(crate) fn per_million(&self) -> [Amount; 2] {
+        let million = |prompt_tokens, completion_tokens| {
+            self.cost(&Used {
+                tokens: Usage {
+                    prompt_tokens,
+                    completion_tokens,
+                },
+                images: 0,
+            })
+        };
+        [million(1_000_000, 0), million(0, 1_000_000)]
+    }
+}
+
+/// Dollars in units of 10^-12: millionths per million tokens are that per token.
+fn pico_usd(price: &DollarPrice, tokens: &Usage, images: u64) -> Option<u128> {
+    let part = |count: u64, price: u64| u128::from(count).checked_mul(u128::from(price));
+    let image = part(images, price.image)?.checked_mul(1_000_000)?;
+    part(tokens.prompt_tokens, price.input)?
+        .checked_add(part(tokens.completion_tokens, price.output)?)?
+        .checked_add(image)
+}
+
+fn in_tokens(pico: Option<u128>, rate: Rate, decimals: u8) -> Amount {
+    let units = || {
+        let unit = 10_u128.checked_pow(u32::from(decimals))?;
+        let product = pico?.checked_mul(unit)?;
+        Some(product.div_ceil(rate.pico_usd()))
+    };
+    units().map_or(Amount::MAX, Amount::new)
+}
+
+impl ModelPrice {
     /// What `usage` costs, rounded up to a base unit; [`Amount::MAX`] where it would not fit.
     pub fn cost(&self, usage: &Usage) -> Amount {
         let Self { input, output } = *self;
@@ -27,49 +120,5 @@ impl ModelPrice {
             completion_tokens,
         } = *usage;
         metered(&Prices { input, output }, prompt_tokens, completion_tokens).unwrap_or(Amount::MAX)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn price(input: u128, output: u128) -> ModelPrice {
-        ModelPrice {
-            input: Amount::new(input),
-            output: Amount::new(output),
-        }
-    }
-
-    fn usage(prompt_tokens: u64, completion_tokens: u64) -> Usage {
-        Usage {
-            prompt_tokens,
-            completion_tokens,
-        }
-    }
-
-    #[test]
-    fn costs_are_rounded_up_to_a_base_unit() {
-        let price = price(3, 2_000_000);
-        assert_eq!(price.cost(&usage(0, 0)), Amount::ZERO);
-        assert_eq!(price.cost(&usage(1, 0)), Amount::new(1));
-        assert_eq!(price.cost(&usage(333_333, 0)), Amount::new(1));
-        assert_eq!(price.cost(&usage(333_334, 0)), Amount::new(2));
-        assert_eq!(price.cost(&usage(1, 5)), Amount::new(11));
-    }
-
-    #[test]
-    fn the_ceiling_bounds_every_cost_that_can_follow() {
-        let price = price(250, 1_250);
-        let ceiling = price.ceiling(120, 40);
-        for (prompt, completion) in [(0, 0), (120, 40), (119, 40), (1, 39)] {
-            assert!(price.cost(&usage(prompt, completion)) <= ceiling);
-        }
-    }
-
-    #[test]
-    fn absurd_prices_saturate() {
-        let price = price(u128::MAX, u128::MAX);
-        assert_eq!(price.ceiling(u64::MAX, u64::MAX), Amount::MAX);
     }
 }

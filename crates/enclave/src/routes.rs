@@ -13,13 +13,13 @@ use seamline_core::json::{Object, Value};
 use seamline_net::{FacilitatorApi, Paywall, PaywallConfig, Problem, Shape};
 use serde::Deserialize;
 
+use crate::call::Kind;
 use crate::chat;
-use crate::config::ModelPrice;
 use crate::enclave::Enclave;
 use crate::frames::pretty;
 use crate::identity;
 use crate::iso8601::iso8601;
-use crate::offer::ChatPricer;
+use crate::offer::CallPricer;
 
 impl Enclave {
     /// Makes the paywall that [`Enclave::router`] needs. Keep it: its
@@ -37,13 +37,14 @@ impl Enclave {
     ) -> Paywall {
         let clock = Arc::clone(&self.clock);
         let mut config = PaywallConfig::new(self.config.endpoint.clone(), clock);
+        config.sessions = self.config.sessions;
         adapt(&mut config);
-        Paywall::new(config, facilitator, ChatPricer(Arc::clone(self)))
+        Paywall::new(config, facilitator, CallPricer(Arc::clone(self)))
     }
 
     /// The HTTP surface of `docs/reference/enclave-http.md`.
     ///
-    /// Layers, outermost first: the evidence header, routing, the paywall (chat only), the handler.
+    /// Layers, outermost first: the evidence header, routing, the paywall (inference only), the handler.
     pub fn router(self: &Arc<Self>, paywall: &Paywall) -> Router {
         let enclave = Arc::clone(self);
         let router = Router::new()
@@ -55,7 +56,8 @@ impl Enclave {
             .route("/v1/models", get(models))
             .route("/v1/models/{*id}", get(model))
             .with_state(Arc::clone(self))
-            .route("/v1/chat/completions", self.chat_route(paywall))
+            .route("/v1/chat/completions", self.route(paywall, Kind::Chat))
+            .route("/v1/completions", self.route(paywall, Kind::Completion))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         let router = match self.ohttp_routes(paywall, self.inner_router()) {
@@ -82,12 +84,12 @@ impl Enclave {
             .with_state(Arc::clone(self))
             .route(
                 "/v1/chat/completions",
-                post(move |request: Request| chat::handle(enclave, request)),
+                post(move |request: Request| chat::handle(enclave, Kind::Chat, request)),
             )
             .fallback(not_found)
     }
 
-    fn chat_route(self: &Arc<Self>, paywall: &Paywall) -> MethodRouter {
+    fn route(self: &Arc<Self>, paywall: &Paywall, kind: Kind) -> MethodRouter {
         if self.config.faults.fail_before_payment {
             return post(|| async {
                 Problem::new(
@@ -99,7 +101,9 @@ impl Enclave {
             });
         }
         let enclave = Arc::clone(self);
-        paywall.protect(post(move |request: Request| chat::handle(enclave, request)))
+        paywall.protect(post(move |request: Request| {
+            chat::handle(enclave, kind, request)
+        }))
     }
 }
 
@@ -174,7 +178,7 @@ async fn index(State(enclave): State<Arc<Enclave>>) -> &'static str {
 
 async fn health(State(enclave): State<Arc<Enclave>>) -> Response {
     let now = (enclave.clock)();
-    let models = enclave.models().map(|(model, _)| Value::from(model));
+    let models = enclave.models().map(Value::from);
     let body = Object::new()
         .with("status", "OK")
         .with("version", env!("CARGO_PKG_VERSION"))
@@ -193,9 +197,36 @@ async fn health(State(enclave): State<Arc<Enclave>>) -> Response {
         )
         .with("providers", models.collect::<Value>())
         .with("facilitator_url", enclave.config.facilitator_url.as_str())
-        // Prices are in the asset itself, so there is no feed that could fail.
-        .with("price_feed", Value::Null);
+        .with("price_feed", price_feed(&enclave));
     json(StatusCode::OK, body)
+}
+
+/// What the feed says of itself; nothing where prices are in the asset itself.
+fn price_feed(enclave: &Enclave) -> Value {
+    let Some(dollars) = &enclave.config.dollars else {
+        return Value::Null;
+    };
+    let status = dollars.feed.status();
+    let error = match dollars.feed.rate((enclave.clock)()) {
+        Ok(_) => status.last_error.map(str::to_owned),
+        Err(err) => Some(err.to_string()),
+    };
+    let text = |text: Option<String>| text.map_or(Value::Null, Value::from);
+    Object::new()
+        .with("consecutive_failures", status.consecutive_failures)
+        .with("last_error", text(error))
+        .with(
+            "last_success",
+            status
+                .last_success
+                .map_or(Value::Null, |at| at.as_secs().into()),
+        )
+        // A string: it is money.
+        .with("price_usd", text(status.rate.map(|rate| rate.to_string())))
+        .with("refresh_interval", status.refresh_interval_s)
+        .with("total_errors", status.errors)
+        .with("total_fetches", status.fetches)
+        .into()
 }
 
 async fn signing_key(State(enclave): State<Arc<Enclave>>) -> Response {
@@ -224,12 +255,31 @@ async fn heartbeat_status(State(enclave): State<Arc<Enclave>>) -> Response {
     let transaction = status.last_transaction.map(|hash| text(hash.to_string()));
     let body = Object::new()
         .with("enabled", true)
-        .with("running", status.sent > 0)
+        .with("running", status.plan.is_some() || status.sent > 0)
         .with("tee_id", enclave.node_id().to_string())
         .with("registry", enclave.config.registry.to_checksum(None))
         .with("wallet", enclave.config.pay_to.to_checksum(None))
-        .with("relay_mode", "operator")
+        .with(
+            "relay_mode",
+            if status.plan.is_some() {
+                "facilitator"
+            } else {
+                "operator"
+            },
+        )
         .with("facilitator_url", enclave.config.facilitator_url.as_str())
+        .with(
+            "heartbeat_endpoint",
+            status
+                .plan
+                .map_or(Value::Null, |_| enclave.heartbeat_endpoint().into()),
+        )
+        .with(
+            "interval_seconds",
+            status
+                .plan
+                .map_or(Value::Null, |plan| plan.interval.as_secs().into()),
+        )
         .with("total_sent", status.sent)
         .with("total_errors", status.errors)
         .with(
@@ -247,7 +297,7 @@ async fn heartbeat_status(State(enclave): State<Arc<Enclave>>) -> Response {
 async fn models(State(enclave): State<Arc<Enclave>>) -> Response {
     let data = enclave
         .models()
-        .map(|(model, price)| Value::from(describe(&enclave, &model, &price)));
+        .map(|model| Value::from(describe(&enclave, &model)));
     let body = Object::new()
         .with("object", "list")
         .with("data", data.collect::<Value>());
@@ -255,8 +305,8 @@ async fn models(State(enclave): State<Arc<Enclave>>) -> Response {
 }
 
 async fn model(State(enclave): State<Arc<Enclave>>, Path(id): Path<String>) -> Response {
-    match enclave.models().find(|(model, _)| *model == id) {
-        Some((model, price)) => json(StatusCode::OK, describe(&enclave, &model, &price)),
+    match enclave.models().find(|model| *model == id) {
+        Some(model) => json(StatusCode::OK, describe(&enclave, &model)),
         None => Problem::new(
             StatusCode::NOT_FOUND,
             "model_not_found",
@@ -268,12 +318,16 @@ async fn model(State(enclave): State<Arc<Enclave>>, Path(id): Path<String>) -> R
 
 /// One model: OpenAI's members, and what a payer needs to know under `seamline`. Amounts are
 /// strings, as in x402: they do not fit the numbers of most JSON readers.
-fn describe(enclave: &Enclave, model: &str, price: &ModelPrice) -> Object {
+fn describe(enclave: &Enclave, model: &str) -> Object {
     let config = &enclave.config;
-    let ModelPrice { input, output } = price;
+    let price = enclave.price_now(model).ok().flatten();
+    // Without a rate there is no price to tell, and none is asked.
+    let [input, output] = price.map_or([Value::Null, Value::Null], |price| {
+        price.per_million().map(|amount| amount.to_string().into())
+    });
     let terms = Object::new()
-        .with("price_input", input.to_string())
-        .with("price_output", output.to_string())
+        .with("price_input", input)
+        .with("price_output", output)
         .with("price_unit", "base units per million tokens")
         .with("max_tokens", config.max_tokens)
         .with("asset", config.asset.to_checksum(None))

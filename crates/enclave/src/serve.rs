@@ -29,7 +29,9 @@ pub async fn serve(
     let (cert, key) = (identity.tls_certificate(), identity.tls_private_key());
     let router = enclave.router(&paywall);
     serve_tls(listener, router, cert.to_vec(), key.to_vec(), shutdown).await?;
-    if paywall.tasks().drain(DRAIN_TIMEOUT).await {
+    paywall.close_sessions();
+    let settled = paywall.tasks().drain(DRAIN_TIMEOUT).await;
+    if settled && enclave.tasks().drain(DRAIN_TIMEOUT).await {
         Ok(())
     } else {
         Err(io::ErrorKind::TimedOut.into())

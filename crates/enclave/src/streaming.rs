@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
-use seamline_core::Amount;
+use seamline_core::json::{Keys, Value};
 
-use crate::chat::{Chat, alter, words};
+use crate::call::{Call, words};
+use crate::chat::alter;
 use crate::enclave::Enclave;
 use crate::frames;
 use crate::upstream::{Finish, Piece, Pieces, ToolCall, Usage};
@@ -15,11 +16,12 @@ use crate::upstream::{Finish, Piece, Pieces, ToolCall, Usage};
 /// A streamed answer: pieces in, frames out.
 pub(crate) struct Streaming {
     enclave: Arc<Enclave>,
-    chat: Chat,
+    call: Call,
     pieces: Pieces,
     /// Everything that was sent, which is what gets signed.
     text: String,
     tool_calls: Vec<ToolCall>,
+    images: Vec<String>,
     sent_pieces: u64,
     /// A lower bound of the tokens that were sent.
     sent_tokens: u64,
@@ -37,15 +39,16 @@ enum State {
 }
 
 impl Streaming {
-    pub(crate) fn new(enclave: Arc<Enclave>, chat: Chat, pieces: Pieces) -> Self {
+    pub(crate) fn new(enclave: Arc<Enclave>, call: Call, pieces: Pieces) -> Self {
         // The upstream has taken the prompt: whoever leaves before its first word pays for that.
-        chat.settle_so_far(0);
+        call.settle_so_far(0, 0);
         Self {
             enclave,
-            chat,
+            call,
             pieces,
             text: String::new(),
             tool_calls: Vec::new(),
+            images: Vec::new(),
             sent_pieces: 0,
             sent_tokens: 0,
             ready: VecDeque::new(),
@@ -81,7 +84,8 @@ impl Streaming {
         match self.pieces.next().await {
             Some(Ok(Piece::Text(text))) => self.on_text(&text).await,
             Some(Ok(Piece::ToolCalls(calls))) => self.on_tool_calls(calls),
-            Some(Ok(Piece::End { finish, usage })) => self.on_end(finish, usage),
+            Some(Ok(Piece::Images(images))) => self.on_images(images),
+            Some(Ok(Piece::End { finish, usage })) => self.on_end(finish, usage).await,
             Some(Err(err)) => {
                 tracing::warn!(error = %err, "the upstream failed in the middle of an answer");
                 self.on_failure();
@@ -100,9 +104,9 @@ impl Streaming {
         self.meter(words(text));
         let faults = &self.enclave.config.faults;
         let frame = if first && faults.altered_text {
-            frames::text_frame(&self.chat.model, &alter(text))
+            frames::text_frame(&self.call.model, &alter(text))
         } else {
-            frames::text_frame(&self.chat.model, text)
+            frames::text_frame(&self.call.model, text)
         };
         if self.sent_pieces == 2
             && let Some(stall) = faults.stall
@@ -119,7 +123,22 @@ impl Streaming {
     /// word.
     fn meter(&mut self, words: u64) {
         self.sent_tokens = self.sent_tokens.saturating_add(words.max(1));
-        self.chat.settle_so_far(self.sent_tokens);
+        self.settle_so_far();
+    }
+
+    fn settle_so_far(&self) {
+        self.call
+            .settle_so_far(self.sent_tokens, self.image_count());
+    }
+
+    fn image_count(&self) -> u64 {
+        u64::try_from(self.images.len()).unwrap_or(u64::MAX)
+    }
+
+    /// They leave with the final frame, and are due from now on.
+    fn on_images(&mut self, images: Vec<String>) {
+        self.images.extend(images);
+        self.settle_so_far();
     }
 
     fn on_tool_calls(&mut self, calls: Vec<ToolCall>) {
@@ -127,29 +146,35 @@ impl Streaming {
             self.meter(words(&call.name).saturating_add(words(&call.arguments)));
         }
         for (index, call) in (0_u64..).zip(&calls) {
-            let frame = frames::tool_frame(&self.chat.model, index, call);
+            let frame = frames::tool_frame(&self.call.model, index, call);
             self.ready.push_back(frame);
         }
         self.tool_calls = calls;
     }
 
-    fn on_end(&mut self, finish: Finish, usage: Option<Usage>) {
+    async fn on_end(&mut self, finish: Finish, usage: Option<Usage>) {
         let preimage = frames::preimage(&self.text, &self.tool_calls, finish);
-        let proof = match self.enclave.prove(self.chat.input_hash, &preimage) {
+        let proof = match self.enclave.prove(self.call.input_hash, &preimage) {
             Ok(proof) => proof,
             Err(err) => {
                 tracing::error!(error = %seamline_core::chain(&err), "cannot sign an answer");
                 return self.on_failure();
             }
         };
-        self.chat.settle_for(usage);
-        let last = frames::final_frame(&self.chat.model, finish, usage, &proof);
+        let images = self.image_count();
+        self.call.settle_for(usage, self.sent_tokens, images);
+        let cost = self.call.statement();
+        let model = &self.call.model;
+        let last = frames::final_frame(model, finish, usage, &proof, cost.as_ref(), &self.images);
+        let answer = Value::from(last.clone()).to_json(Keys::Insertion).into();
+        let handed = self.enclave.settle_data(&self.call, &proof, &answer).await;
+        let last = frames::frame(handed.members(last));
         self.ready.extend([last, frames::DONE]);
         self.state = State::Ended;
     }
 
     fn on_failure(&mut self) {
-        self.chat.meter.set(Amount::ZERO);
+        self.call.give_away();
         self.ready.push_back(frames::FAILED);
         self.state = State::Ended;
     }

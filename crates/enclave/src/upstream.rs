@@ -8,13 +8,19 @@ use futures_core::Stream;
 /// What an upstream says is *asserted*: the enclave proves that it forwarded a request and what
 /// came back, never which weights answered.
 pub trait Upstream: Send + Sync {
+    /// Says why nothing can be answered now, such as for want of an API key; `None` where it can.
+    /// Asked before a price is told.
+    fn unready(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Lists the ids of the models that this upstream serves, in a stable order.
     fn models(&self) -> Vec<String>;
 
     /// Starts one chat.
     ///
-    /// The pieces come as they are made: any number of [`Piece::Text`] and [`Piece::ToolCalls`],
-    /// then exactly one [`Piece::End`]. A stream that ends without it was cut off.
+    /// The pieces come as they are made: any number of [`Piece::Text`], [`Piece::Images`] and
+    /// [`Piece::ToolCalls`], then exactly one [`Piece::End`]. A stream that ends without it was cut off.
     ///
     /// # Cancellation
     ///
@@ -50,7 +56,8 @@ pub struct ChatJob {
     pub max_tokens: u64,
     /// Whether the caller reads the answer as it is made.
     pub stream: bool,
-    /// The request body as received, for upstreams that forward it.
+    /// A chat request with the members that may reach an upstream, for those that forward it: what
+    /// the signature covers, as it is signed, and what samples or paces an answer.
     pub body: Bytes,
 }
 
@@ -78,6 +85,8 @@ pub enum Piece {
     Text(String),
     /// All tool calls of the answer, in order; at most once.
     ToolCalls(Vec<ToolCall>),
+    /// Images of the answer, as `data:` URIs.
+    Images(Vec<String>),
     /// The answer is complete.
     End {
         /// Why it ended.

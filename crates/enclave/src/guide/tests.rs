@@ -29,7 +29,7 @@ async fn run(guide: &GuideUpstream, job: ChatJob) -> (Vec<String>, Finish, Usage
     while let Some(piece) = pieces.next().await {
         match piece.unwrap() {
             Piece::Text(text) => words.push(text),
-            Piece::ToolCalls(_) => panic!("the guide has no tools"),
+            Piece::ToolCalls(_) | Piece::Images(_) => panic!("the guide has words only"),
             Piece::End { finish, usage } => {
                 assert!(pieces.next().await.is_none(), "pieces after the end");
                 return (words, finish, usage.unwrap());

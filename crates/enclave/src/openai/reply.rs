@@ -24,6 +24,7 @@ pub(super) fn parse_whole(body: &[u8]) -> Result<Vec<Piece>, UpstreamError> {
             .ok_or_else(|| malformed("its text has no UTF-8 form"))?;
         pieces.push(Piece::Text(text.to_owned()));
     }
+    pieces.extend(images(message));
     let mut calls = StreamedToolCalls::new();
     if let Some(items) = message.get("tool_calls").and_then(Value::as_array) {
         // A whole answer numbers its calls by their order.
@@ -42,6 +43,43 @@ pub(super) fn parse_whole(body: &[u8]) -> Result<Vec<Piece>, UpstreamError> {
         usage: usage(&answer),
     });
     Ok(pieces)
+}
+
+/// Reads the answer of an image endpoint: base64 of PNG. A URL is refused: a caller would fetch it
+/// from whoever serves it then.
+pub(super) fn parse_images(body: &[u8]) -> Result<Vec<Piece>, UpstreamError> {
+    let answer = json::parse(body).map_err(|_| malformed("it is not JSON"))?;
+    let image = answer.get("data").and_then(|data| data.at(0));
+    let image = image.ok_or_else(|| malformed("it has no image"))?;
+    let data = image.get("b64_json").and_then(Value::as_str);
+    let data = data.ok_or_else(|| malformed("its image is not in it"))?;
+    let image = format!("data:image/png;base64,{data}");
+    let usage = answer.get("usage").and_then(|usage| {
+        let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+        Some(Usage {
+            prompt_tokens: count("input_tokens")?,
+            completion_tokens: count("output_tokens")?,
+        })
+    });
+    let end = Piece::End {
+        finish: Finish::Stop,
+        // An image is priced as one, whether its tokens are counted or not.
+        usage: usage.or_else(|| Some(Usage::default())),
+    };
+    Ok(vec![Piece::Images(vec![image]), end])
+}
+
+/// The images of a message or of a delta that are in it: texts, or objects as OpenAI's content parts.
+fn images(message: &Value) -> Option<Piece> {
+    let items = message.get("images").and_then(Value::as_array)?;
+    let url = |item: &Value| {
+        let nested = item.get("image_url").and_then(|image| image.get("url"));
+        let text = nested.unwrap_or(item).as_str();
+        let text = text.filter(|text| text.starts_with("data:"));
+        text.map(str::to_owned)
+    };
+    let images: Vec<String> = items.iter().filter_map(url).collect();
+    (!images.is_empty()).then_some(Piece::Images(images))
 }
 
 /// What one event's data means.
@@ -89,6 +127,7 @@ impl Streamed {
         if let Some(fragments) = delta.and_then(|delta| delta.get("tool_calls")) {
             self.calls.push(fragments);
         }
+        let mut pieces: Vec<Piece> = delta.and_then(images).into_iter().collect();
         let content = delta
             .and_then(|delta| delta.get("content"))
             .and_then(Value::as_text);
@@ -96,9 +135,10 @@ impl Streamed {
             Some(content) if !content.is_empty() => content
                 .as_str()
                 .ok_or_else(|| malformed("its text has no UTF-8 form"))?,
-            Some(_) | None => return Ok(Parsed::Pieces(Vec::new())),
+            Some(_) | None => return Ok(Parsed::Pieces(pieces)),
         };
-        Ok(Parsed::Pieces(vec![Piece::Text(text.to_owned())]))
+        pieces.push(Piece::Text(text.to_owned()));
+        Ok(Parsed::Pieces(pieces))
     }
 }
 

@@ -87,7 +87,7 @@ async fn run(upstream: &OpenAiUpstream, job: ChatJob) -> (Vec<Piece>, Result<(),
 fn text(pieces: &[Piece]) -> String {
     let texts = pieces.iter().filter_map(|piece| match piece {
         Piece::Text(text) => Some(text.as_str()),
-        Piece::ToolCalls(_) | Piece::End { .. } => None,
+        Piece::ToolCalls(_) | Piece::Images(_) | Piece::End { .. } => None,
     });
     texts.collect()
 }
@@ -176,7 +176,7 @@ fn only_call(pieces: &[Piece]) -> ToolCall {
         .iter()
         .filter_map(|piece| match piece {
             Piece::ToolCalls(calls) => Some(calls),
-            Piece::Text(_) | Piece::End { .. } => None,
+            Piece::Text(_) | Piece::Images(_) | Piece::End { .. } => None,
         })
         .flatten()
         .collect();

@@ -196,13 +196,20 @@ async fn tool_calls_are_signed_in_place_of_text() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_does_not_count_gives_the_answer_away() {
-    let pieces = vec![text("free"), end(Finish::Stop, None)];
-    let shop = Shop::with(config(), Arc::new(Scripted(pieces)));
-    let json = shop.buy(QUESTION).await.json();
-    assert_eq!(json.get("usage"), None);
-    assert!(holds(&json, QUESTION, "free", &identity()));
-    assert_eq!(shop.settled().await, []);
+async fn where_the_upstream_does_not_count_words_are_charged() {
+    for body in [QUESTION.to_owned(), streamed(QUESTION)] {
+        let pieces = vec![text("not free"), end(Finish::Stop, None)];
+        let shop = Shop::with(config(), Arc::new(Scripted(pieces)));
+        let answer = shop.buy(&body).await;
+        let json = match answer.frames().pop() {
+            Some(last) => last,
+            None => answer.json(),
+        };
+        assert_eq!(json.get("usage"), None);
+        assert!(holds(&json, &body, "not free", &identity()));
+        // Four words of prompt, two of answer.
+        assert_eq!(shop.settled().await, [Amount::new(2 * 4 + 5 * 2)]);
+    }
 }
 
 #[tokio::test]

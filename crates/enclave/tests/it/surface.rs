@@ -149,12 +149,20 @@ async fn models_are_listed_with_their_prices() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let shop = Shop::open();
-    let missing = shop.get("/v1/completions").await;
+    let missing = shop.get("/v1/responses").await;
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
     assert_eq!(missing.header("content-type"), "application/problem+json");
     assert_eq!(missing.json()["status"], 404);
     let get = shop.get("/v1/chat/completions").await;
     assert_eq!(get.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        shop.get("/v1/completions").await.status,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+    // Keys are handed over on a listener of their own.
+    let keys = Request::post("/v1/keys").body(axum::body::Body::from("{}"));
+    let keys = shop.send(keys.unwrap()).await;
+    assert_eq!(keys.status, StatusCode::NOT_FOUND);
     assert_eq!(get.header("content-type"), "application/problem+json");
     let post = Request::post("/health")
         .body(axum::body::Body::empty())
