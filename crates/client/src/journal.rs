@@ -31,7 +31,7 @@ use crate::client::lock;
 
 pub(crate) use book::Token;
 pub use budget::{Budget, Over, Scope, Window};
-pub use channels::{VoucherRecord, VoucherState};
+pub use channels::{ClaimRecord, VoucherRecord, VoucherState};
 pub use error::JournalError;
 pub use history::Paid;
 pub use payment::{PaymentRecord, PaymentState};

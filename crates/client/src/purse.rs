@@ -4,11 +4,12 @@
 //! before what they say is sent, within the budget, and what comes back is taken in. Calls of nodes
 //! and purchases from plain servers share the channels.
 
+mod events;
 mod observe;
 
 use std::sync::Arc;
 
-use seamline_core::{Amount, B256, Timestamp};
+use seamline_core::{Address, Amount, B256, Timestamp, binding};
 use seamline_evm::Signer;
 use seamline_evm::channel::payer::{Channel, DepositRule, Keys, Payment, Pool, Refusal};
 use seamline_evm::policy::{Admitted, SpendPolicy};
@@ -17,6 +18,7 @@ use seamline_evm::x402::extensions::payment_identifier::{self, PaymentId};
 use seamline_evm::x402::{PaymentRequired, Reason, SettleResponse};
 use serde_json::{Map, Value};
 
+pub(crate) use self::events::{Place, unanswered};
 use crate::books::Books;
 use crate::client::lock;
 use crate::env::{EntropyError, Env};
@@ -31,6 +33,10 @@ pub(crate) struct Purse {
     pub(crate) env: Env,
     /// Channels with each seller.
     pub(crate) per_seller: u32,
+    /// The key of the installation's receipts: its channels are sessions of it.
+    pub(crate) recorder: [u8; 32],
+    /// Binds the call that pays.
+    pub(crate) h_bind: B256,
 }
 
 /// A promise that was signed and stored, ready to be sent.
@@ -38,6 +44,21 @@ pub(crate) struct Promised {
     /// The channel.
     pub(crate) id: B256,
     pub(crate) payment: Payment,
+    payer: Address,
+    chain_id: u64,
+    /// Most that this call may be charged.
+    amount: Amount,
+    /// What calls before this one were charged in the channel.
+    before: Amount,
+    /// Names the session that the channel is.
+    session: Option<Session>,
+}
+
+/// A channel as a session of the installation, and the voucher's place in it.
+#[derive(Clone, Copy)]
+struct Session {
+    nonce: B256,
+    bind: B256,
 }
 
 /// Why nothing was promised, or why the books could not follow.
@@ -136,6 +157,9 @@ impl Purse {
             amount: admitted.amount().max(earlier),
             charged: None,
             state: VoucherState::Open,
+            before: None,
+            deposit: None,
+            claim: None,
         };
         let (purse, policy, now) = (self.clone(), policy.clone(), self.env.now());
         let (mut next, admitted) = (record.clone(), admitted.clone());
@@ -176,11 +200,18 @@ impl Purse {
         let (id, mut payment) = paid.map_err(PurseFault::Refused)?;
         let name = pool.name_of(&id, payment.max_claimable);
         named(&mut payment, &name);
-        if let Some(voucher) = &mut record.voucher {
-            voucher.channel = id;
-        }
-        match self.store(pool, &id, record, policy, now) {
-            Ok(()) => Ok(Promised { id, payment }),
+        let promised = self.promised(pool, id, admitted, payment);
+        let stored = promised.and_then(|promised| {
+            if let Some(voucher) = &mut record.voucher {
+                voucher.channel = id;
+                voucher.before = Some(promised.before);
+                voucher.deposit = promised.payment.deposit;
+            }
+            self.store(pool, &id, record, policy, now)
+                .map(|()| promised)
+        });
+        match stored {
+            Ok(promised) => Ok(promised),
             Err(fault) => {
                 // Nothing was stored, so nothing was promised: the signatures are dropped here.
                 if let Some(channel) = pool.get_mut(&id) {
@@ -189,6 +220,49 @@ impl Purse {
                 Err(fault)
             }
         }
+    }
+
+    /// The promise with the name of its call and session.
+    fn promised(
+        &self,
+        pool: &Pool,
+        id: B256,
+        admitted: &Admitted,
+        payment: Payment,
+    ) -> Result<Promised, PurseFault> {
+        let amount = admitted.amount();
+        let before = payment.max_claimable.checked_sub(amount);
+        let before = before.unwrap_or(Amount::ZERO);
+        let bind = binding::voucher_bind(&self.h_bind, &id, before, payment.max_claimable);
+        let nonce = pool
+            .get(&id)
+            .and_then(|channel| pool.session_nonce(channel));
+        Ok(Promised {
+            id,
+            payment: payment.naming_call(&bind).map_err(PurseFault::Refused)?,
+            payer: self.signer.address(),
+            chain_id: admitted.chain_id(),
+            amount,
+            before,
+            session: nonce.map(|nonce| Session { nonce, bind }),
+        })
+    }
+
+    /// What the next promise would take out of the wallet: a deposit, or nothing where a channel covers
+    /// it. Where no promise is possible, the price: what is in the way is said when it is signed.
+    pub(crate) fn outlay(&self, admitted: &Admitted) -> Result<Amount, PurseFault> {
+        let seed = B256::from(self.env.random().map_err(PurseFault::Entropy)?);
+        self.open(seed)?;
+        let pool = lock(&self.books.channels);
+        let payer = self.signer.address();
+        let rule = DepositRule::default();
+        let wanted = pool
+            .as_ref()
+            .map(|pool| pool.deposit_for(admitted, payer, payer, &rule));
+        Ok(match wanted {
+            Some(Ok(wanted)) => wanted.unwrap_or(Amount::ZERO),
+            Some(Err(_)) | None => admitted.amount(),
+        })
     }
 
     fn store(
@@ -213,7 +287,10 @@ impl Purse {
     fn open(&self, seed: B256) -> Result<(), PurseFault> {
         let mut pool = lock(&self.books.channels);
         if pool.is_none() {
-            let read = self.books.journal.pool(self.per_seller, seed);
+            let read = self
+                .books
+                .journal
+                .pool(self.recorder, self.per_seller, seed);
             *pool = Some(read.map_err(PurseFault::Journal)?);
         }
         Ok(())

@@ -8,7 +8,7 @@ use core::time::Duration;
 use seamline_core::{Amount, B256, Timestamp, U256};
 use seamline_evm::policy::Admitted;
 use seamline_evm::rpc::At;
-use seamline_evm::scheme::{Marks, Method, SignedAuthorization, sign_approval, sign_with};
+use seamline_evm::scheme::{Marks, Method, Scheme, SignedAuthorization, sign_approval, sign_with};
 use seamline_evm::signer::SignError;
 use seamline_evm::x402::PaymentRequired;
 use seamline_evm::x402::extensions::payment_identifier::{self, PaymentId};
@@ -56,16 +56,21 @@ pub(crate) struct Means {
 
 impl Funds {
     /// Looks whether the payer could be charged at all: an authorization that nobody can settle would
-    /// leave the call unknown until its deadline.
+    /// leave the call unknown until its deadline. `outlay` is what leaves the wallet at most: the price,
+    /// or what is put into a channel.
     pub(crate) async fn check(
         &self,
         rpc: &dyn Rpc,
         signer: &dyn Signer,
         admitted: &Admitted,
         required: &PaymentRequired,
+        outlay: Amount,
         now: Timestamp,
     ) -> Result<Means, SignFault> {
-        let needed = U256::from(admitted.amount().get());
+        let needed = U256::from(outlay.get());
+        if needed.is_zero() {
+            return Ok(Means::default());
+        }
         let permit2 = admitted.method() == Method::Permit2;
         let token = token(admitted);
         if self.covers(&token, needed, permit2, now) {
@@ -74,7 +79,7 @@ impl Funds {
         let account = chain::account(rpc, admitted.asset(), signer.address());
         let account = account.await.map_err(SignFault::Chain)?;
         if account.tokens < needed {
-            return Err(SignFault::Funds(admitted.amount()));
+            return Err(SignFault::Funds(outlay));
         }
         let reading = Reading {
             read: now,
@@ -85,9 +90,11 @@ impl Funds {
         if !permit2 || account.permit2_allowance >= needed {
             return Ok(Means::default());
         }
-        let sponsored = eip2612::is_declared(required.extensions.as_ref());
+        // A deposit's approval is never signed along.
+        let channel = admitted.scheme() == Scheme::BatchSettlement;
+        let sponsored = !channel && eip2612::is_declared(required.extensions.as_ref());
         if !sponsored || admitted.token_domain().is_none() {
-            return Err(SignFault::Allowance(admitted.amount()));
+            return Err(SignFault::Allowance(outlay));
         }
         let nonce = token_nonce(rpc, admitted, signer).await;
         let sponsor_nonce = Some(nonce.map_err(SignFault::Chain)?);

@@ -7,7 +7,7 @@
 
 use alloy_primitives::B256;
 
-use crate::{CallId, sha256};
+use crate::{Amount, CallId, sha256};
 
 /// Computes the id of the call number `seq` of the installation whose receipts verify under
 /// `recorder` (an Ed25519 public key): the first 16 bytes of
@@ -87,6 +87,36 @@ pub fn purchase_key(method: &str, url: &str, body: &[u8]) -> B256 {
 /// origin as scheme, host in lower case and port, the usual port left out.
 pub fn origin_id(origin: &str) -> B256 {
     sha256(&[b"seamline/v1/origin", origin.as_bytes()])
+}
+
+/// Names a session of an installation, which keeps `seed`:
+/// `SHA-256("seamline/v1/session-nonce" || seed || place as 4 bytes big-endian)`.
+pub fn session_nonce(seed: &B256, place: u32) -> B256 {
+    sha256(&[
+        b"seamline/v1/session-nonce",
+        seed.as_slice(),
+        &place.to_be_bytes(),
+    ])
+}
+
+/// Commits a session to the installation that it belongs to:
+/// `SHA-256("seamline/v1/session" || recorder || session nonce)`.
+///
+/// This is the salt of a payment channel, and with it a part of the channel's id and of every voucher.
+pub fn session_commitment(recorder: &[u8; 32], nonce: &B256) -> B256 {
+    sha256(&[b"seamline/v1/session", recorder, nonce.as_slice()])
+}
+
+/// Binds a voucher to its call and to its place in the session: `SHA-256("seamline/v1/voucher" || h_bind ||
+/// channel || charged before || most that may be claimed)`, amounts as 16 bytes big-endian.
+pub fn voucher_bind(h_bind: &B256, channel: &B256, before: Amount, max_claimable: Amount) -> B256 {
+    sha256(&[
+        b"seamline/v1/voucher",
+        h_bind.as_slice(),
+        channel.as_slice(),
+        &before.get().to_be_bytes(),
+        &max_claimable.get().to_be_bytes(),
+    ])
 }
 
 /// The nonce that evidence fetched for a call must answer: the first 20 bytes of

@@ -8,6 +8,7 @@
 //! Nothing here decides whether a receipt is true. [`Bundle::decode`] accepts exactly the format,
 //! the `check_*` methods answer one question each, and the verifier puts the answers together.
 
+mod amendment;
 mod body;
 mod bundle;
 mod checks;
@@ -22,6 +23,7 @@ mod summary;
 mod tests;
 pub mod tree;
 
+pub use amendment::Amendment;
 pub use body::{Core, EvidenceEntry, EvidenceType};
 pub use bundle::{Bundle, Leaf, Slot, events_of};
 pub use error::{Error, Part};
@@ -36,6 +38,12 @@ pub const VERSION: u64 = 1;
 
 /// The first bytes of a receipt file.
 pub const MAGIC: &[u8; 5] = b"SEAM1";
+
+/// The first bytes of an amendment's file.
+pub const AMENDMENT_MAGIC: &[u8; 5] = b"SEAA1";
+
+/// The most bytes of an amendment's file: one event and a signature.
+pub const MAX_AMENDMENT: usize = 4_096;
 
 /// The most bytes of a core: an entry of a C2SP tlog-tiles log has a length of 16 bits.
 pub const MAX_CORE: usize = 65_535;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use seamline_core::decision::{Catalogue, RoutePolicy};
 use seamline_core::receipt::{
     Bundle, CatalogueRead, Closed, Core, EventBody, EventKind, Opened, Outcome as CallOutcome,
-    Slot, events_of,
+    SettlementSeen, Slot, events_of,
 };
 use seamline_core::{B256, SourceClass, Timestamp};
 use seamline_evm::policy::SpendPolicy;
@@ -22,6 +22,8 @@ pub(crate) struct Case<'a> {
     pub(crate) route: Option<RoutePolicy>,
     pub(crate) spend: Option<SpendPolicy>,
     pub(crate) findings: Vec<Finding>,
+    /// What became known after the receipt was sealed, oldest first: when, and what.
+    pub(crate) amended: Vec<(u64, SettlementSeen)>,
 }
 
 impl<'a> Case<'a> {
@@ -37,6 +39,7 @@ impl<'a> Case<'a> {
             slots,
             opened,
             findings: Vec::new(),
+            amended: Vec::new(),
         }
     }
 

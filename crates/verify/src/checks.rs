@@ -1,11 +1,14 @@
 //! The ordered checks. The list below is the list of `spec/receipt.md`, section "Checks".
 
+mod amended;
 mod attribution;
 mod evidence;
 mod integrity;
 mod payment;
+mod purchase;
 mod replay;
 mod response;
+mod session;
 mod settlement;
 mod unproven;
 mod voucher;
@@ -18,7 +21,7 @@ use crate::claim::{Claim, Finding, Outcome};
 use crate::trust::Trust;
 use crate::verdict::Verdict;
 
-pub(crate) fn run(bytes: &[u8], trust: &Trust, now: Timestamp) -> Verdict {
+pub(crate) fn run(bytes: &[u8], amendments: &[Vec<u8>], trust: &Trust, now: Timestamp) -> Verdict {
     // 1-3. Size, magic, version, strict decoding, one encoding, ranges and orders.
     let bundle = match Bundle::decode(bytes) {
         Ok(bundle) => bundle,
@@ -40,9 +43,11 @@ pub(crate) fn run(bytes: &[u8], trust: &Trust, now: Timestamp) -> Verdict {
     }
     // 7-10. Whose key, which call, opened how, bound to what.
     attribution::check(&mut case);
+    amended::check(&mut case, amendments);
     // 11-12. Offer and authorization.
     payment::check(&mut case);
     voucher::check(&mut case);
+    session::check(&mut case);
     // 13. Settlement.
     settlement::check(&mut case);
     // 14. Evidence.
@@ -71,6 +76,8 @@ fn conclude(case: Case<'_>) -> Verdict {
         .findings
         .iter()
         .any(|finding| others.contains(&finding.claim));
+    // Nobody but the recorder saw what a plain server answered.
+    let legs = legs && !purchase::is_one(&case);
     let receipt_hash = case.bundle.receipt_hash();
     let verdict = Verdict::conclude(case.findings, true, case.trust.required, legs);
     Verdict {

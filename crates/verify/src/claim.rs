@@ -55,6 +55,7 @@ claims! {
     BindingHBind = "binding.h_bind", Some(Level::L2), "the binding value is that of call, request and policy";
     ReceiptChain = "receipt.chain", None, "the receipt continues the one before it";
     EventsHidden = "events.hidden", None, "no event is hidden";
+    ReceiptAmended = "receipt.amended", None, "what became known later was signed by the same recorder";
     EventsDropped = "events.dropped", Some(Level::L3), "every event was recorded";
     OfferTerms = "offer.terms", Some(Level::L3), "the admitted offer is one that the node made";
     OfferPayTo = "offer.pay_to", Some(Level::L3), "the offer pays the address that the node registered";
@@ -64,6 +65,7 @@ claims! {
     AuthorizationCap = "authorization.cap", Some(Level::L3), "no authorization exceeds the caps of the policies";
     AuthorizationLifetime = "authorization.lifetime", Some(Level::L3), "the authorization was valid then, and no longer than allowed";
     VoucherChannel = "voucher.channel", Some(Level::L3), "the voucher is for the channel that the offer asks for";
+    VoucherSession = "voucher.session", Some(Level::L3), "the channel is a session of this recorder, and the voucher names this call";
     VoucherCharge = "voucher.charge", Some(Level::L3), "the node charged no more than the voucher promised";
     SettlementReply = "settlement.reply", Some(Level::L3), "the recorded settlement reply is the one received";
     SettlementStates = "settlement.states", Some(Level::L3), "the settlement's states follow each other as they may";
@@ -92,6 +94,7 @@ claims! {
     SummaryCost = "summary.cost", Some(Level::L3), "the signed cost is that of the events";
     SummaryCatalogue = "summary.catalogue", Some(Level::L3), "the signed catalogue root is that of the events";
     SummaryDev = "summary.dev", Some(Level::L3), "development evidence is marked as such";
+    SessionPlaces = "session.places", None, "calls of one channel do not overlap";
     Hesitations = "hesitations", Some(Level::L3), "the signed hesitations are exactly those of the events";
 }
 

@@ -24,6 +24,7 @@
 mod case;
 mod checks;
 mod claim;
+mod sessions;
 mod story;
 mod text;
 mod token;
@@ -33,6 +34,7 @@ pub mod view;
 
 pub use claim::{Claim, Finding, Outcome};
 pub use seamline_core::receipt::Bundle;
+pub use sessions::verify_sessions;
 pub use story::story;
 pub use text::findings_text;
 pub use token::Token;
@@ -50,5 +52,21 @@ use seamline_core::Timestamp;
 ///
 /// Below a millisecond without evidence; about 1.5 ms more per attested node.
 pub fn verify(bytes: &[u8], trust: &Trust, now: Timestamp) -> Verdict {
-    checks::run(bytes, trust, now)
+    checks::run(bytes, &[], trust, now)
+}
+
+/// Verifies a receipt file offline, together with what became known after it was sealed: `amendments` are
+/// whole files ([`seamline_core::receipt::Amendment`]). One that is not of this receipt and its recorder is set
+/// aside, and a finding says so.
+///
+/// # Cost
+///
+/// As [`verify`], and 0.1 ms per amendment; of more than 64, the rest is set aside.
+pub fn verify_amended(
+    bytes: &[u8],
+    amendments: &[Vec<u8>],
+    trust: &Trust,
+    now: Timestamp,
+) -> Verdict {
+    checks::run(bytes, amendments, trust, now)
 }

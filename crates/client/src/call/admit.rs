@@ -31,12 +31,17 @@ impl Call<'_> {
         let admitted = self
             .admitted(record, &terms.required)
             .map_err(|source| ErrorKind::Refused { node, source })?;
+        let outlay = match admitted.scheme() {
+            Scheme::BatchSettlement => self.purse().outlay(&admitted)?,
+            Scheme::Exact | Scheme::Upto => admitted.amount(),
+        };
         let config = &self.client.config;
         let means = self.client.funds.check(
             &*config.network.rpc,
             &*config.signer,
             &admitted,
             &terms.required,
+            outlay,
             self.now(),
         );
         let means = means.await?;

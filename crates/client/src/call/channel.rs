@@ -8,10 +8,9 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use seamline_core::receipt::{self as event, EvidenceType, SettlementState};
-use seamline_core::{Amount, B256};
+use seamline_core::B256;
+use seamline_core::receipt::{self as event, EvidenceType};
 use seamline_evm::channel::payer::Refusal;
-use seamline_evm::channel::voucher_digest;
 use seamline_evm::policy::Admitted;
 use seamline_evm::registry::NodeRecord;
 use seamline_evm::x402::{PaymentPayload, SettleResponse};
@@ -24,7 +23,7 @@ use super::{Call, word};
 use crate::client::millis;
 use crate::error::ErrorKind;
 use crate::leg::{FIRST_WAIT, MAX_WAIT};
-use crate::purse::{Promised, Purse, PurseFault, Underway};
+use crate::purse::{Place, Purse, PurseFault, Underway, unanswered};
 use crate::step::Step;
 
 /// Times that one voucher is presented: once, and twice again.
@@ -33,9 +32,7 @@ const PRESENTATIONS: u32 = 3;
 /// A voucher of this call that waits for its answer.
 pub(super) struct Voucher {
     id: B256,
-    /// What calls before this one were charged in the channel.
-    before: Amount,
-    deposit: bool,
+    place: Place,
     underway: Underway,
 }
 
@@ -47,6 +44,8 @@ impl Call<'_> {
             signer: Arc::clone(&config.signer),
             env: config.env.clone(),
             per_seller: config.options.channels_per_node,
+            recorder: *config.recorder.public_key().as_bytes(),
+            h_bind: self.h_bind,
         }
     }
 
@@ -124,29 +123,25 @@ impl Call<'_> {
             }
             done => done,
         };
-        let Promised { id, payment } = promised?;
-        let before = payment.max_claimable.checked_sub(admitted.amount());
+        let promised = promised?;
         let voucher = Voucher {
-            id,
-            before: before.unwrap_or(Amount::ZERO),
-            deposit: payment.deposit.is_some(),
-            underway: purse.underway(id),
+            id: promised.id,
+            place: promised.place(),
+            underway: purse.underway(promised.id),
         };
-        let raw = payment.payload.raw().as_bytes().to_vec();
+        if promised.payment.deposit.is_some() {
+            // The wallet holds less now.
+            self.client.funds.forget();
+        }
+        let raw = promised.payment.payload.raw().as_bytes().to_vec();
         let authorization = self.attach(EvidenceType::Authorization, raw);
-        self.event(event::VoucherSigned {
-            channel: id,
-            payer: purse.signer.address(),
-            charged_before: voucher.before,
-            max_claimable: payment.max_claimable,
-            amount: admitted.amount(),
-            deposit: payment.deposit,
-            digest: voucher_digest(&id, payment.max_claimable, admitted.chain_id()),
-            authorization,
-        });
+        self.event(promised.signed(authorization));
+        if let Some(session) = promised.session() {
+            self.event(session);
+        }
         self.voucher = Some(voucher);
         self.done();
-        Ok(payment.payload)
+        Ok(promised.payment.payload)
     }
 
     /// 9. execute: the same bytes until an answer comes. Says of a failure whether an earlier
@@ -221,27 +216,16 @@ impl Call<'_> {
     ) -> Result<(), ErrorKind> {
         let purse = self.purse();
         let charged = purse.answered(&voucher.id, &mut self.leg.record, reply)?;
-        let total = charged.and_then(|amount| voucher.before.checked_add(amount));
-        let Some((amount, charged_after)) = charged.zip(total) else {
-            // Not said, or more than was promised: the promise stays open, and reserved.
-            self.event(event::SettlementSeen {
-                state: SettlementState::Unknown,
-                transaction: None,
-                block_number: None,
-                block_hash: None,
-                amount: None,
-                waited_ms: millis(self.leg.replied.elapsed()),
-            });
-            return Ok(());
-        };
-        let deposited = reply.filter(|_| voucher.deposit);
-        self.charge_recorded = true;
-        self.event(event::VoucherCharged {
-            channel: voucher.id,
-            amount,
-            charged_after,
-            deposit_transaction: deposited.and_then(SettleResponse::transaction_hash),
-        });
+        match voucher.place.charged(charged, reply) {
+            Some(charged) => {
+                self.charge_recorded = true;
+                self.event(charged);
+            }
+            None => {
+                let waited_ms = millis(self.leg.replied.elapsed());
+                self.event(unanswered(waited_ms));
+            }
+        }
         Ok(())
     }
 

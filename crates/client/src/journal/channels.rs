@@ -39,6 +39,38 @@ pub struct VoucherRecord {
     pub(crate) charged: Option<Amount>,
     /// What is known.
     pub state: VoucherState,
+    /// What the calls before it were charged in the channel; `None` in journals of earlier versions.
+    #[serde(
+        default,
+        with = "super::decimal::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) before: Option<Amount>,
+    /// What was put into the channel with it.
+    #[serde(
+        default,
+        with = "super::decimal::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) deposit: Option<Amount>,
+    /// The transaction in which the seller claimed what it charged, once the chain shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimRecord>,
+}
+
+/// Where the chain has what a seller claimed for a promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClaimRecord {
+    /// The transaction.
+    pub transaction: B256,
+    /// Its block.
+    pub block: u64,
+    /// The hash of its block.
+    pub block_hash: B256,
+    /// What it took of this promise, base units.
+    #[serde(with = "super::decimal::plain")]
+    pub(crate) amount: Amount,
 }
 
 /// What is known about a promise.
@@ -85,7 +117,12 @@ impl VoucherRecord {
 
 impl Journal {
     /// All channels as the books have them. `seed` is kept if none was drawn before.
-    pub(crate) fn pool(&self, per_seller: u32, seed: B256) -> Result<Pool, JournalError> {
+    pub(crate) fn pool(
+        &self,
+        recorder: [u8; 32],
+        per_seller: u32,
+        seed: B256,
+    ) -> Result<Pool, JournalError> {
         let storage = |err| self.storage(err);
         let txn = self.begin_write()?;
         let pool = {
@@ -101,7 +138,7 @@ impl Journal {
                     seed
                 }
             };
-            let mut pool = Pool::new(seed, per_seller);
+            let mut pool = Pool::new(recorder, seed, per_seller);
             let table = txn.open_table(CHANNELS);
             let table = table.map_err(|err| storage(err.into()))?;
             let rows = table.iter().map_err(|err| self.fault(err.into()))?;

@@ -3,18 +3,20 @@
 
 use std::sync::Arc;
 
+use seamline_core::receipt::{self as event, EvidenceType, Word};
 use seamline_core::{Amount, B256};
 use seamline_evm::channel::payer::Refusal;
 use seamline_evm::policy::Admitted;
-use seamline_evm::x402::{Reason, SettleResponse, VERSION};
+use seamline_evm::x402::{Reason, VERSION};
 use tokio::time::Instant;
 
 use super::Answer;
 use super::error::ErrorKind;
 use super::run::Buying;
 use super::wire::{self, Asked, Presentation};
+use crate::client::millis;
 use crate::leg::{FIRST_WAIT, MAX_WAIT};
-use crate::purse::{Promised, Purse, PurseFault};
+use crate::purse::{Place, Promised, Purse, PurseFault, unanswered};
 use crate::step::Step;
 
 /// Times that one voucher is presented: once, and twice again.
@@ -28,8 +30,9 @@ impl Buying<'_> {
     ) -> Result<Answer, ErrorKind> {
         let mut admitted = admitted.clone();
         for last in [false, true] {
-            let Promised { id, payment } = self.promise(&admitted).await?;
-            let header = Presentation::new(VERSION, &payment.header());
+            let promised = self.promise(&admitted).await?;
+            let (id, place) = (promised.id, promised.place());
+            let header = Presentation::new(VERSION, &promised.payment.header());
             let header = header.ok_or(ErrorKind::NoOffer)?;
             let underway = self.purse().underway(id);
             let presented = self.present_voucher(&header).await;
@@ -38,11 +41,13 @@ impl Buying<'_> {
                 Ok(answered) => answered,
                 Err(failure) => {
                     self.purse().lost(&id, &mut self.leg.record)?;
+                    self.leg.replied = Instant::now();
+                    self.event(unanswered(0));
                     return Err(failure);
                 }
             };
             if answer.status != 402 {
-                let answer = self.answered(&id, answer)?;
+                let answer = self.answered(&id, place, answer)?;
                 // The money is spent and the answer is gone: what was charged is taken in all the same.
                 if answer.status == 409 {
                     return Err(ErrorKind::Status(Box::new(answer)));
@@ -52,20 +57,29 @@ impl Buying<'_> {
             let asked = wire::asked(&answer.headers, &answer.body).and_then(Result::ok);
             let corrected = self.corrected(&id, asked.as_ref(), again)?;
             let Some(asked) = asked.filter(|_| corrected && !last) else {
+                self.event(unanswered(0));
                 return Err(self.refused_voucher(&answer));
             };
+            let attempt = self.requests;
+            self.event(event::Retried {
+                cause: Word::new("payment.refused"),
+                attempt,
+                wait_ms: 0,
+            });
             let (again, _) = self.admit(&asked).await?;
             admitted = again;
         }
         Err(ErrorKind::OfferChanged)
     }
 
-    fn purse(&self) -> Purse {
+    pub(super) fn purse(&self) -> Purse {
         Purse {
             books: Arc::clone(&self.payer.books),
             signer: Arc::clone(&self.payer.signer),
             env: self.payer.env.clone(),
             per_seller: self.payer.options.channels_per_seller,
+            recorder: *self.payer.recorder.key().public_key().as_bytes(),
+            h_bind: self.h_bind,
         }
     }
 
@@ -82,6 +96,16 @@ impl Buying<'_> {
             done => done,
         };
         let promised = promised?;
+        if promised.payment.deposit.is_some() {
+            // The wallet holds less now.
+            self.payer.funds.forget();
+        }
+        let raw = promised.payment.payload.raw().as_bytes().to_vec();
+        let authorization = self.attach(EvidenceType::Authorization, raw);
+        self.event(promised.signed(authorization));
+        if let Some(session) = promised.session() {
+            self.event(session);
+        }
         self.done();
         Ok(promised)
     }
@@ -104,7 +128,12 @@ impl Buying<'_> {
         loop {
             left = left.saturating_sub(1);
             self.record_request(true);
-            let (failure, asked) = match self.send(Some(payment)).await {
+            let sent = self.send(Some(payment)).await;
+            if let Ok(answer) = &sent {
+                let status = u32::from(answer.status);
+                self.event(event::ResponseFirst { status });
+            }
+            let (failure, asked) = match sent {
                 Ok(answer) => match answer.status {
                     200..=299 | 402 => {
                         return Ok((answer, left.saturating_add(1) < PRESENTATIONS));
@@ -122,19 +151,40 @@ impl Buying<'_> {
             if left == 0 {
                 return Err(failure);
             }
-            tokio::time::sleep(asked.unwrap_or(wait).min(MAX_WAIT)).await;
+            wait = asked.unwrap_or(wait).min(MAX_WAIT);
+            let attempt = self.requests;
+            self.event(event::Retried {
+                cause: Word::new(failure.code()),
+                attempt,
+                wait_ms: millis(wait),
+            });
+            tokio::time::sleep(wait).await;
             wait = wait.saturating_mul(2);
         }
     }
 
     /// Takes in what the seller says it charged. An answer that does not say it leaves the promise open.
-    fn answered(&mut self, id: &B256, answer: Answer) -> Result<Answer, ErrorKind> {
-        self.settle_reply = wire::settle_reply(&answer.headers);
-        let reply = self.settle_reply.as_ref();
-        let reply = reply.and_then(|raw| SettleResponse::parse(raw).ok());
-        let purse = self.purse();
-        purse.answered(id, &mut self.leg.record, reply.as_ref())?;
+    fn answered(&mut self, id: &B256, place: Place, answer: Answer) -> Result<Answer, ErrorKind> {
+        if answer.status < 300 {
+            self.record_end(&answer);
+        }
+        self.done();
+        self.begin(Step::Settle);
         self.leg.replied = Instant::now();
+        self.settle_reply = wire::settle_reply(&answer.headers);
+        let reply = self.record_reply();
+        let purse = self.purse();
+        let charged = purse.answered(id, &mut self.leg.record, reply.as_ref())?;
+        match place.charged(charged, reply.as_ref()) {
+            Some(charged) => {
+                self.charge_recorded = true;
+                self.event(charged);
+            }
+            None => {
+                let waited_ms = millis(self.leg.replied.elapsed());
+                self.event(unanswered(waited_ms));
+            }
+        }
         self.done();
         Ok(answer)
     }

@@ -189,7 +189,7 @@ impl Buying<'_> {
     }
 
     /// Records the server's word about the settlement.
-    fn record_reply(&mut self) -> Option<SettleResponse> {
+    pub(super) fn record_reply(&mut self) -> Option<SettleResponse> {
         let raw = self.settle_reply.clone()?;
         let parsed = SettleResponse::parse(&raw).ok()?;
         let settle_response = self.attach(EvidenceType::SettleResponse, raw.to_vec());

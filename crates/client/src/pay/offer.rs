@@ -8,7 +8,7 @@ use seamline_core::receipt::{self as event, EvidenceType, Word};
 use seamline_core::{Address, B256};
 use seamline_evm::payment::{Event, Misuse};
 use seamline_evm::policy::{self, Admitted, NotAdmitted, Payee, Refusal};
-use seamline_evm::scheme::SignedAuthorization;
+use seamline_evm::scheme::{Scheme, SignedAuthorization};
 use seamline_evm::x402::extensions::offer_receipt::{self, Finding};
 use seamline_evm::x402::{PaymentRequired, VERSION, v1};
 use seamline_evm::{Malformed, chain};
@@ -134,11 +134,13 @@ impl Buying<'_> {
         };
         self.leg.rpc = self.payer.rpc(admitted.chain_id()).ok_or_else(no_chain)?;
         let now = self.now();
+        let outlay = match admitted.scheme() {
+            Scheme::BatchSettlement => self.purse().outlay(&admitted)?,
+            Scheme::Exact | Scheme::Upto => admitted.amount(),
+        };
         let (rpc, signer) = (Arc::clone(&self.leg.rpc), &*self.payer.signer);
-        let means = self
-            .payer
-            .funds
-            .check(&*rpc, signer, &admitted, required, now);
+        let funds = &self.payer.funds;
+        let means = funds.check(&*rpc, signer, &admitted, required, outlay, now);
         let means = means.await?;
         let terms = admitted.offer().terms();
         let (network, scheme) = (Word::new(&terms.network), Word::new(&terms.scheme));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seamline_core::decision::RoutePolicy;
-use seamline_core::receipt::{self as event, Recorder};
+use seamline_core::receipt::{self as event, Recorder, Word};
 use seamline_core::{Address, B256, NodeId, Timestamp, binding};
 use seamline_evm::payment::Payment;
 use seamline_evm::policy::SpendPolicy;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::error::ErrorKind;
 use super::run::Buying;
 use super::wire::Target;
-use super::{Payer, Purchase, Signed};
+use super::{Payees, Payer, Purchase, Signed};
 use crate::books::Running;
 use crate::journal::{CallRecord, CallState, PurchaseRecord};
 use crate::leg::Leg;
@@ -101,6 +101,7 @@ impl<'a> Buying<'a> {
             started,
             id: Some(id),
             output_salt,
+            h_bind,
             recorder,
             leg,
             _running: running,
@@ -109,10 +110,29 @@ impl<'a> Buying<'a> {
             refused: None,
             sold: None,
             signed_offer: Signed::No,
+            charge_recorded: false,
             repeated: false,
         };
+        buying.record_purchase();
         buying.done();
         Ok(buying)
+    }
+
+    /// Says that this is a purchase, from whom, and why its address may be paid.
+    fn record_purchase(&mut self) {
+        let origin = Word::new(&self.target.origin);
+        if origin != self.target.origin.as_str() {
+            // A name that does not fit is not cut: without it the receipt stays open in this point.
+            return;
+        }
+        let known = self.payer.books.journal.pins(&self.target.origin);
+        let payee = match &self.payer.options.payees {
+            Payees::Listed(_) => "listed",
+            Payees::FirstUse if known.is_ok_and(|known| !known.is_empty()) => "known",
+            Payees::FirstUse => "first",
+        };
+        let payee = Word::new(payee);
+        self.event(event::Purchased { origin, payee });
     }
 }
 

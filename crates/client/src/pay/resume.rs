@@ -125,6 +125,7 @@ impl<'a> Buying<'a> {
             started,
             id: None,
             output_salt: [0; 16],
+            h_bind: B256::ZERO,
             recorder: None,
             leg: Leg {
                 books: Arc::clone(&payer.books),
@@ -141,6 +142,7 @@ impl<'a> Buying<'a> {
             refused: None,
             sold: None,
             signed_offer: Signed::No,
+            charge_recorded: false,
             repeated: true,
         })
     }

@@ -30,6 +30,8 @@ pub(super) struct Buying<'a> {
     /// `None` for a purchase of an earlier attempt, whose receipt is closed or lost.
     pub(super) id: Option<CallId>,
     pub(super) output_salt: [u8; 16],
+    /// Binds the purchase; zero where nothing can be signed for it.
+    pub(super) h_bind: B256,
     /// Taken when the receipt is sealed.
     pub(super) recorder: Option<Recorder>,
     pub(super) leg: Leg,
@@ -44,6 +46,8 @@ pub(super) struct Buying<'a> {
     /// What was admitted.
     pub(super) sold: Option<Sold>,
     pub(super) signed_offer: Signed,
+    /// Whether the receipt has the seller's word about what it charged over a channel.
+    pub(super) charge_recorded: bool,
     /// Whether this presents what an earlier attempt signed.
     pub(super) repeated: bool,
 }

@@ -3,21 +3,17 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use seamline_core::Charged;
 use seamline_core::receipt::{self as event, Outcome, Sealed, Word};
-use seamline_core::{B256, Charged};
 
 use super::error::{Error, ErrorKind};
 use super::run::Buying;
 use super::{Answer, Purchased};
-use crate::journal::CallState;
 use crate::sealing;
 use crate::step::Step;
 
 impl Buying<'_> {
     pub(super) fn seal(mut self, outcome: Result<Answer, ErrorKind>) -> Result<Purchased, Error> {
-        if self.leg.record.voucher.is_some() {
-            return self.close(outcome);
-        }
         let failed_at = self.step;
         self.begin(Step::Seal);
         let kind = match &outcome {
@@ -25,7 +21,18 @@ impl Buying<'_> {
             Err(_) if self.requests == 0 => Outcome::Refused,
             Err(_) => Outcome::Failed,
         };
-        let charged = self.charged();
+        let charged = match &outcome {
+            // What was charged is the attempt before: for the purchase it is the same.
+            Err(ErrorKind::PaidInVain) => Charged::Yes,
+            Ok(_) | Err(_) => self.charged(),
+        };
+        // What a correction said about a lost answer is in the books; the receipt has no word of it.
+        let voucher = self.leg.record.voucher.is_some();
+        let said = if voucher && !self.charge_recorded {
+            Charged::Unknown
+        } else {
+            self.charged()
+        };
         let error_code = outcome
             .as_ref()
             .err()
@@ -33,7 +40,7 @@ impl Buying<'_> {
         self.event(event::Closed {
             outcome: kind,
             error_code,
-            charged,
+            charged: said,
         });
         if outcome.is_err() {
             failed_at.as_str().clone_into(&mut self.leg.record.step);
@@ -52,29 +59,6 @@ impl Buying<'_> {
             // The first failure is the one that matters; the journal still holds the open call.
             (Err(failure), Err(_)) => Err(failed(failure, failed_at, None)),
         }
-    }
-
-    /// Closes a purchase over a channel. Its record in the journal is all that there is of it.
-    fn close(mut self, outcome: Result<Answer, ErrorKind>) -> Result<Purchased, Error> {
-        let step = self.step;
-        let (state, ended) = match &outcome {
-            Ok(_) => (CallState::Answered, Outcome::Answered),
-            Err(_) => (CallState::Failed, Outcome::Failed),
-        };
-        self.leg.record.state = state;
-        let seq = self.leg.record.seq;
-        let charged = match &outcome {
-            // What was charged is the attempt before: for the purchase it is the same.
-            Err(ErrorKind::PaidInVain) => Charged::Yes,
-            Ok(_) | Err(_) => self.charged(),
-        };
-        let now_ms = self.now().as_millis();
-        let journal = &self.payer.books.journal;
-        let closed = journal.close_call(&self.leg.record, now_ms, B256::ZERO, ended);
-        let failed = |kind| Error::new(kind, step, charged).of_call(seq, None);
-        let answer = outcome.map_err(failed)?;
-        closed.map_err(|err| failed(ErrorKind::Journal(err)))?;
-        Ok(self.purchased(answer))
     }
 
     fn write(&mut self, outcome: Outcome) -> Result<(Sealed, PathBuf), ErrorKind> {

@@ -23,6 +23,15 @@ fn values_are_those_of_the_vectors() {
     assert_eq!(leg_nonce(&bind, 0), hash("h_bind"));
     assert_eq!(leg_nonce(&bind, 1), hash("leg_nonce_1"));
     assert_eq!(hex::encode(evidence_nonce(&bind)), text("evidence_nonce"));
+    let place = u32::try_from(vectors["session_place"].as_u64().unwrap()).unwrap();
+    let nonce = session_nonce(&hash("session_seed"), place);
+    assert_eq!(nonce, hash("session_nonce"));
+    let session = session_commitment(&hash("recorder").0, &nonce);
+    assert_eq!(session, hash("session_commitment"));
+    let amount = |name: &str| Amount::parse(&text(name)).unwrap();
+    let (before, most) = (amount("charged_before"), amount("max_claimable"));
+    let voucher = voucher_bind(&bind, &hash("channel"), before, most);
+    assert_eq!(voucher, hash("voucher_bind"));
 }
 
 #[test]
@@ -40,4 +49,20 @@ fn every_input_changes_the_binding() {
     assert_ne!(policy_hash(b"ab", b"c"), policy_hash(b"a", b"bc"));
     let zero = b256!("0000000000000000000000000000000000000000000000000000000000000000");
     assert_ne!(leg_nonce(&zero, 1), leg_nonce(&zero, 2));
+    assert_ne!(session_nonce(&a, 0), session_nonce(&a, 1));
+    assert_ne!(session_nonce(&a, 0), session_nonce(&b, 0));
+    assert_ne!(
+        session_commitment(&[1; 32], &a),
+        session_commitment(&[2; 32], &a)
+    );
+    assert_ne!(
+        session_commitment(&[1; 32], &a),
+        session_commitment(&[1; 32], &b)
+    );
+    let (low, high) = (Amount::new(1), Amount::new(2));
+    let voucher = voucher_bind(&a, &b, low, high);
+    assert_ne!(voucher, voucher_bind(&b, &b, low, high));
+    assert_ne!(voucher, voucher_bind(&a, &a, low, high));
+    assert_ne!(voucher, voucher_bind(&a, &b, high, high));
+    assert_ne!(voucher, voucher_bind(&a, &b, low, low));
 }

@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 
 use super::bundle::{Bundle, Leaf, events_of};
 use super::event::{Admitted, EventKind};
-use super::sign::PublicKey;
+use super::sign::{PublicKey, Signed};
 use super::{Error, tree};
 use crate::sha256;
 
@@ -136,7 +136,7 @@ impl Bundle {
     /// [`Error::BadKey`], [`Error::ProtectedHeader`] or [`Error::BadSignature`].
     pub fn check_signature(&self) -> Result<PublicKey, Error> {
         let key = PublicKey::from_bytes(&self.core.recorder)?;
-        self.sign1.verify(&key)?;
+        self.sign1.verify(Signed::Receipt, &key)?;
         Ok(key)
     }
 }

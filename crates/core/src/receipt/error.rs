@@ -19,6 +19,8 @@ pub enum Part {
     Evidence,
     /// One entry of the local log.
     LogEntry,
+    /// The file of an amendment.
+    Amendment,
 }
 
 impl Part {
@@ -31,6 +33,7 @@ impl Part {
             Self::Event => "event",
             Self::Evidence => "evidence",
             Self::LogEntry => "log entry",
+            Self::Amendment => "amendment",
         }
     }
 }
@@ -171,4 +174,10 @@ pub enum Error {
     /// The sealing key is not the one that the open event names.
     #[error("the sealing key is not the one that opened the call")]
     OtherKey,
+    /// A log entry says nothing that can become known about a sealed call.
+    #[error("the log entry amends no receipt")]
+    NotAmendable,
+    /// An amendment is of another call or receipt.
+    #[error("the amendment is of another receipt")]
+    OtherReceipt,
 }

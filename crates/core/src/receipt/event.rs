@@ -433,6 +433,26 @@ events! {
         /// The transaction of the deposit, where one went along.
         deposit_transaction: Option<B256>,
     }
+
+    /// The session of the voucher before it, and that voucher's place in it.
+    SessionNamed = 23, "session", {
+        /// The channel's id.
+        channel: B256,
+        /// What the channel's salt commits to, together with the recorder's key.
+        session_nonce: B256,
+        /// Binds call, channel and place; the message to the node carries it.
+        bind: B256,
+    }
+
+    /// What is bought from a plain server that the caller named: there are no candidates, no decision
+    /// and no evidence.
+    Purchased = 24, "purchase", {
+        /// Scheme, host and port, as the server's certificate was asked for.
+        origin: Word,
+        /// Why its address may be paid: `listed` by the caller, `known` from an earlier payment, or
+        /// `first` named by the server itself.
+        payee: Word,
+    }
 }
 
 impl EventKind {
@@ -482,6 +502,8 @@ impl Event {
             | Self::SettlementSeen(_)
             | Self::ClockRead(_)
             | Self::VoucherCharged(_)
+            | Self::SessionNamed(_)
+            | Self::Purchased(_)
             | Self::Closed(_) => None,
         }
     }

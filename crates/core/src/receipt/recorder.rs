@@ -8,7 +8,7 @@ use zeroize::Zeroize as _;
 use super::body::{Core, EvidenceEntry, EvidenceType, within};
 use super::bundle::{Bundle, Leaf, Slot};
 use super::event::{Closed, Event, EventKind, Opened, Recorded};
-use super::sign::{SealingKey, receipt_hash};
+use super::sign::{SealingKey, Signed, receipt_hash};
 use super::summary::{Summary, count};
 use super::{Error, MAX_BUNDLE, MAX_CORE, MAX_EVENTS, MAX_EVIDENCE, Part, tree};
 use crate::{binding, sha256};
@@ -214,7 +214,7 @@ impl Recorder {
         within(Part::Core, payload.len(), MAX_CORE)?;
         let receipt_hash = receipt_hash(&payload);
         let bundle = Bundle {
-            sign1: key.sign(payload),
+            sign1: key.sign(Signed::Receipt, payload),
             core,
             leaves,
             evidence,

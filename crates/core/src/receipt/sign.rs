@@ -8,10 +8,31 @@ use crate::binding::first;
 use crate::cbor::{Reader, Writer};
 use crate::sha256;
 
-/// The `typ` of a receipt (RFC 9596), in the protected header.
-const CONTENT_TYPE: &str = "application/seamline-receipt+cbor";
-/// Bound into every signature, so that a receipt's signature is good for nothing else.
-const EXTERNAL_AAD: &[u8] = b"seamline/v1/receipt";
+/// What is signed. A signature over the one is good for none of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signed {
+    Receipt,
+    Amendment,
+}
+
+impl Signed {
+    /// The `typ` (RFC 9596), in the protected header.
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Receipt => "application/seamline-receipt+cbor",
+            Self::Amendment => "application/seamline-amendment+cbor",
+        }
+    }
+
+    /// Bound into the signature.
+    const fn external_aad(self) -> &'static [u8] {
+        match self {
+            Self::Receipt => b"seamline/v1/receipt",
+            Self::Amendment => b"seamline/v1/amendment",
+        }
+    }
+}
+
 /// The COSE_Sign1 tag.
 const TAG_SIGN1: u64 = 18;
 
@@ -36,9 +57,10 @@ impl SealingKey {
     }
 
     /// Signs `payload` into the bytes of a COSE_Sign1.
-    pub(super) fn sign(&self, payload: Vec<u8>) -> Sign1 {
-        let protected = protected_header(&self.public_key());
-        let signature = self.0.sign(&to_be_signed(&protected, &payload)).to_bytes();
+    pub(super) fn sign(&self, what: Signed, payload: Vec<u8>) -> Sign1 {
+        let protected = protected_header(what, &self.public_key());
+        let message = to_be_signed(what, &protected, &payload);
+        let signature = self.0.sign(&message).to_bytes();
         Sign1 {
             protected,
             payload,
@@ -144,11 +166,11 @@ impl Sign1 {
     }
 
     /// Verifies header and signature under `key`.
-    pub(super) fn verify(&self, key: &PublicKey) -> Result<(), Error> {
-        if self.protected != protected_header(key) {
+    pub(super) fn verify(&self, what: Signed, key: &PublicKey) -> Result<(), Error> {
+        if self.protected != protected_header(what, key) {
             return Err(Error::ProtectedHeader);
         }
-        let message = to_be_signed(&self.protected, &self.payload);
+        let message = to_be_signed(what, &self.protected, &self.payload);
         key.verify_strict(&message, &self.signature)
     }
 }
@@ -160,18 +182,22 @@ pub(super) fn receipt_hash(payload: &[u8]) -> B256 {
 }
 
 /// `{1: -8 (EdDSA), 4: kid, 16: typ}`; the kid is the first 8 bytes of SHA-256 of the key.
-fn protected_header(key: &PublicKey) -> Vec<u8> {
+fn protected_header(what: Signed, key: &PublicKey) -> Vec<u8> {
     let kid: [u8; 8] = first(&sha256(&[key.as_bytes()]));
     let mut writer = Writer::new();
     writer.map(3).uint(1).int(-8);
-    writer.uint(4).bytes(&kid).uint(16).text(CONTENT_TYPE);
+    writer
+        .uint(4)
+        .bytes(&kid)
+        .uint(16)
+        .text(what.content_type());
     writer.finish()
 }
 
 /// The Sig_structure of RFC 9052 §4.4.
-fn to_be_signed(protected: &[u8], payload: &[u8]) -> Vec<u8> {
+fn to_be_signed(what: Signed, protected: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut writer = Writer::with_capacity(payload.len().saturating_add(160));
     writer.array(4).text("Signature1").bytes(protected);
-    writer.bytes(EXTERNAL_AAD).bytes(payload);
+    writer.bytes(what.external_aad()).bytes(payload);
     writer.finish()
 }

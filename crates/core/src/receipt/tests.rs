@@ -214,6 +214,17 @@ fn one_of_each() -> Vec<Event> {
             deposit_transaction: None,
         }
         .into(),
+        SessionNamed {
+            channel: hash,
+            session_nonce: hash,
+            bind: hash,
+        }
+        .into(),
+        Purchased {
+            origin: "https://api.example".into(),
+            payee: "listed".into(),
+        }
+        .into(),
     ]
 }
 

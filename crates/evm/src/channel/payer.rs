@@ -120,6 +120,17 @@ impl Payment {
     pub fn header(&self) -> String {
         self.payload.to_header()
     }
+
+    /// Names the call that it pays for: the voucher's bind ([`seamline_core::binding::voucher_bind`]) goes
+    /// along in the message, outside of what is signed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Sign`] where the message becomes too large.
+    pub fn naming_call(self, bind: &alloy_primitives::B256) -> Result<Self, Refusal> {
+        let payload = sign::with_bind(&self.payload, bind)?;
+        Ok(Self { payload, ..self })
+    }
 }
 
 impl Default for DepositRule {
@@ -127,6 +138,15 @@ impl Default for DepositRule {
     fn default() -> Self {
         Self { multiplier: 5 }
     }
+}
+
+/// Names the extension that a message carries its bind in.
+pub const SESSION_EXTENSION: &str = "seamline-session";
+
+/// The bind that a message carries, where it carries one.
+pub fn bind_of(payload: &PaymentPayload) -> Option<alloy_primitives::B256> {
+    let extension = payload.extensions()?.get(SESSION_EXTENSION)?;
+    extension.get("info")?.get("bind")?.as_str()?.parse().ok()
 }
 
 /// The channel that `admitted` asks for, of this payer, told apart by `salt`; `None` where the offer

@@ -37,6 +37,7 @@ pub(super) fn check(case: &mut Case<'_>) {
             Err(broken) => report(case, Claim::OfferTerms, index, broken),
         }
         match pay_to(case, index, admitted) {
+            _ if super::purchase::is_one(case) => purchase_pay_to(case, index),
             Ok(()) => case.pass(Claim::OfferPayTo, SourceClass::Recomputed, index),
             Err(broken) => report(case, Claim::OfferPayTo, index, broken),
         }
@@ -103,6 +104,15 @@ fn offered<'a>(case: &Case<'a>, admitted: &Admitted) -> Result<&'a Offered, Brok
     let event = event.ok_or(Broken::Hidden("the offer event is hidden"))?;
     let wrong = || Broken::Wrong("it names an event that is no offer".to_owned());
     event.get::<Offered>().ok_or_else(wrong)
+}
+
+/// A plain server is no candidate: why its address was believed is the recorder's word.
+fn purchase_pay_to(case: &mut Case<'_>, index: usize) {
+    let claim = Claim::OfferPayTo;
+    match super::purchase::payee(case) {
+        Some(why) => case.add(claim, SourceClass::Asserted, Outcome::Pass, index, why),
+        None => case.open(claim, Outcome::Redacted, index, "the purchase is hidden"),
+    }
 }
 
 fn pay_to(case: &Case<'_>, index: usize, admitted: &Admitted) -> Result<(), Broken> {

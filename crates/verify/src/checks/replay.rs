@@ -35,7 +35,9 @@ pub(super) fn check(case: &mut Case<'_>) {
     }
     // 20. What was decided was done.
     let routed = [EventKind::RequestSent, EventKind::FellBack];
-    if case.answered() || routed.into_iter().any(|kind| case.happened(kind)) {
+    if super::purchase::is_one(case) {
+        super::purchase::check(case);
+    } else if case.answered() || routed.into_iter().any(|kind| case.happened(kind)) {
         followed(case);
     }
     // 21. What was signed about the events.
@@ -147,7 +149,7 @@ fn followed(case: &mut Case<'_>) {
     if case.answered() && !case.happened(EventKind::RequestSent) {
         return case.fail(claim, (), "an answer, and nobody was asked");
     }
-    // A purchase chooses among nobody. Whom it asked is the recorder's word, and stays open.
+    // Whom it asked is the recorder's word, and stays open where it does not say that it is a purchase.
     let chose = case.happened(EventKind::Decided) || case.happened(EventKind::CatalogueRead);
     if !chose && case.happened(EventKind::RequestSent) {
         let detail = "nothing was decided: whom to ask was the caller's word";

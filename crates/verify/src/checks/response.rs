@@ -21,7 +21,7 @@ pub(super) fn check(case: &mut Case<'_>) {
     if case.hides(EventKind::SignatureChecked) {
         let detail = "the signature event is hidden";
         case.open(Claim::ResponseSignature, Outcome::Redacted, (), detail);
-    } else if case.answered() {
+    } else if case.answered() && !super::purchase::is_one(case) {
         // A signature from before the last request belongs to an earlier answer.
         let signed = case.last_place(EventKind::SignatureChecked);
         if signed.is_none() || signed < case.last_place(EventKind::RequestSent) {

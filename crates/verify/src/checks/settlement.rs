@@ -10,7 +10,7 @@ use seamline_core::{Amount, B256, Charged, SourceClass};
 use seamline_evm::scheme::Scheme;
 use seamline_evm::x402::SettleResponse;
 
-use crate::case::{Case, Last};
+use crate::case::{At, Case, Last};
 use crate::claim::{Claim, Outcome};
 
 pub(super) fn check(case: &mut Case<'_>) {
@@ -54,17 +54,33 @@ pub(super) fn check(case: &mut Case<'_>) {
         return;
     }
     let promised = promises.into_iter().any(|kind| case.happened(kind));
+    if let Err(detail) = amendments(case) {
+        return case.fail(Claim::SettlementStates, (), detail);
+    }
     if !promised && !case.happened(EventKind::SettlementSeen) {
         return unpaid(case);
     }
     case.recomputed(Claim::SettlementStates, (), states(case).err());
     case.recomputed(Claim::SettlementAmount, (), amounts(case).err());
     let last = case.events::<SettlementSeen>().pop();
-    match unsettled(case, last) {
-        None => case.pass(Claim::SettlementFinal, SourceClass::Asserted, ()),
+    let late = case.amended.last().cloned();
+    let open = match &late {
+        Some((dt_us, seen)) => unsettled_late(case, *dt_us, seen),
+        None => unsettled(case, last),
+    };
+    match open {
+        None => {
+            let detail = late
+                .as_ref()
+                .map_or(String::new(), |(_, seen)| known_late(case, seen));
+            let source = SourceClass::Asserted;
+            case.add(Claim::SettlementFinal, source, Outcome::Pass, (), detail);
+        }
         Some(detail) => case.open(Claim::SettlementFinal, Outcome::Absent, (), detail),
     }
-    if let Some((index, _, seen)) = last
+    let shown = last.map(|(index, _, seen)| (At::from(index), seen.clone()));
+    let late = late.map(|(_, seen)| (At::from(()), seen));
+    if let Some((index, seen)) = late.or(shown)
         && seen.state == State::Settled
     {
         let block = match seen.block_number {
@@ -137,6 +153,93 @@ fn usable(case: &Case<'_>, index: usize, dt_us: u64) -> bool {
     let signed = case.last_place(EventKind::Authorized);
     let answered = replies.iter().any(|kind| case.last_place(*kind) > signed);
     answered && now.as_secs() <= authorized.deadline_s
+}
+
+/// Whether what became known later follows from what the receipt records.
+fn amendments(case: &Case<'_>) -> Result<(), String> {
+    let shown = case.events::<SettlementSeen>();
+    let recorded = shown.last().map(|(.., seen)| *seen);
+    let charge = case.events::<VoucherCharged>().pop();
+    let voucher = case.events::<VoucherSigned>().pop();
+    let mut before = recorded;
+    for (_, seen) in &case.amended {
+        let (from, to) = (before.map_or(State::None, |it| it.state), seen.state);
+        let said = || {
+            format!(
+                "an amendment goes from {} to {}",
+                from.as_str(),
+                to.as_str()
+            )
+        };
+        let final_state = matches!(from, State::Settled | State::NotSettled | State::Superseded);
+        if (final_state && to != from) || to == State::None {
+            return Err(said());
+        }
+        let another =
+            before.is_some_and(|it| from == State::Settled && it.transaction != seen.transaction);
+        if another {
+            return Err("an amendment names another transaction".to_owned());
+        }
+        if to == State::Settled {
+            let amount = seen.amount.ok_or("an amendment settles no amount")?;
+            let most = most_promised(case);
+            if amount > most {
+                return Err(format!("{amount} was settled later, {most} was promised"));
+            }
+            let charged = charge.map_or(Amount::ZERO, |(.., charge)| charge.amount);
+            if voucher.is_some() && amount < charged {
+                return Err(format!("{amount} was claimed, {charged} was charged"));
+            }
+        }
+        let owed = charge.is_some_and(|(.., charge)| !charge.amount.is_zero());
+        if to == State::NotSettled && voucher.is_some() && owed {
+            return Err("an amendment takes back what was charged".to_owned());
+        }
+        before = Some(seen);
+    }
+    Ok(())
+}
+
+/// The most that the call may be charged: its largest voucher or authorization.
+fn most_promised(case: &Case<'_>) -> Amount {
+    let vouchers = case.events::<VoucherSigned>();
+    let signed = case.events::<Authorized>();
+    let amounts = vouchers.iter().map(|(.., it)| it.amount);
+    let amounts = amounts.chain(signed.iter().map(|(.., it)| it.amount));
+    amounts.max().unwrap_or_default()
+}
+
+/// Why it is still not known whether money moved, after what became known later.
+fn unsettled_late(case: &Case<'_>, dt_us: u64, seen: &SettlementSeen) -> Option<String> {
+    match seen.state {
+        State::Settled => {
+            let in_a_block = seen.block_number.is_some() && seen.block_hash.is_some();
+            let named = seen.transaction.is_some() && in_a_block;
+            (!named).then(|| "it names no transaction in a block".to_owned())
+        }
+        State::NotSettled if usable(case, case.slots.len(), dt_us) => {
+            Some("the authorization was out, and could still be used".to_owned())
+        }
+        State::NotSettled | State::Superseded => None,
+        State::None | State::Authorized | State::Submitted | State::Unknown => {
+            Some(format!("the settlement is {}", seen.state.as_str()))
+        }
+    }
+}
+
+/// What became known, in words.
+fn known_late(case: &Case<'_>, seen: &SettlementSeen) -> String {
+    let Some(amount) = seen.amount.filter(|_| seen.state == State::Settled) else {
+        return format!("known later: {}", seen.state.as_str());
+    };
+    let charge = case.events::<VoucherCharged>().pop();
+    match charge.map(|(.., charge)| charge.amount) {
+        Some(charged) if charged != amount => {
+            format!("known later: the node charged {charged} and claimed {amount}")
+        }
+        Some(_) => format!("known later: the node claimed {amount}"),
+        None => format!("known later: {amount} was settled"),
+    }
 }
 
 fn same_reply(reply: &SettleResponse, event: &SettleReplied) -> bool {

@@ -67,15 +67,31 @@ pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
     if case.happened(EventKind::Offered) {
         say("That the node made this offer: offers are not signed.");
     }
+    if case.happened(EventKind::Purchased) {
+        say(
+            "Who answered, and what: a plain server proves nothing but its name to whoever connects, \
+             and only the recorder was there.",
+        );
+    }
     if case.happened(EventKind::VoucherSigned) {
+        if case.amended.is_empty() {
+            say(
+                "That money moved, or how much will: what was charged is the node's word. It is claimed \
+                 later, and until the channel's next voucher up to the whole promise; ask the chain.",
+            );
+        }
         say(
-            "That money moved, or how much will: what was charged is the node's word. It is claimed \
-             later, and until the channel's next voucher up to the whole promise; ask the chain.",
+            "That the voucher was signed for this call alone: its signature names a channel and a total, \
+             the message beside it names the call. The receipts of the channel's other calls bear it out \
+             by not overlapping.",
         );
-        say(
-            "That the voucher was signed for this call: it names a channel and a total. That the total \
-             begins where the calls before this one ended is the recorder's word.",
-        );
+    }
+    for (_, seen) in &case.amended {
+        if let Some(transaction) = seen.transaction {
+            list.push(format!(
+                "That the settlement is on the chain: the recorder read it later; ask the chain for {transaction}."
+            ));
+        }
     }
     let settled = case.events::<SettlementSeen>().into_iter().rev();
     let mut settled = settled.filter(|(_, _, it)| it.state == SettlementState::Settled);

@@ -1,15 +1,18 @@
 //! A lying recorder: it has the right key, and seals whatever it wants to have happened. What other
 //! parties signed, and what can be computed again, catches it by name.
 
+mod amendments;
 mod authorization;
 mod channels;
 mod evidence;
 mod offer;
 mod order;
 mod policy;
+mod purchase;
 mod response;
 mod routing;
 mod schemes;
+mod sessions;
 mod settlement;
 
 use seamline_verify::{Claim, Level, Outcome, Status};

@@ -80,6 +80,25 @@ impl Channel {
         Some(call.abi_encode().into())
     }
 
+    /// Takes in that the channel was given up and the withdrawal is done, as the chain says: what is left
+    /// of it may be filled and used again. Does nothing while a withdrawal is pending.
+    pub fn withdrawn(&mut self, chain: &ChainState, now: Timestamp) {
+        if chain.withdraw_requested_at_s == 0 {
+            self.observe(chain, None, now);
+            self.closing = false;
+        }
+    }
+
+    /// What is known to be in the channel, claimed or not.
+    pub const fn balance(&self) -> Amount {
+        self.balance
+    }
+
+    /// The most that may have been charged: what requests without an answer promised is in it.
+    pub fn maybe_charged(&self) -> Amount {
+        self.maybe_charged.max(self.charged)
+    }
+
     /// The channel's id.
     pub const fn id(&self) -> B256 {
         self.id

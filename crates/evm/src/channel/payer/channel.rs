@@ -160,6 +160,25 @@ impl Channel {
         Ok(payment)
     }
 
+    /// What the next payment of `amount` would put into the channel; `None` where nothing is needed, or
+    /// where a deposit is under way.
+    pub(super) fn deposit_wanted(
+        &self,
+        elsewhere: Amount,
+        amount: Amount,
+        terms: &crate::policy::ChannelTerms,
+        rule: &DepositRule,
+    ) -> Result<Option<Amount>, Refusal> {
+        let out_of_range = || Refusal::Sign(crate::Error::AmountRange);
+        let max_claimable = self.charged.checked_add(amount).ok_or_else(out_of_range)?;
+        if self.deposit.is_some() || max_claimable <= self.balance {
+            return Ok(None);
+        }
+        let wanted = (max_claimable, amount);
+        self.deposit_amount(wanted, terms, rule, elsewhere)
+            .map(Some)
+    }
+
     /// Signs the request for what is left of the channel, or for `amount` of it: a promise of exactly
     /// what was charged, which costs nothing.
     ///

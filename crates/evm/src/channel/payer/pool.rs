@@ -1,11 +1,11 @@
 use std::fmt;
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 
 use super::{Channel, DepositRule, Keys, Payment, Refusal, config_of};
 use crate::policy::Admitted;
 use crate::x402::extensions::payment_identifier::PaymentId;
-use seamline_core::{Amount, Timestamp};
+use seamline_core::{Amount, Timestamp, binding};
 
 /// Channels with any number of sellers, several with each: one request at a time goes through a
 /// channel.
@@ -14,17 +14,20 @@ use seamline_core::{Amount, Timestamp};
 /// and of one token at most its cap per day.
 #[derive(Clone)]
 pub struct Pool {
+    recorder: [u8; 32],
     seed: B256,
     per_seller: u32,
     channels: Vec<Channel>,
 }
 
 impl Pool {
-    /// A pool of at most `per_seller` channels with each seller. `seed` is random and kept for ever:
-    /// the channels' salts are made of it, so that two installations with one key do not meet in
-    /// one channel.
-    pub const fn new(seed: B256, per_seller: u32) -> Self {
+    /// A pool of at most `per_seller` channels with each seller, of the installation whose receipts verify
+    /// under `recorder`. `seed` is random and kept for ever: the channels' salts are session commitments
+    /// ([`binding::session_commitment`]) made of both, so that two installations with one key do not meet
+    /// in one channel.
+    pub const fn new(recorder: [u8; 32], seed: B256, per_seller: u32) -> Self {
         Self {
+            recorder,
             seed,
             per_seller,
             channels: Vec::new(),
@@ -66,19 +69,55 @@ impl Pool {
         now: Timestamp,
     ) -> Result<(B256, Payment), Refusal> {
         let mut last = Refusal::Busy;
-        for config in self.configs(admitted, keys)? {
+        let parties = (keys.payer.address(), keys.authorizer.address());
+        for config in self.configs(admitted, parties)? {
             let id = config.id(admitted.chain_id());
             if self.get(&id).is_none() {
                 self.channels
                     .push(Channel::new(config, admitted.chain_id()));
             }
         }
-        let mut order = self.candidates(admitted, keys)?;
-        order.sort_by_key(|(_, covers, place)| (!covers, *place));
-        for (id, _, _) in order {
+        for id in self.order(admitted, parties)? {
             match self.pay_in(&id, admitted, keys, rule, salt, now) {
                 Ok(payment) => return Ok((id, payment)),
                 Err(refusal) => last = refusal,
+            }
+        }
+        Err(last)
+    }
+
+    /// What [`Pool::pay`] would put into a channel for an offer now; `None` where an idle channel covers
+    /// it, or has a deposit of its own under way. Signs nothing.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] of the last channel that was tried, as [`Pool::pay`] has it.
+    pub fn deposit_for(
+        &self,
+        admitted: &Admitted,
+        payer: Address,
+        authorizer: Address,
+        rule: &DepositRule,
+    ) -> Result<Option<Amount>, Refusal> {
+        let terms = admitted.channel().ok_or(Refusal::OtherChannel)?;
+        let parties = (payer, authorizer);
+        let mut last = Refusal::Busy;
+        let fill = |channel: &Channel| {
+            let elsewhere = self.elsewhere(&channel.id(), admitted);
+            channel.deposit_wanted(elsewhere, admitted.amount(), terms, rule)
+        };
+        let known = self.order(admitted, parties)?;
+        for channel in known.iter().filter_map(|id| self.get(id)) {
+            match fill(channel) {
+                Ok(wanted) => return Ok(wanted),
+                Err(refusal) => last = refusal,
+            }
+        }
+        let chain_id = admitted.chain_id();
+        for config in self.configs(admitted, parties)? {
+            let fresh = Channel::new(config, chain_id);
+            if self.get(&fresh.id()).is_none() {
+                return fill(&fresh);
             }
         }
         Err(last)
@@ -138,9 +177,8 @@ impl Pool {
     fn configs(
         &self,
         admitted: &Admitted,
-        keys: &Keys<'_>,
+        (payer, authorizer): (Address, Address),
     ) -> Result<Vec<crate::channel::ChannelConfig>, Refusal> {
-        let (payer, authorizer) = (keys.payer.address(), keys.authorizer.address());
         (0..self.per_seller)
             .map(|place| {
                 let salt = self.salt(place);
@@ -149,27 +187,38 @@ impl Pool {
             .collect()
     }
 
-    /// The idle channels for an offer: whether each covers it as it is, and its place.
-    fn candidates(
+    /// The idle channels for an offer: first those that cover it as they are.
+    fn order(
         &self,
         admitted: &Admitted,
-        keys: &Keys<'_>,
-    ) -> Result<Vec<(B256, bool, usize)>, Refusal> {
-        let configs = self.configs(admitted, keys)?;
-        let places = configs.iter().enumerate();
-        Ok(places
-            .filter_map(|(place, config)| {
+        parties: (Address, Address),
+    ) -> Result<Vec<B256>, Refusal> {
+        let configs = self.configs(admitted, parties)?;
+        let mut idle: Vec<_> = configs
+            .iter()
+            .filter_map(|config| {
                 let channel = self.get(&config.id(admitted.chain_id()))?;
-                let idle = !channel.busy() && !channel.closing();
                 let covers = channel.free() >= admitted.amount();
-                idle.then_some((channel.id(), covers, place))
+                let idle = !channel.busy() && !channel.closing();
+                idle.then_some((channel.id(), covers))
             })
-            .collect())
+            .collect();
+        // Stable: among equals the place decides.
+        idle.sort_by_key(|(_, covers)| !covers);
+        Ok(idle.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The session nonce that a channel's salt commits to; `None` for a channel of another pool, or one
+    /// beyond its number.
+    pub fn session_nonce(&self, channel: &Channel) -> Option<B256> {
+        let mut places = 0..self.per_seller;
+        let place = places.find(|place| self.salt(*place) == channel.config().salt)?;
+        Some(binding::session_nonce(&self.seed, place))
     }
 
     fn salt(&self, place: u32) -> B256 {
-        let domain = b"seamline/v1/channel-salt".as_slice();
-        keccak256([domain, self.seed.as_slice(), &place.to_be_bytes()].concat())
+        let nonce = binding::session_nonce(&self.seed, place);
+        binding::session_commitment(&self.recorder, &nonce)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use alloy_primitives::{B256, U256};
 use seamline_core::{Amount, Timestamp};
+use serde_json::{Map, Value, json};
 
-use super::{Channel, Refusal};
+use super::{Channel, Refusal, SESSION_EXTENSION};
 use crate::channel::{
     Deposit, DepositAuthorization, Erc3009Deposit, PERMIT2_COLLECTOR, Payload, Permit2Deposit,
 };
@@ -69,6 +70,18 @@ pub(super) fn message(admitted: &Admitted, payload: &Payload) -> Result<PaymentP
         admitted.offer().raw(),
     );
     Ok(PaymentPayload::parse(message.as_bytes()).map_err(Error::Malformed)?)
+}
+
+/// The message with the extension that names its call.
+pub(super) fn with_bind(message: &PaymentPayload, bind: &B256) -> Result<PaymentPayload, Refusal> {
+    let mut extensions = match message.extensions() {
+        Some(Value::Object(extensions)) => extensions.clone(),
+        Some(_) | None => Map::new(),
+    };
+    let named = json!({ "info": { "bind": bind } });
+    extensions.insert(SESSION_EXTENSION.to_owned(), named);
+    let bound = message.with_extensions(&extensions);
+    Ok(bound.map_err(Error::Malformed)?)
 }
 
 /// The token's domain; Permit2 needs no more of it than the token and the chain.

@@ -316,7 +316,7 @@ fn books_survive_their_bytes_and_forget_no_promise() {
 #[test]
 fn a_pool_gives_parallel_requests_channels_of_their_own() {
     let wallet = payer();
-    let mut pool = Pool::new(B256::repeat_byte(8), 3);
+    let mut pool = Pool::new([6; 32], B256::repeat_byte(8), 3);
     let pay = |pool: &mut Pool, salt: u8| {
         let salt = B256::repeat_byte(salt);
         pool.pay(&admitted(), &keys(&wallet), &rule(), salt, NOW)
@@ -345,7 +345,7 @@ fn all_channels_together_hold_no_more_than_a_day_may_cost() {
     let admitted = policy
         .admit(&required, crate::fixtures::SELLER, &spent)
         .unwrap();
-    let mut pool = Pool::new(B256::repeat_byte(8), 5);
+    let mut pool = Pool::new([6; 32], B256::repeat_byte(8), 5);
     let mut deposits = Vec::new();
     for salt in 1..=3 {
         let salt = B256::repeat_byte(salt);
@@ -375,7 +375,7 @@ fn two_installations_do_not_share_channels() {
     let wallet = payer();
     let mut ids = Vec::new();
     for seed in [1, 2] {
-        let mut pool = Pool::new(B256::repeat_byte(seed), 1);
+        let mut pool = Pool::new([6; 32], B256::repeat_byte(seed), 1);
         let (id, _) = pool
             .pay(&admitted(), &keys(&wallet), &rule(), SALT, NOW)
             .unwrap();
