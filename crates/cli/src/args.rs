@@ -80,6 +80,9 @@ pub(crate) struct Chat {
     /// Most that this call may cost, in whole tokens of the asset, such as 0.05
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) max_price: Option<String>,
+    /// Payment channels to keep with the node, as many as calls go to it at once; 0 pays for each call [env: SEAMLINE_CHANNELS] [default: `channels` of the settings, else 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=16))]
+    pub(crate) channels: Option<u32>,
     /// Most tokens that the answer may have
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub(crate) max_tokens: u32,
@@ -99,7 +102,10 @@ pub(crate) enum Receipt {
     List(Json),
     /// Show what a receipt records
     Show(ReceiptShow),
-    /// Check a receipt offline: 0 satisfied, 1 refuted, 2 usage, 3 incomplete or unsupported
+    /// Check receipts offline: 0 satisfied, 1 refuted, 2 usage, 3 incomplete or unsupported
+    ///
+    /// What became known later, in amendments beside a receipt (ID.N.seama), counts as far as its recorder
+    /// signed it. Of several receipts it is also checked that their places in a payment channel do not overlap.
     Verify(ReceiptVerify),
     /// Tell the story of one call on one screen
     Explain(ReceiptShow),
@@ -116,9 +122,9 @@ pub(crate) struct ReceiptShow {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReceiptVerify {
-    /// The receipt file
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// The receipt file; name more to check them against each other
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Json,
 }
@@ -153,6 +159,38 @@ pub(crate) enum Wallet {
     Budget(WalletBudget),
     /// List payments, newest first
     History(WalletHistory),
+    /// List payment channels: with whom, what is in them, what was charged
+    #[command(args_conflicts_with_subcommands = true)]
+    Channels(WalletChannels),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WalletChannels {
+    #[command(subcommand)]
+    pub(crate) action: Option<ChannelAction>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChannelAction {
+    /// Take back what is left in a channel: asks for it, and fetches it when its delay is over
+    ///
+    /// Needs nobody's consent, and gas for two transactions. From the first on nothing more is paid with the
+    /// channel. Run it again after the delay.
+    Withdraw(ChannelWithdraw),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChannelWithdraw {
+    /// The channel's id (a prefix will do)
+    #[arg(value_name = "CHANNEL")]
+    pub(crate) channel: String,
+    /// Most to pay for a unit of gas, in gwei (1e-9 of the native coin)
+    #[arg(long, value_name = "GWEI", default_value = "100")]
+    pub(crate) max_fee: String,
+    #[command(flatten)]
+    pub(crate) output: Json,
 }
 
 #[derive(Debug, Args)]
@@ -192,7 +230,7 @@ pub(crate) enum BudgetAction {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "caps", multiple = true, required = true, args = ["per_call", "per_hour", "per_day", "per_node_day", "per_model_day"])]
+#[group(id = "caps", multiple = true, required = true, args = ["per_call", "per_hour", "per_day", "per_node_day", "per_model_day", "per_channel"])]
 pub(crate) struct BudgetSet {
     /// Most that one call may cost; --max-price can only lower it
     #[arg(long, value_name = "AMOUNT")]
@@ -209,6 +247,9 @@ pub(crate) struct BudgetSet {
     /// Most that any 24 hours may cost for one model
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) per_model_day: Option<String>,
+    /// Most that one payment channel may hold; the cap per day unless it is settled
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) per_channel: Option<String>,
     #[command(flatten)]
     pub(crate) output: Json,
 }
@@ -248,6 +289,9 @@ pub(crate) struct Fetch {
     /// Most that this may cost, in whole tokens such as 0.05
     #[arg(long, visible_alias = "max-price", value_name = "AMOUNT")]
     pub(crate) max_amount: Option<String>,
+    /// Payment channels to keep with the server, as many as requests go to it at once; 0 pays for each request [env: SEAMLINE_CHANNELS] [default: `channels` of the settings, else 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=16))]
+    pub(crate) channels: Option<u32>,
     /// An address that may be paid; repeat it for more [default: whoever the origin named first]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) pay_to: Vec<Address>,

@@ -8,10 +8,11 @@ use seamline_localnet::chain::CHAIN_ID;
 use seamline_localnet::contracts::{DECIMALS, SYMBOL, TOKEN};
 
 use crate::context::Context;
+use crate::env_vars;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::network_file::NetworkFile;
-use crate::settings::Settings;
+use crate::settings::{MOST_CHANNELS, Settings};
 
 /// Most that one call may cost on the local network unless something else is said: 0.02 OPG of play
 /// money. Another network has no default.
@@ -42,6 +43,7 @@ pub(crate) struct Caps {
     pub(crate) per_day: Amount,
     pub(crate) per_node_day: Option<Amount>,
     pub(crate) per_model_day: Option<Amount>,
+    pub(crate) per_channel: Option<Amount>,
 }
 
 /// What a command is about to do with a budget.
@@ -140,6 +142,7 @@ impl Caps {
             per_day: read(&texts.per_day)?.unwrap_or_else(|| token.per_day()),
             per_node_day: read(&texts.per_node_day)?,
             per_model_day: read(&texts.per_model_day)?,
+            per_channel: read(&texts.per_channel)?,
         })
     }
 
@@ -156,7 +159,7 @@ impl Caps {
             per_day: self.per_day,
             per_node_day: self.per_node_day,
             per_model_day: self.per_model_day,
-            per_channel: None,
+            per_channel: self.per_channel,
             schemes: vec![Scheme::Upto],
             networks: vec![token.network.clone()],
             assets: vec![token.asset],
@@ -164,6 +167,28 @@ impl Caps {
             max_lifetime_s: MAX_LIFETIME_S,
         }
     }
+}
+
+/// How many payment channels are kept with a seller: as the command line says, the environment, or the
+/// settings of `home`; none otherwise.
+///
+/// # Errors
+///
+/// `channels.malformed` for an environment variable that is no number from 0 to 16; settings that do not read.
+pub(crate) fn channels(home: &Home, said: Option<u32>) -> Result<u32, Failure> {
+    if let Some(said) = said {
+        return Ok(said);
+    }
+    if let Some(text) = env_vars::CHANNELS.read() {
+        let number = text.to_str().and_then(|text| text.parse().ok());
+        let number = number.filter(|number| *number <= MOST_CHANNELS);
+        return number.ok_or_else(|| {
+            let name = env_vars::CHANNELS.name;
+            let message = format!("`{name}` is no number of payment channels");
+            Failure::usage("channels.malformed", message).hint("write a number from 0 to 16")
+        });
+    }
+    Ok(Settings::read(home)?.wallet.channels.unwrap_or(0))
 }
 
 /// The tokens that are known here, for writing amounts of the books: the network's own, and those of the

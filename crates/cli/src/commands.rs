@@ -13,6 +13,7 @@ pub(crate) mod registry_list;
 pub(crate) mod up;
 pub(crate) mod wallet_approve;
 pub(crate) mod wallet_budget;
+pub(crate) mod wallet_channels;
 pub(crate) mod wallet_create;
 pub(crate) mod wallet_history;
 pub(crate) mod wallet_import;

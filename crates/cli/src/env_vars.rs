@@ -73,9 +73,16 @@ pub(crate) const DATABASE: EnvVar = EnvVar {
     what: "Where `seamline facilitator` remembers settlements. The place for a URL with a password: command lines can be read by others. `--database` wins over it.",
 };
 
+pub(crate) const CHANNELS: EnvVar = EnvVar {
+    name: "SEAMLINE_CHANNELS",
+    value: "a number from 0 to 16",
+    default: "`channels` of the home's settings, or 0",
+    what: "Payment channels that `chat` and `fetch` keep with each node or server. `--channels` wins over it.",
+};
+
 /// The registry.
 #[cfg(test)]
-pub(crate) const ALL: [EnvVar; 8] = [
+pub(crate) const ALL: [EnvVar; 9] = [
     HOME,
     NETWORK,
     WALLET_KEY,
@@ -84,6 +91,7 @@ pub(crate) const ALL: [EnvVar; 8] = [
     WALLET_PASSWORD_COMMAND,
     LOG,
     DATABASE,
+    CHANNELS,
 ];
 
 /// Variables that libraries read on our behalf: name and effect.

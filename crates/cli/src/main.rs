@@ -22,13 +22,14 @@ mod service;
 mod session;
 mod settings;
 mod stop;
+mod transaction;
 mod utc;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{BudgetAction, Cli, Command, Receipt, Registry, Wallet};
+use crate::args::{BudgetAction, ChannelAction, Cli, Command, Receipt, Registry, Wallet};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 
@@ -70,6 +71,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Wallet(Wallet::Approve(args)) => commands::wallet_approve::run(&context, &args),
         Command::Wallet(Wallet::Budget(args)) => commands::wallet_budget::run(&context, &args),
         Command::Wallet(Wallet::History(args)) => commands::wallet_history::run(&context, &args),
+        Command::Wallet(Wallet::Channels(args)) => commands::wallet_channels::run(&context, &args),
         Command::Up(args) => commands::up::run(&context, &args),
         Command::Fetch(args) => commands::fetch::run(&context, &args),
         Command::Facilitator(args) => commands::facilitator::run(&context, &args),
@@ -105,6 +107,10 @@ const fn wants_json(command: &Command) -> bool {
             None => args.output.json,
         },
         Command::Wallet(Wallet::History(args)) => args.output.json,
+        Command::Wallet(Wallet::Channels(args)) => match &args.action {
+            Some(ChannelAction::Withdraw(withdraw)) => withdraw.output.json,
+            None => args.output.json,
+        },
         Command::Up(args) => args.output.json,
         Command::Fetch(args) => args.output.json,
         Command::Facilitator(args) => args.output.json,

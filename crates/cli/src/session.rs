@@ -9,6 +9,7 @@ use seamline::{Client, Config, Env, Home as ClientHome, Network, Options};
 use seamline_core::receipt::SealingKey;
 use seamline_core::{Address, Amount, Timestamp};
 use seamline_evm::policy::SpendPolicy;
+use seamline_evm::scheme::Scheme;
 use seamline_evm::{Rpc, Signer};
 use seamline_localnet::{Config as LocalnetConfig, Localnet};
 use seamline_verify::{Trust, TrustFile};
@@ -37,9 +38,14 @@ pub(crate) struct Session {
 
 impl Session {
     /// Opens the home, the key, the network (found, or started) and the books, to pay. `cap` is the most
-    /// that a call may cost, as the command line says it.
-    pub(crate) async fn open(context: &Context, cap: Option<&str>) -> Result<Self, Failure> {
-        Self::with_key(context, Intent::Pay(cap), |chain_id| {
+    /// that a call may cost, as the command line says it; `channels` what it says about payment channels.
+    pub(crate) async fn open(
+        context: &Context,
+        cap: Option<&str>,
+        channels: Option<u32>,
+    ) -> Result<Self, Failure> {
+        let channels = crate::budget::channels(&context.home()?, channels)?;
+        Self::with_key(context, Intent::Pay(cap), channels, |chain_id| {
             keys::open(context, chain_id, Purpose::Payment)
         })
         .await
@@ -47,7 +53,7 @@ impl Session {
 
     /// As [`Session::open`], to send transactions of the wallet itself.
     pub(crate) async fn to_approve(context: &Context) -> Result<Self, Failure> {
-        Self::with_key(context, Intent::Look, |chain_id| {
+        Self::with_key(context, Intent::Look, 0, |chain_id| {
             keys::open(context, chain_id, Purpose::Approval)
         })
         .await
@@ -55,7 +61,7 @@ impl Session {
 
     /// As [`Session::open`], to look and pay nothing: no password is asked for.
     pub(crate) async fn look(context: &Context) -> Result<Self, Failure> {
-        Self::with_key(context, Intent::Look, |chain_id| {
+        Self::with_key(context, Intent::Look, 0, |chain_id| {
             keys::look(context, chain_id)
         })
         .await
@@ -64,6 +70,7 @@ impl Session {
     async fn with_key(
         context: &Context,
         intent: Intent<'_>,
+        channels: u32,
         key: impl FnOnce(u64) -> Result<Key, Failure>,
     ) -> Result<Self, Failure> {
         let home = context.home()?.ready()?;
@@ -92,8 +99,15 @@ impl Session {
             local_trust(context, &recorder, &network, localnet.as_ref())?
         };
         let signer = Arc::clone(&key.signer);
-        let budget = caps.policy(&token, Some(network.facilitator));
-        let client = open_client(&home, &network, trust, key.signer, recorder, budget)?;
+        let mut budget = caps.policy(&token, Some(network.facilitator));
+        let mut options = Options::default();
+        if channels > 0 {
+            budget.schemes.push(Scheme::BatchSettlement);
+            options.channels_per_node = channels;
+        }
+        let client = open_client(
+            &home, &network, trust, key.signer, recorder, budget, options,
+        )?;
         Ok(Self {
             network,
             client,
@@ -237,6 +251,7 @@ fn open_client(
     signer: Arc<dyn Signer>,
     recorder: SealingKey,
     budget: SpendPolicy,
+    options: Options,
 ) -> Result<Client, Failure> {
     let rpc: Arc<dyn Rpc> = Arc::new(network.rpc()?);
     let config = Config {
@@ -257,7 +272,7 @@ fn open_client(
             receipts: home.receipts(),
         },
         env: Env::system(),
-        options: Options::default(),
+        options,
     };
     Client::open(config).map_err(|err| call_failure(&err))
 }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::home::{Home, write_private};
 
+/// Most payment channels with one seller: as many calls at once are beyond what one person asks.
+pub(crate) const MOST_CHANNELS: u32 = 16;
+
 /// Version of the file's format.
 const VERSION: u32 = 1;
 
@@ -24,7 +27,7 @@ pub(crate) struct Settings {
     budgets: Vec<BudgetSettings>,
 }
 
-/// Programs that sign or know the password. Each is a program and its arguments; no shell reads them.
+/// How to pay. Programs that sign or know the password: Each is a program and its arguments; no shell reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WalletSettings {
@@ -32,6 +35,9 @@ pub(crate) struct WalletSettings {
     pub(crate) signer_command: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password_command: Option<Vec<String>>,
+    /// Payment channels to keep with each seller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) channels: Option<u32>,
 }
 
 /// The caps for one token of one chain, in whole tokens as people write them: `0.05`.
@@ -59,6 +65,8 @@ pub(crate) struct CapTexts {
     pub(crate) per_node_day: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) per_model_day: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) per_channel: Option<String>,
 }
 
 impl Default for Settings {
@@ -109,6 +117,9 @@ impl Settings {
         let empty = |words: &Vec<String>| words.first().is_none_or(String::is_empty);
         if commands.into_iter().flatten().any(empty) {
             return Err(malformed(path, "a command names no program"));
+        }
+        if self.wallet.channels.is_some_and(|it| it > MOST_CHANNELS) {
+            return Err(malformed(path, "more than 16 channels"));
         }
         Ok(())
     }

@@ -11,13 +11,16 @@ use seamline_evm::policy::SpendPolicy;
 use seamline_evm::registry::Snapshot;
 use seamline_verify::Verdict;
 
+use crate::amendments;
 use crate::books::Books;
 use crate::call::Call;
 use crate::chat::Chat;
+use crate::claims;
 use crate::config::{Config, Network, Options};
 use crate::error::{Error, ErrorKind};
 use crate::journal::Journal;
 use crate::node::{Listing, NodeState};
+use crate::purse::ChannelUse;
 use crate::recover::{self, Recovered};
 use crate::sealing;
 use crate::sign::Funds;
@@ -55,6 +58,8 @@ pub struct Reply {
     pub payment_state: &'static str,
     /// Whether money moved.
     pub charged: Charged,
+    /// The payment channel that was used, where one was.
+    pub channel: Option<ChannelUse>,
     /// The sealed receipt.
     pub receipt: Bytes,
     /// The file it was written to.
@@ -126,15 +131,29 @@ impl Client {
     }
 
     /// Looks at every call that is still open, or whose payment is unknown, and asks the chain what
-    /// became of it. Never signs and never sends an authorization. Calls that this client is making
-    /// right now are left alone.
+    /// became of it; and for the claims of what nodes charged over channels. Never signs and never sends an
+    /// authorization. Calls that this client is making right now are left alone. What became known about a
+    /// sealed call is written beside its receipt, as a signed amendment.
     ///
     /// # Errors
     ///
     /// The journal or the chain cannot be read; what was learned before stays written.
     pub async fn recover(&self) -> Result<Vec<Recovered>, Error> {
         let rpc = |chain_id| self.endpoint(chain_id);
-        recover::run(&self.books, &self.config.env, &rpc).await
+        let recovered = recover::run(&self.books, &self.config.env, &rpc).await?;
+        self.amend().await?;
+        Ok(recovered)
+    }
+
+    /// Asks for claims, and writes down what became known about sealed calls.
+    async fn amend(&self) -> Result<(), Error> {
+        let outside = |kind| Error::new(kind, Step::Settle, Charged::Unknown, None);
+        let rpc = |chain_id| self.endpoint(chain_id);
+        let now = self.config.env.now();
+        let claims = claims::observe(&self.books, &rpc, now).await;
+        let (key, folder) = (&self.config.recorder, &self.config.home.receipts);
+        amendments::export(&self.books, key, folder).map_err(outside)?;
+        claims.map(drop).map_err(outside)
     }
 
     /// Recovers as [`Client::recover`], and asks the chain once more right after each deadline that comes
@@ -150,7 +169,9 @@ impl Client {
     /// As [`Client::recover`].
     pub async fn recover_within(&self, patience: Duration) -> Result<Vec<Recovered>, Error> {
         let rpc = |chain_id| self.endpoint(chain_id);
-        recover::run_within(&self.books, &self.config.env, &rpc, patience).await
+        let recovered = recover::run_within(&self.books, &self.config.env, &rpc, patience).await?;
+        self.amend().await?;
+        Ok(recovered)
     }
 
     fn endpoint(&self, chain_id: u64) -> Option<Arc<dyn seamline_evm::Rpc>> {

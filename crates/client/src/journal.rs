@@ -279,6 +279,24 @@ impl Journal {
         Ok(entries)
     }
 
+    /// The log's amendments, oldest first.
+    pub(crate) fn amendments(&self) -> Result<Vec<Entry>, JournalError> {
+        let storage = |err| self.storage(err);
+        let txn = self.begin_read()?;
+        let log = txn.open_table(LOG).map_err(|err| storage(err.into()))?;
+        let mut entries = Vec::new();
+        for row in log.iter().map_err(|err| storage(err.into()))? {
+            let (_, bytes) = row.map_err(|err| storage(err.into()))?;
+            let entry = Entry::decode(bytes.value()).map_err(|_| JournalError::Log {
+                path: self.path.clone(),
+            })?;
+            if matches!(entry.body, Body::Amend { .. }) {
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
+    }
+
     /// The hash of the newest sealed receipt; zero before the first.
     pub(crate) fn last_receipt(&self) -> B256 {
         lock(&self.state).chain.last_receipt()

@@ -8,6 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`journal`] | the local books: calls, authorizations, budgets, the hash-chained log |
+//! | [`amendments`] | what became known about sealed calls, as files beside their receipts |
 //! | [`pay`] | purchases from plain x402 servers, out of the same budget |
 //!
 //! A client needs a [`Config`]: signer, trust and budget have no defaults.
@@ -73,9 +74,12 @@
 //! A call whose process died stays open in the [`Journal`], with its amount reserved.
 //! [`Client::recover`] asks the chain what became of it; nothing is ever signed or sent again.
 
+pub mod amendments;
 mod books;
 mod call;
+mod channels;
 mod chat;
+mod claims;
 mod client;
 mod config;
 mod env;
@@ -92,6 +96,7 @@ mod sealing;
 mod sign;
 mod step;
 
+pub use channels::{ChannelStatus, Withdrawal};
 pub use chat::Chat;
 pub use client::{Client, Reply};
 pub use config::{Config, Home, Network, Options};
@@ -100,5 +105,6 @@ pub use error::{Error, ErrorKind, SignatureFault};
 pub use journal::{Journal, JournalError};
 pub use node::{ListedModel, Listing};
 pub use pay::{Payer, PayerConfig, Purchase, Purchased};
+pub use purse::ChannelUse;
 pub use recover::Recovered;
 pub use step::{Step, Unwatched, Watch};

@@ -44,6 +44,7 @@ use seamline_core::{Address, Amount, B256, Charged};
 use seamline_net::TlsTrust;
 use std::path::PathBuf;
 
+use crate::purse::ChannelUse;
 pub use error::{Error, ErrorKind};
 pub use payer::{Chain, Payer, PayerConfig};
 
@@ -77,7 +78,7 @@ pub struct PayOptions {
     /// Payment channels to keep with each seller that offers them (`batch-settlement`), as many as requests
     /// go to it at once; none by default. A channel holds a deposit of at most the budget's cap per
     /// channel, and is paid for with vouchers, each within the caps. What became of a voucher is the
-    /// seller's word, bounded by what was signed; there is no receipt of ours for such a purchase.
+    /// seller's word, bounded by what was signed, until its claim is on the chain ([`Payer::recover`]).
     pub channels_per_seller: u32,
     /// Longest wait for a settlement to show on chain after the answer, five seconds by default.
     pub settle_wait: Duration,
@@ -120,10 +121,13 @@ pub struct Purchased {
     pub authorized: Option<Amount>,
     /// What was settled, where the chain says so.
     pub settled: Option<Amount>,
-    /// What is known about the payment: `none`, `settled`, `unknown`, `not_settled`.
+    /// What is known about the payment: `none`, `settled`, `unknown`, `not_settled`; over a
+    /// channel `charged`, `unknown`, `not_charged`, which is the seller's word.
     pub payment_state: &'static str,
     /// The settlement's transaction, from the chain.
     pub transaction: Option<B256>,
+    /// The payment channel that was used, where one was.
+    pub channel: Option<ChannelUse>,
     /// What the server's own word about the settlement is worth.
     pub claim: Claim,
     /// What the seller signed about its offer.

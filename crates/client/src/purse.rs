@@ -39,6 +39,20 @@ pub(crate) struct Purse {
     pub(crate) h_bind: B256,
 }
 
+/// The payment channel that a call was paid for with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelUse {
+    /// The channel's id.
+    pub id: B256,
+    /// What the seller says that it charged, base units; `None` where it did not say.
+    pub charged: Option<Amount>,
+    /// What was put into it along with this call, base units; `None` where it cost a voucher alone.
+    pub deposit: Option<Amount>,
+    /// What is left in it for further calls, base units.
+    pub left: Amount,
+}
+
 /// A promise that was signed and stored, ready to be sent.
 pub(crate) struct Promised {
     /// The channel.
@@ -281,6 +295,29 @@ impl Purse {
             .reserve_voucher(record, channel, policy, now);
         let allowed = stored.map_err(PurseFault::Journal)?;
         allowed.map_err(PurseFault::Over)
+    }
+
+    /// All channels, as the books have them.
+    pub(crate) fn all(&self) -> Result<Vec<Channel>, PurseFault> {
+        let seed = B256::from(self.env.random().map_err(PurseFault::Entropy)?);
+        self.open(seed)?;
+        let pool = lock(&self.books.channels);
+        Ok(pool
+            .as_ref()
+            .map_or_else(Vec::new, |pool| pool.channels().to_vec()))
+    }
+
+    /// What became of the money of a call's channel, for whoever made the call.
+    pub(crate) fn used(&self, record: &CallRecord) -> Option<ChannelUse> {
+        let voucher = record.voucher.as_ref()?;
+        let pool = lock(&self.books.channels);
+        let channel = pool.as_ref()?.get(&voucher.channel)?;
+        Some(ChannelUse {
+            id: voucher.channel,
+            charged: voucher.charged,
+            deposit: voucher.deposit,
+            left: channel.free(),
+        })
     }
 
     /// Reads the channels from the journal, once.

@@ -62,7 +62,7 @@ pub(crate) fn seal(
 }
 
 /// Writes a file for its owner only, whole or not at all.
-fn write_whole(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_whole(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     let partial = path.with_extension("partial");
     let mut options = std::fs::OpenOptions::new();

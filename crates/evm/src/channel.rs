@@ -15,6 +15,7 @@
 
 mod bindings;
 mod charge;
+mod claimed;
 mod config;
 mod deposit;
 pub mod facilitator;
@@ -31,6 +32,7 @@ use alloy_primitives::{Address, address};
 
 pub use bindings::{IBatchSettlement, IDepositToken};
 pub use charge::Charge;
+pub use claimed::{Claimed, find_claims};
 pub use config::ChannelConfig;
 pub use deposit::{Deposit, DepositAuthorization, Erc3009Deposit, Permit2Deposit};
 pub use payload::{Claim, Payload, RefundOrder};

@@ -47,13 +47,14 @@ impl NodeSpec {
 }
 
 /// The three nodes of a network that starts by itself: cheap and slow, balanced, dear and fast, so
-/// that a decision has something to decide.
+/// that a decision has something to decide. All sell through payment channels besides.
 pub fn three_nodes() -> Vec<NodeSpec> {
     let opg = |thousandths: u128| Amount::new(thousandths.saturating_mul(10_u128.pow(15)));
     let node = |name: &str, input, output, words_per_second, delay_ms| {
         let mut node = NodeSpec::new(name, opg(input), opg(output));
         node.words_per_second = words_per_second;
         node.delay = Duration::from_millis(delay_ms);
+        node.channels = true;
         node
     };
     vec![

@@ -29,6 +29,11 @@ pub fn verdict_json(verdict: &Verdict) -> Value {
     })
 }
 
+/// Findings as JSON, in their order.
+pub fn findings_json(findings: &[Finding]) -> Value {
+    findings.iter().map(finding_json).collect()
+}
+
 fn finding_json(finding: &Finding) -> Value {
     let Finding {
         claim,

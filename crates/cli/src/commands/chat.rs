@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
-use seamline::{Chat, Reply, Step, Watch};
+use seamline::{ChannelUse, Chat, Reply, Step, Watch};
 use seamline_core::decision::{Decision, Rejection, Verdict};
 use seamline_core::receipt::{Bundle, Event, Slot};
 use seamline_core::{Amount, Charged};
-use seamline_verify::Status;
+use seamline_verify::{Claim, Outcome, Status};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, args: &args::Chat) -> Result<Exit, Failure>
         .stream(args.stream);
     block_on(async {
         output::progress("~ network   starting, or joining the one that runs");
-        let session = Session::open(context, args.max_price.as_deref()).await?;
+        let session = Session::open(context, args.max_price.as_deref(), args.channels).await?;
         let outcome = call(&session, &chat, args).await;
         session.close().await;
         outcome
@@ -68,7 +68,22 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
     if args.explain {
         explain(session, &reply);
     }
-    Ok(ended(reply.charged, reply.verdict.status))
+    // What is only missing is the node's claim, which comes later by itself.
+    let charged = reply.channel.and_then(|used| used.charged);
+    let claim = charged.is_some() && only_the_claim_is_open(&reply.verdict);
+    Ok(match ended(reply.charged, reply.verdict.status) {
+        Exit::Unknown if claim => Exit::Ok,
+        exit => exit,
+    })
+}
+
+/// Whether everything that a complete receipt asks for is there, but for the settlement.
+fn only_the_claim_is_open(verdict: &seamline_verify::Verdict) -> bool {
+    let mut asked = verdict
+        .findings
+        .iter()
+        .filter(|it| it.claim.level().is_some());
+    asked.all(|it| it.outcome == Outcome::Pass || it.claim == Claim::SettlementFinal)
 }
 
 /// How a call with an answer ends: what its own receipt does not bear out is no success.
@@ -207,7 +222,9 @@ impl Watch for Progress {
 
 /// The one line that a person reads first.
 fn summary(session: &Session, reply: &Reply) -> String {
-    let cost = reply.settled.unwrap_or(reply.authorized);
+    let charged = reply.channel.and_then(|used| used.charged);
+    let cost = reply.settled.or(charged).unwrap_or(reply.authorized);
+    let claim = charged.is_some() && only_the_claim_is_open(&reply.verdict);
     let decision = Bundle::decode(&reply.receipt)
         .ok()
         .and_then(|bundle| bundle.core().summary.decisions.first().cloned());
@@ -230,19 +247,39 @@ fn summary(session: &Session, reply: &Reply) -> String {
         match reply.verdict.status {
             Status::Satisfied => "ok",
             Status::Refuted => "refuted",
+            Status::Incomplete if claim => "ok",
             Status::Incomplete => "incomplete",
         },
         reply.node.short(),
         cost.to_decimal(session.network.token_decimals),
         session.amount(reply.authorized),
-        reply.payment_state,
+        if claim {
+            "charged, the node's claim is still to come"
+        } else {
+            reply.payment_state
+        },
         if is_dev(reply) {
             "DEV evidence (no hardware), "
         } else {
             ""
         },
         reply.verdict.level,
-    )
+    ) + &reply
+        .channel
+        .map_or_else(String::new, |used| format!("; {}", channel(session, &used)))
+}
+
+/// What the call did with its payment channel.
+fn channel(session: &Session, used: &ChannelUse) -> String {
+    let id: String = used.id.to_string().chars().skip(2).take(8).collect();
+    let left = session.amount(used.left);
+    match used.deposit {
+        Some(deposit) => format!(
+            "channel {id}: deposited {}, {left} left",
+            session.amount(deposit)
+        ),
+        None => format!("channel {id}: one voucher, no deposit, {left} left"),
+    }
 }
 
 fn is_dev(reply: &Reply) -> bool {
@@ -287,6 +324,12 @@ fn view(session: &Session, reply: &Reply) -> Value {
             "settled": reply.settled.map(|amount: Amount| amount.to_string()),
             "state": reply.payment_state,
         },
+        "channel": reply.channel.map(|used| json!({
+            "id": used.id,
+            "charged": used.charged.map(|amount| amount.to_string()),
+            "deposit": used.deposit.map(|amount| amount.to_string()),
+            "left": used.left.to_string(),
+        })),
         "node": { "id": reply.node.to_string(), "endpoint": reply.endpoint },
         "verdict": seamline_verify::view::verdict_json(&reply.verdict),
         "hesitations": hesitations,

@@ -12,7 +12,7 @@ use seamline_evm::Rpc;
 use seamline_evm::scheme::Scheme;
 
 use crate::args;
-use crate::budget::{Caps, Intent, Token};
+use crate::budget::{Caps, Intent, Token, channels};
 use crate::commands::block_on;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -111,6 +111,10 @@ fn payer(
     let mut budget = caps.policy(token, None);
     budget.schemes = vec![Scheme::Exact, Scheme::Upto];
     let mut options = PayOptions::default();
+    options.channels_per_seller = channels(home, args.channels)?;
+    if options.channels_per_seller > 0 {
+        budget.schemes.push(Scheme::BatchSettlement);
+    }
     if !args.pay_to.is_empty() {
         options.payees = Payees::Listed(args.pay_to.clone());
     }

@@ -4,13 +4,15 @@ use serde_json::json;
 
 use crate::args::ReceiptShow;
 use crate::commands::receipt_show::open;
+use crate::commands::receipt_verify::amendments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::{output, session};
 
 pub(crate) fn run(context: &Context, args: &ReceiptShow) -> Result<Exit, Failure> {
-    let (bytes, bundle) = open(context, &args.receipt)?;
-    let verdict = seamline_verify::verify(&bytes, &context.trust()?, session::now());
+    let (path, bytes, bundle) = open(context, &args.receipt)?;
+    let (trust, late) = (context.trust()?, amendments(&path)?);
+    let verdict = seamline_verify::verify_amended(&bytes, &late, &trust, session::now());
     let story = seamline_verify::story(&verdict, &bundle, &context.tokens());
     if args.output.json {
         let verdict = seamline_verify::view::verdict_json(&verdict);

@@ -11,7 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::output;
 
 pub(crate) fn run(context: &Context, args: &ReceiptShow) -> Result<Exit, Failure> {
-    let (_, bundle) = open(context, &args.receipt)?;
+    let (_, _, bundle) = open(context, &args.receipt)?;
     if args.output.json {
         output::json(&seamline_verify::view::receipt_json(&bundle))?;
     } else {
@@ -21,7 +21,7 @@ pub(crate) fn run(context: &Context, args: &ReceiptShow) -> Result<Exit, Failure
 }
 
 /// Opens a receipt by file name, or by the id (or a prefix of it) of a call of this home.
-pub(crate) fn open(context: &Context, named: &str) -> Result<(Vec<u8>, Bundle), Failure> {
+pub(crate) fn open(context: &Context, named: &str) -> Result<(PathBuf, Vec<u8>, Bundle), Failure> {
     let path = locate(context, named)?;
     let bytes = read(&path)?;
     let bundle = Bundle::decode(&bytes).map_err(|err| {
@@ -33,7 +33,7 @@ pub(crate) fn open(context: &Context, named: &str) -> Result<(Vec<u8>, Bundle), 
         Failure::new(Exit::No, "receipt.malformed", message)
             .hint("`seamline receipt verify` says what was checked; restore the file from a copy")
     })?;
-    Ok((bytes, bundle))
+    Ok((path, bytes, bundle))
 }
 
 fn locate(context: &Context, named: &str) -> Result<PathBuf, Failure> {

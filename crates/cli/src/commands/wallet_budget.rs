@@ -36,6 +36,7 @@ fn settle(context: &Context, set: &BudgetSet) -> Result<(), Failure> {
         (&set.per_day, &mut caps.per_day),
         (&set.per_node_day, &mut caps.per_node_day),
         (&set.per_model_day, &mut caps.per_model_day),
+        (&set.per_channel, &mut caps.per_channel),
     ] {
         match said.as_deref() {
             None => {}

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod channels;
 mod chat;
 mod facilitator;
 mod fetch;

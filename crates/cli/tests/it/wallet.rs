@@ -235,7 +235,7 @@ fn an_approval_is_bounded() {
     home.run(&["wallet", "approve", all, "--danger-allow-up-to", all])
         .fails(2, "approve.unlimited");
     home.run(&["wallet", "approve", "1", "--max-fee", "0.000000001"])
-        .fails(1, "approve.fees");
+        .fails(1, "transaction.fees");
 
     let allowance = || home.json(&["wallet", "show", "--json"])["permit2_allowance"].clone();
     let approved = home.run(&[

@@ -100,6 +100,7 @@ impl Call<'_> {
                 (None, None) => "none",
             },
             charged: self.charged(),
+            channel: self.purse().used(&self.leg.record),
             receipt,
             receipt_path,
             verdict,

@@ -13,7 +13,9 @@ use seamline_net::{ClientOptions, HttpClient, http_client};
 use super::error::{Error, ErrorKind};
 use super::run::Buying;
 use super::{PayOptions, Purchase, Purchased};
+use crate::amendments;
 use crate::books::Books;
+use crate::claims;
 use crate::client::Client;
 use crate::config::{Config, Home};
 use crate::env::Env;
@@ -161,7 +163,8 @@ impl Payer {
     }
 
     /// Looks at every call and purchase that is open, or whose payment is unknown, and asks its chain
-    /// what became of it. Signs and sends nothing. Those of chains without an endpoint are left alone.
+    /// what became of it, and for the claims of what sellers charged over channels. Signs and sends nothing.
+    /// What became known is written beside the receipts. Those of chains without an endpoint are left alone.
     ///
     /// # Errors
     ///
@@ -172,7 +175,14 @@ impl Payer {
             let chain = chains.find(|chain| chain.chain_id == chain_id);
             chain.map(|chain| Arc::clone(&chain.rpc))
         };
-        recover::run(&self.books, &self.env, &rpc).await
+        let recovered = recover::run(&self.books, &self.env, &rpc).await?;
+        let outside =
+            |kind| crate::Error::new(kind, Step::Settle, seamline_core::Charged::Unknown, None);
+        let claims = claims::observe(&self.books, &rpc, self.env.now()).await;
+        let exported = amendments::export(&self.books, self.recorder.key(), &self.receipts);
+        exported.map_err(outside)?;
+        claims.map_err(outside)?;
+        Ok(recovered)
     }
 
     /// The books of this payer.

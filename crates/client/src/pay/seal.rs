@@ -110,6 +110,7 @@ impl Buying<'_> {
                 (None, None) => "none",
             },
             transaction: payment.and_then(|payment| payment.transaction),
+            channel: self.purse().used(&self.leg.record),
             claim,
             signed_offer: self.signed_offer,
             signed_receipt,

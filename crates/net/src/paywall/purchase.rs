@@ -100,7 +100,11 @@ impl Inner {
         }
         Ok(Purchase {
             name: self.name(&payload, &promise)?,
-            authorization: sha256(&[payload.raw().as_bytes()]),
+            authorization: match &local {
+                // The same promise is the same payment, whichever attempt its message names.
+                Some(_) => sha256(&[payload.payload().to_string().as_bytes()]),
+                None => sha256(&[payload.raw().as_bytes()]),
+            },
             request,
             manner: Manner {
                 trailers: takes_trailers(&head.headers),

@@ -2,6 +2,7 @@
 
 use core::str;
 
+use seamline::ChannelUse;
 use seamline::pay::{self, ErrorKind, Purchased};
 use seamline_core::{Amount, Charged, Fault, chain};
 use serde_json::{Value, json};
@@ -67,7 +68,22 @@ fn summary(token: &Token, bought: &Purchased) -> String {
         "{paid} of at most {}, {}{transaction}; status {status}{again}{receipt}",
         token.write(authorized),
         bought.payment_state,
-    )
+    ) + &bought
+        .channel
+        .map_or_else(String::new, |used| channel(token, &used))
+}
+
+/// What the purchase did with its payment channel.
+fn channel(token: &Token, used: &ChannelUse) -> String {
+    let id: String = used.id.to_string().chars().skip(2).take(8).collect();
+    let left = token.write(used.left);
+    match used.deposit {
+        Some(deposit) => format!(
+            "; channel {id}: deposited {}, {left} left",
+            token.write(deposit)
+        ),
+        None => format!("; channel {id}: one voucher, no deposit, {left} left"),
+    }
 }
 
 fn view(token: &Token, bought: &Purchased, to_file: bool) -> Value {
@@ -91,6 +107,12 @@ fn view(token: &Token, bought: &Purchased, to_file: bool) -> Value {
             "signed_receipt": bought.signed_receipt.as_str(),
             "repeated": bought.repeated,
         },
+        "channel": bought.channel.map(|used| json!({
+            "id": used.id,
+            "charged": used.charged.map(|amount| amount.to_string()),
+            "deposit": used.deposit.map(|amount| amount.to_string()),
+            "left": used.left.to_string(),
+        })),
         "receipt_path": bought.receipt_path.as_ref().map(|path| path.display().to_string()),
     });
     if let Some(view) = view.as_object_mut().filter(|_| !to_file) {

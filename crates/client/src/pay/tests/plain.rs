@@ -2,7 +2,7 @@
 
 use seamline_core::Charged;
 use seamline_evm::x402::v1;
-use seamline_verify::{Claim as Checked, Outcome, Status, Trust};
+use seamline_verify::{Claim as Checked, Level, Outcome, Status, Trust};
 
 use super::*;
 
@@ -30,15 +30,19 @@ async fn a_purchase_is_paid_once_and_has_a_receipt() {
         .iter()
         .filter(|it| it.outcome == Outcome::Fail)
         .collect();
-    // Intact, signed, paid as it says; but no evidence, no registry and no decision stand behind it.
-    assert_eq!(verdict.status, Status::Incomplete, "{failed:?}");
+    // Intact, signed, paid as it says; but only the recorder saw who answered.
+    assert_eq!(
+        (verdict.status, verdict.level),
+        (Status::Satisfied, Level::L2),
+        "{failed:?}"
+    );
     for (claim, outcome) in [
         (Checked::AuthorizationSigner, Outcome::Pass),
         (Checked::AuthorizationNonce, Outcome::Pass),
         (Checked::OfferTerms, Outcome::Pass),
         (Checked::SettlementFinal, Outcome::Pass),
-        (Checked::OfferPayTo, Outcome::Absent),
-        (Checked::DecisionFollowed, Outcome::Absent),
+        (Checked::OfferPayTo, Outcome::Pass),
+        (Checked::DecisionFollowed, Outcome::Pass),
     ] {
         let mut findings = verdict.findings.iter();
         let found = findings.find(|finding| finding.claim == claim).unwrap();
