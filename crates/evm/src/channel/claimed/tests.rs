@@ -1,7 +1,7 @@
 use alloy_primitives::{Address, keccak256};
 
 use super::*;
-use crate::fixtures::Script;
+use crate::fixtures::{Script, all_ok, ready};
 use seamline_core::Timestamp;
 
 const CHANNEL: B256 = B256::repeat_byte(0xc4);
@@ -34,11 +34,9 @@ fn block(number: u64) -> Block {
 }
 
 fn found(logs: Value) -> Result<Vec<Claimed>, Error> {
-    let script = Script::new([crate::fixtures::all_ok([logs])]);
+    let script = Script::new([all_ok([logs])]);
     ready(find_claims(&script, &CHANNEL, Amount::ZERO, &block(90), 1))
 }
-
-use crate::fixtures::{all_ok, ready};
 
 #[test]
 fn claims_are_found_oldest_first_until_they_are_too_old() {
@@ -55,7 +53,8 @@ fn claims_are_found_oldest_first_until_they_are_too_old() {
 #[test]
 fn a_look_back_is_made_of_bounded_steps() {
     let script = Script::new([all_ok([json!([])]), all_ok([json!([])])]);
-    let claims = find_claims(&script, &CHANNEL, Amount::ZERO, &block(10_000), 2);
+    let until = block(10_000);
+    let claims = find_claims(&script, &CHANNEL, Amount::ZERO, &until, 2);
     assert_eq!(ready(claims).unwrap(), []);
     let asked = script.asked();
     let range = |at: usize, name: &str| asked[at][0].params[0][name].clone();
