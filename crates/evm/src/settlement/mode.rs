@@ -99,7 +99,7 @@ mod tests {
             Some("settle"),
             Some("priv4te"),
         ] {
-            let read = SettlementType::of_client(text);
+            let read = SettlementType::of_header(text.map(str::as_bytes));
             assert_eq!(read, SettlementType::Batch, "{text:?}");
         }
     }
