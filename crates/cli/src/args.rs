@@ -422,6 +422,9 @@ pub(crate) struct Paywall {
     /// Where it is remembered what is paid and what is owed [default: paywall.redb in the home]
     #[arg(long, value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
+    /// A postgres:// URL that replicas share instead, so that each payment is served once [env: SEAMLINE_DATABASE]
+    #[arg(long, value_name = "URL", conflicts_with = "store")]
+    pub(crate) database: Option<String>,
     /// Take payments of x402 version 1 too
     #[arg(long)]
     pub(crate) v1: bool,

@@ -70,7 +70,7 @@ pub(crate) const DATABASE: EnvVar = EnvVar {
     name: "SEAMLINE_DATABASE",
     value: "a file, or a `postgres://` URL",
     default: "`facilitator.redb` in the home",
-    what: "Where `seamline facilitator` remembers settlements. The place for a URL with a password: command lines can be read by others. `--database` wins over it.",
+    what: "Where `seamline facilitator` remembers settlements, and `seamline paywall` what is paid and owed (a `postgres://` URL only). The place for a URL with a password: command lines can be read by others. `--database` wins over it.",
 };
 
 pub(crate) const CHANNELS: EnvVar = EnvVar {

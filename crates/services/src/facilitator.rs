@@ -57,6 +57,7 @@ pub use self::lane::{Job, JobError, Lane, Outcome, Sent};
 pub(crate) use self::respond::retry_after;
 pub(crate) use self::settle::has_code;
 pub use self::settlement::{GasUse, Lease, Settlement};
+pub(crate) use self::store::postgres_pool;
 pub use self::store::{
     Change, LEASE, MemoryStore, Page, Spent, Store, StoreError, StoreFuture, StoreLocation,
     open_store,

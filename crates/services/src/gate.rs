@@ -15,6 +15,7 @@
 
 mod headers;
 mod metered;
+mod postgres;
 mod target;
 
 use axum::body::{Body, Bytes};
@@ -31,6 +32,7 @@ use seamline_net::{HttpClient, PaymentContext, Paywall, Problem};
 use self::metered::Due;
 use self::target::Upstream;
 
+pub use self::postgres::PostgresStore;
 pub use self::target::Refused;
 
 /// The service behind a gate, and how it is reached.

@@ -144,6 +144,12 @@ fn named_database(named: &str) -> Result<StoreLocation, Failure> {
     let StoreLocation::Postgres(url) = &location else {
         return Ok(location);
     };
+    check_database_url(url)?;
+    Ok(location)
+}
+
+/// Whether a URL on the command line is without a password.
+pub(super) fn check_database_url(url: &str) -> Result<(), Failure> {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let credentials = authority.rsplit_once('@').map_or("", |(before, _)| before);
@@ -154,7 +160,7 @@ fn named_database(named: &str) -> Result<StoreLocation, Failure> {
         )
         .hint("put the URL into the environment variable SEAMLINE_DATABASE"));
     }
-    Ok(location)
+    Ok(())
 }
 
 fn default_database(home: &Home) -> StoreLocation {

@@ -8,14 +8,15 @@ use seamline_evm::x402::OfferTerms;
 use seamline_net::limits::RESPONSE_BODY_BYTES;
 use seamline_net::{
     ClientOptions, FacilitatorApi, FileStore, HttpClient, HttpFacilitator, Paywall, PaywallConfig,
-    Shape, TlsTrust, http_client,
+    PaywallStore, Shape, TlsTrust, http_client,
 };
-use seamline_services::gate::{self, Gate};
+use seamline_services::gate::{self, Gate, PostgresStore};
 use serde_json::{Map, Value, json};
 
 use crate::args::{self, GateMethod, GateScheme};
 use crate::commands::block_on;
 use crate::context::Context;
+use crate::env_vars;
 use crate::failure::{Exit, Failure};
 use crate::output;
 use crate::service::{check_url, listen, web_client};
@@ -170,22 +171,56 @@ async fn settings(
     args: &args::Paywall,
     url: &str,
 ) -> Result<PaywallConfig, Failure> {
-    let path = match &args.store {
-        Some(path) => path.clone(),
-        None => context.home()?.ready()?.paywall(),
-    };
-    let store = FileStore::open(path)
-        .await
-        .map_err(|err| store_failed(&err))?;
+    let store = store(context, args).await?;
     let public_url = args.public_url.clone().unwrap_or_else(|| url.to_owned());
     Ok(PaywallConfig {
         description: args.description.clone(),
         mime_type: args.mime_type.clone(),
         problems: Shape::Rfc9457,
         v1: args.v1,
-        store: Arc::new(store),
+        store,
         ..PaywallConfig::new(public_url, Arc::new(now))
     })
+}
+
+/// A database that replicas share, or a file of this process.
+async fn store(context: &Context, args: &args::Paywall) -> Result<Arc<dyn PaywallStore>, Failure> {
+    if let Some(url) = database(args)? {
+        let store = PostgresStore::open(&url).await.map_err(|err| {
+            Failure::new(Exit::Unknown, "database.failed", chain(&err))
+                .hint("nothing was sold: see to the database")
+        })?;
+        return Ok(Arc::new(store));
+    }
+    let path = match &args.store {
+        Some(path) => path.clone(),
+        None => context.home()?.ready()?.paywall(),
+    };
+    let store = FileStore::open(path).await;
+    Ok(Arc::new(store.map_err(|err| store_failed(&err))?))
+}
+
+/// The URL of `--database`, else of the environment where no file is named.
+fn database(args: &args::Paywall) -> Result<Option<String>, Failure> {
+    let is_url = |text: &str| text.starts_with("postgres://") || text.starts_with("postgresql://");
+    match &args.database {
+        Some(url) if is_url(url) => {
+            super::facilitator::check_database_url(url)?;
+            Ok(Some(url.clone()))
+        }
+        Some(_) => Err(Failure::usage(
+            "database.unusable",
+            "the database of a paywall is a postgres:// URL",
+        )
+        .hint("name a file with --store")),
+        None if args.store.is_some() => Ok(None),
+        None => {
+            let named = env_vars::DATABASE.read();
+            Ok(named
+                .and_then(|value| value.into_string().ok())
+                .filter(|url| is_url(url)))
+        }
+    }
 }
 
 fn store_failed(err: &seamline_net::StoreError) -> Failure {

@@ -128,6 +128,14 @@ pub enum StoreError {
     /// The database failed.
     #[error("the database of the paywall failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The tables of a database are another version's.
+    #[error("the tables of the paywall store have layout {found}, this version reads {known}")]
+    Layout {
+        /// What is there.
+        found: i32,
+        /// What this version writes.
+        known: i32,
+    },
     /// The file cannot be opened; another process may hold it.
     #[error("cannot open the paywall store `{path}`")]
     Open {

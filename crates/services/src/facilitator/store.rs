@@ -20,6 +20,7 @@ use seamline_core::{Address, B256};
 
 pub use self::ledger::Spent;
 pub use self::memory::MemoryStore;
+pub(crate) use self::postgres::pool as postgres_pool;
 use super::settlement::Settlement;
 
 /// Where a facilitator remembers.

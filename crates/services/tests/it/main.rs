@@ -17,6 +17,7 @@ mod griefing;
 mod hostile;
 mod lifecycle;
 mod payments;
+mod paywalls;
 mod postgres;
 mod replicas;
 mod sale;

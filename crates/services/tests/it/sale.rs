@@ -15,13 +15,14 @@ use seamline_net::{
     Problem, http_client, serve,
 };
 use seamline_services::facilitator::router;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
 use crate::chain::Mood;
 use crate::payments::{Desk, MAX, NOW, offer, request, request_for, requirement, signer};
 
-fn price(_: &Parts, _: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
+pub(crate) fn price(_: &Parts, _: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
     let mut terms = requirement().terms().clone();
     terms.extra.remove("facilitatorAddress");
     Ok(vec![terms])
@@ -52,6 +53,17 @@ async fn send(shop: &Router, payment: Option<&FacilitatorRequest>) -> Response {
     shop.clone().oneshot(request).await.unwrap()
 }
 
+/// With what the chain does not show: without it an answer is given once.
+pub(crate) fn named(mut request: FacilitatorRequest) -> FacilitatorRequest {
+    let name =
+        json!({"payment-identifier": {"info": {"id": "pay_000102030405060708090a0b0c0d0e0f"}}});
+    let named = request
+        .payment_payload
+        .with_extensions(name.as_object().unwrap());
+    request.payment_payload = named.unwrap();
+    request
+}
+
 #[tokio::test]
 async fn an_offer_is_paid_answered_and_settled_once() {
     let desk = Desk::open().await;
@@ -66,7 +78,7 @@ async fn an_offer_is_paid_answered_and_settled_once() {
 
     // The payer signs the offer as it came, and a loser of the reply presents it again.
     let raw = serde_json::from_str(required.offers[0].raw()).unwrap();
-    let payment = request_for(&raw, 1, MAX);
+    let payment = named(request_for(&raw, 1, MAX));
     for _ in 0..2 {
         let answer = send(&shop, Some(&payment)).await;
         assert_eq!(answer.status(), StatusCode::OK);

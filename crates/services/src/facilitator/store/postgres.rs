@@ -2,6 +2,8 @@
 
 mod connect;
 
+pub(crate) use self::connect::pool;
+
 use core::time::Duration;
 
 use deadpool_postgres::{Object, Pool, Transaction};

@@ -19,10 +19,10 @@ const LIMITS: &str = "-c lock_timeout=5000 -c statement_timeout=10000 \
     -c idle_in_transaction_session_timeout=5000";
 
 /// Makes the pool; nothing is connected yet.
-pub(super) fn pool(url: &str) -> Result<Pool, StoreError> {
+pub(crate) fn pool(url: &str) -> Result<Pool, StoreError> {
     let mut config: Config = url.parse().map_err(refused)?;
     config.connect_timeout(CONNECT);
-    config.application_name("seamline-facilitator");
+    config.application_name("seamline");
     let options = match config.get_options() {
         Some(options) => format!("{LIMITS} {options}"),
         None => LIMITS.to_owned(),
