@@ -7,3 +7,4 @@
 pub mod channels;
 pub mod facilitator;
 pub mod gate;
+pub mod relay;

@@ -19,6 +19,7 @@ mod lifecycle;
 mod payments;
 mod paywalls;
 mod postgres;
+mod relay;
 mod replicas;
 mod sale;
 mod schemes;
