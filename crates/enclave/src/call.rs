@@ -43,6 +43,12 @@ impl Call {
         self.charge(&self.counted(tokens, images));
     }
 
+    /// Whether an answer of `tokens` and `images` is worth more than the call may cost: it is not
+    /// delivered further then.
+    pub(crate) fn is_over(&self, tokens: u64, images: u64) -> bool {
+        self.price.cost(&self.counted(tokens, images)) > self.meter.max()
+    }
+
     /// Sets the meter for a complete answer: what the upstream counted. Where it counts nothing, at
     /// least what was seen to be delivered is due.
     pub(crate) fn settle_for(&self, usage: Option<Usage>, tokens: u64, images: u64) {

@@ -84,7 +84,7 @@ impl Enclave {
 /// Hands a leaf over until it is taken.
 async fn hand_over(desk: Arc<dyn DataSettlement>, inference: InferenceData) {
     let mut pause = PAUSE;
-    for _ in 0..TRIES {
+    for attempt in 1..=TRIES {
         match desk.settle_data(DataMode::Batch, &inference).await {
             Ok(_) => return,
             Err(err) => {
@@ -92,8 +92,10 @@ async fn hand_over(desk: Arc<dyn DataSettlement>, inference: InferenceData) {
                 tracing::warn!(error, "a leaf was not taken for settlement");
             }
         }
-        sleep(pause).await;
-        pause = pause.saturating_mul(2);
+        if attempt < TRIES {
+            sleep(pause).await;
+            pause = pause.saturating_mul(2);
+        }
     }
     tracing::error!("a leaf is given up: its batch will not hold it");
 }

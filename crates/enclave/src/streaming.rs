@@ -98,6 +98,14 @@ impl Streaming {
     }
 
     async fn on_text(&mut self, text: &str) {
+        let more = words(text).max(1);
+        let tokens = self.sent_tokens.saturating_add(more);
+        if self.call.is_over(tokens, self.image_count()) {
+            // An upstream that does not stop where it was told to: the caller gets what it paid for,
+            // signed, and is told that there was more.
+            tracing::warn!("an answer was cut at what it may cost");
+            return self.on_end(Finish::Length, None).await;
+        }
         let first = self.text.is_empty();
         self.text.push_str(text);
         self.sent_pieces = self.sent_pieces.saturating_add(1);

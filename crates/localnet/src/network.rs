@@ -288,7 +288,9 @@ impl Localnet {
         // Nobody listens only where everything has ended already.
         let _ = self.stop.send(true);
         for node in &self.nodes {
+            node.paywall.close_sessions();
             node.paywall.tasks().drain(DRAIN).await;
+            node.enclave.tasks().drain(DRAIN).await;
         }
         self.settling.tasks().drain(DRAIN).await;
         self.settling.stop(DRAIN).await;

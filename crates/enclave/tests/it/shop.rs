@@ -175,7 +175,11 @@ impl Shop {
     /// The body of a paid answer, to be read piece by piece or dropped.
     pub(crate) async fn buy_unread(&self, body: &str) -> Body {
         let offer = self.send(chat(body)).await.offer();
-        let request = self.paid(chat(body), &offer);
+        self.unread(self.paid(chat(body), &offer)).await
+    }
+
+    /// The body of the answer to `request`, to be read piece by piece or dropped.
+    pub(crate) async fn unread(&self, request: Request<Body>) -> Body {
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         response.into_body()

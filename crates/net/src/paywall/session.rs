@@ -230,7 +230,8 @@ impl Paywall {
     /// Looks after the sessions until there are none.
     fn tend(&self) {
         let inner = Arc::downgrade(&self.0);
-        self.0.background.spawn(async move {
+        // Of no set: nothing waits for it, and what it would do is in the store.
+        tokio::spawn(async move {
             loop {
                 sleep(TICK).await;
                 let Some(inner) = inner.upgrade() else {

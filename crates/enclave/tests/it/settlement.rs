@@ -1,0 +1,187 @@
+//! What becomes of the hashes of an answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::StatusCode;
+use seamline_attest::verify_rsa_pss;
+use seamline_core::B256;
+use seamline_core::canonical::message_hash;
+use seamline_enclave::MockUpstream;
+use seamline_net::{DataError, DataFuture, DataMode, DataSettlement, DataTicket, InferenceData};
+use serde_json::json;
+
+use crate::opengradient::dollars;
+use crate::shop::{Answer, PAYER, Shop, chat, identity, streamed};
+
+const ASKED: &str = r#"{"model": "gpt-5", "messages": [{"role": "user", "content": "one two"}], "max_tokens": 100}"#;
+
+/// Notes what it is given; refuses the first times that it is told to.
+#[derive(Default)]
+struct Desk {
+    taken: Mutex<Vec<(DataMode, InferenceData)>>,
+    refusals: Mutex<u32>,
+}
+
+impl DataSettlement for Desk {
+    fn settle_data<'a>(
+        &'a self,
+        mode: DataMode,
+        inference: &'a InferenceData,
+    ) -> DataFuture<'a, Result<Option<DataTicket>, DataError>> {
+        Box::pin(async move {
+            let mut refusals = self.refusals.lock().unwrap();
+            if let Some(left) = refusals.checked_sub(1) {
+                *refusals = left;
+                return Err(DataError::Refused(503));
+            }
+            self.taken.lock().unwrap().push((mode, inference.clone()));
+            Ok(Some(DataTicket {
+                job_id: "settlement-individual-1".to_owned(),
+                queue: "queue".to_owned(),
+                status: "queued".to_owned(),
+                queue_nonce: Some(7),
+                signer: None,
+                transaction: Some(B256::repeat_byte(9)),
+                blob_id: Some("blob".to_owned()),
+            }))
+        })
+    }
+}
+
+fn shop(refusals: u32) -> (Shop, Arc<Desk>) {
+    let desk = Arc::new(Desk {
+        refusals: Mutex::new(refusals),
+        ..Desk::default()
+    });
+    let mut config = dollars();
+    let settles: Arc<dyn DataSettlement> = Arc::<Desk>::clone(&desk);
+    config.data = Some(settles);
+    let shop = Shop::with(config, Arc::new(MockUpstream::opengradient()));
+    (shop, desk)
+}
+
+async fn buy(shop: &Shop, body: &str, mode: Option<&'static str>) -> Answer {
+    let offer = shop.send(chat(body)).await.offer();
+    let mut request = shop.paid(chat(body), &offer);
+    if let Some(mode) = mode {
+        let mode = mode.parse().unwrap();
+        request.headers_mut().insert("x-settlement-type", mode);
+    }
+    let answer = shop.send(request).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert!(shop.enclave.tasks().drain(Duration::from_secs(30)).await);
+    answer
+}
+
+#[tokio::test]
+async fn hashes_become_leaves_unless_they_are_private() {
+    for (mode, leaves) in [
+        (None, 1),
+        (Some("batch"), 1),
+        (Some("whatever"), 1),
+        (Some("private"), 0),
+        (Some("PRI-VATE"), 0),
+    ] {
+        let (shop, desk) = shop(0);
+        let answer = buy(&shop, ASKED, mode).await;
+        assert!(!answer.headers.contains_key("x-tee-signature"), "{mode:?}");
+        assert!(!answer.headers.contains_key("x-seamline-data-settlement"));
+        let taken = desk.taken.lock().unwrap();
+        assert_eq!(taken.len(), leaves, "{mode:?}");
+        let Some((mode, leaf)) = taken.first() else {
+            continue;
+        };
+        assert_eq!(*mode, DataMode::Batch);
+        let json = answer.json();
+        assert_eq!(json["tee_request_hash"], hex::encode(leaf.input_hash));
+        assert_eq!(json["tee_output_hash"], hex::encode(leaf.output_hash));
+        assert_eq!(json["tee_timestamp"], leaf.timestamp_s);
+        assert_eq!(leaf.payer.to_string(), PAYER);
+        assert!(leaf.contents.is_none(), "only hashes leave");
+        assert!(leaf.payment.is_some());
+        let hash = message_hash(leaf.input_hash, leaf.output_hash, leaf.timestamp_s);
+        verify_rsa_pss(identity().signing_key_spki(), &hash, &leaf.signature).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaf_is_handed_over_until_it_is_taken() {
+    let (shop, desk) = shop(4);
+    buy(&shop, ASKED, None).await;
+    assert_eq!(desk.taken.lock().unwrap().len(), 1);
+    let (shop, desk) = self::shop(5);
+    buy(&shop, ASKED, None).await;
+    assert_eq!(desk.taken.lock().unwrap().len(), 0, "given up");
+}
+
+#[tokio::test]
+async fn a_settlement_of_its_own_is_told_in_headers() {
+    let (shop, desk) = shop(0);
+    let answer = buy(&shop, ASKED, Some("inidvidual")).await;
+    let json = answer.json();
+    let with_prefix = |name: &str| format!("0x{}", json[name].as_str().unwrap());
+    for (name, value) in [
+        ("x-tee-signature", json["tee_signature"].as_str().unwrap()),
+        ("x-tee-id", json["tee_id"].as_str().unwrap()),
+        ("x-tee-request-hash", &with_prefix("tee_request_hash")),
+        ("x-tee-output-hash", &with_prefix("tee_output_hash")),
+        ("x-tee-timestamp", &json["tee_timestamp"].to_string()),
+        ("x-settlement-type", "individual"),
+        ("x-settlement-job-id", "settlement-individual-1"),
+        ("x-settlement-queue", "queue"),
+        ("x-settlement-status", "queued"),
+        ("x-settlement-queue-nonce", "7"),
+        ("x-settlement-tx-hash", &B256::repeat_byte(9).to_string()),
+        ("x-settlement-walrus-blob-id", "blob"),
+    ] {
+        assert_eq!(answer.header(name), value, "{name}");
+    }
+    let taken = desk.taken.lock().unwrap();
+    let (mode, inference) = &taken[0];
+    assert_eq!(*mode, DataMode::Individual);
+    let (request, published) = inference.contents.as_ref().unwrap();
+    assert_eq!(request.as_ref(), ASKED.as_bytes());
+    assert_eq!(published.as_ref(), answer.body);
+}
+
+#[tokio::test]
+async fn a_stream_says_its_settlement_in_the_final_frame() {
+    let (shop, _) = shop(0);
+    let answer = buy(&shop, &streamed(ASKED), Some("individual")).await;
+    let last = answer.frames().pop().unwrap();
+    let hash = B256::repeat_byte(9).to_string();
+    for (name, value) in [
+        ("data_settlement_success", json!(true)),
+        ("settlement_type", json!("individual")),
+        ("data_settlement_transaction_hash", json!(hash)),
+        ("data_settlement_blob_id", json!("blob")),
+        ("settlement_job_id", json!("settlement-individual-1")),
+        ("settlement_queue_nonce", json!(7)),
+    ] {
+        assert_eq!(last[name], value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_does_not_depend_on_its_settlement() {
+    let (shop, _) = shop(9);
+    let answer = buy(&shop, ASKED, Some("individual")).await;
+    assert_eq!(answer.header("x-settlement-status"), "failed");
+    assert!(!answer.headers.contains_key("x-settlement-tx-hash"));
+    let answer = buy(&shop, &streamed(ASKED), Some("individual")).await;
+    let last = answer.frames().pop().unwrap();
+    assert_eq!(last["data_settlement_success"], false);
+    assert!(last.get("data_settlement_transaction_hash").is_none());
+    assert!(last["tee_signature"].is_string());
+}
+
+#[tokio::test]
+async fn failed_calls_are_not_settled() {
+    let (shop, desk) = shop(0);
+    let body = ASKED.replace("gpt-5", "nobody");
+    let offer = shop.send(chat(&body)).await.offer();
+    let answer = shop.send(shop.paid(chat(&body), &offer)).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(desk.taken.lock().unwrap().len(), 0);
+}
