@@ -1,5 +1,6 @@
 //! Facts of the chain about accounts, nonces and settlements, each read at a named block.
 
+mod finality;
 mod search;
 
 use alloy_primitives::{Address, B256, U256};
@@ -12,6 +13,7 @@ use crate::rpc::{At, b256_of, bytes_of, member, send, u64_of, u256_of};
 use crate::scheme::Method;
 use crate::{Error, Rpc, RpcCall};
 
+pub use finality::{Anchor, Depths, FINALITY_DEPTH, Finality, Standing, standing};
 pub use search::{SettlementFacts, SettlementQuery, find_settlement};
 
 /// A block that facts were read at.

@@ -36,7 +36,9 @@ pub struct FacilitatorConfig {
     pub settle_wait: Duration,
     /// Pause between two looks for transaction receipts: one batch for all of them.
     pub poll: Duration,
-    /// Blocks that hold a transaction, its own included, before it counts as settled. At least 1.
+    /// Blocks that hold a transaction, its own included, before it counts as settled. At least 1. A fork
+    /// of depth `d` undoes what has `d` confirmations or fewer: what it undoes is sent again, and is lost
+    /// where the chain takes it no more before the authorization's deadline.
     pub confirmations: u64,
     /// Blocks, the own included, after which nothing is watched any more. Until then a settlement
     /// whose block leaves the chain is sent again.
@@ -63,7 +65,7 @@ pub const SIGN_WAIT: Duration = Duration::from_secs(10);
 /// Default of [`FacilitatorConfig::poll`]: the lower end of what keeps a local endpoint idle.
 pub const POLL: Duration = Duration::from_millis(25);
 /// Default of [`FacilitatorConfig::finality_depth`]: what wallets call confirmed.
-pub const FINALITY_DEPTH: u64 = 12;
+pub const FINALITY_DEPTH: u64 = seamline_evm::chain::FINALITY_DEPTH;
 /// Default of [`FacilitatorConfig::bump_after`]: a block of Ethereum, and time to see it.
 pub const BUMP_AFTER: Duration = Duration::from_secs(15);
 /// Default of [`FacilitatorConfig::max_in_flight`]: go-ethereum's queue for one account.

@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until};
 
 pub(super) use self::act::End;
 use self::act::act;
-pub(super) use self::look::Look;
 use self::look::{Ask, look};
+pub(super) use self::look::{Look, is_confirmed};
 pub(super) use self::sweep::orphans;
 use super::board::Progress;
 use super::settlement::{Action, Event, Reply, Settlement, Stage};

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seamline_core::{Address, B256};
+use seamline_evm::chain::Depths;
 use seamline_evm::{Rpc, RpcCall};
 use seamline_net::{Clock, Tasks};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use super::budget::Gas;
 use super::config::FacilitatorConfig;
 use super::keeper::Mail;
 use super::outbox::Outgoing;
+use super::patient::Patient;
 use super::settle::{market_calls, market_fees};
 use super::settlement::{Now, Pace, Settlement};
 use super::store::{Store, StoreError, with};
@@ -37,8 +39,8 @@ pub(super) struct Core {
     pub(super) clock: Clock,
     pub(super) settle_wait: Duration,
     pub(super) poll: Duration,
-    pub(super) confirmations: u64,
-    pub(super) finality_depth: u64,
+    /// How deep a settlement is when it is answered, and when it is watched no longer.
+    pub(super) depths: Depths,
     pub(super) max_in_flight: u64,
     pub(super) lease: Duration,
     pub(super) pace: Pace,
@@ -101,7 +103,7 @@ impl Core {
             sponsor_approvals,
         } = config;
         Self {
-            rpc,
+            rpc: Arc::new(Patient(rpc)),
             chain_id,
             network: format!("eip155:{chain_id}"),
             assets,
@@ -115,8 +117,7 @@ impl Core {
             clock,
             settle_wait,
             poll,
-            confirmations: confirmations.max(1),
-            finality_depth: finality_depth.max(confirmations),
+            depths: Depths::new(confirmations, finality_depth),
             max_in_flight: max_in_flight.max(1),
             lease,
             pace: Pace {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use seamline_core::{Amount, B256};
+use seamline_evm::chain::Anchor;
 use seamline_evm::payment::State;
 use seamline_evm::policy::Spent;
 use seamline_evm::scheme::SignedAuthorization;
@@ -21,6 +22,10 @@ pub(crate) struct Entry {
     pub(crate) state: State,
     /// Whether the payment was unknown once.
     pub(crate) was_unknown: bool,
+    /// The block that the outcome was read in, until it is final.
+    pub(crate) anchor: Option<Anchor>,
+    /// Whether a fork took an outcome back.
+    pub(crate) was_undone: bool,
 }
 
 /// The payer's journal.
@@ -80,6 +85,11 @@ impl Entry {
             self.state,
             State::Settled(_) | State::NotSettled(_) | State::Abandoned
         )
+    }
+
+    /// Whether nobody needs to look any more.
+    pub(crate) const fn is_final(&self) -> bool {
+        !self.is_open() && self.anchor.is_none()
     }
 
     pub(crate) fn signed(&self) -> Vec<SignedAuthorization> {

@@ -2,7 +2,7 @@
 //!
 //! Nothing happens by itself: whoever asks finds the chain as it is at that time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use seamline_core::{Address, B256, U256, keccak256};
@@ -25,8 +25,10 @@ const IDLE_BLOCK_MS: u64 = 12_000;
 pub(crate) struct Weather {
     /// Time between blocks; 0 mines each transaction at once.
     pub(crate) block_ms: u64,
-    /// Times at which the newest block is replaced by an empty one.
+    /// Times at which the newest blocks are replaced by empty ones.
     pub(crate) forks_ms: Vec<u64>,
+    /// How many blocks a fork replaces.
+    pub(crate) fork_depth: u64,
     /// Whether a fork loses its transactions instead of giving them back to the pool.
     pub(crate) fork_forgets: bool,
     /// Nothing is taken from the pool between these times.
@@ -49,8 +51,8 @@ pub(crate) struct State {
     next_block_ms: u64,
     forks: u64,
     pub(crate) sent: u64,
-    /// Nonces whose settlement a fork took off the chain.
-    pub(crate) undone: BTreeSet<B256>,
+    /// Nonces whose settlement a fork took off the chain, and when the last one did.
+    pub(crate) undone: BTreeMap<B256, u64>,
     decoded: HashMap<B256, Option<Arc<Settles>>>,
 }
 
@@ -83,7 +85,7 @@ impl SimChain {
             pool: BTreeMap::new(),
             forks: 0,
             sent: 0,
-            undone: BTreeSet::new(),
+            undone: BTreeMap::new(),
             decoded: HashMap::new(),
         }))
     }
@@ -168,24 +170,24 @@ impl State {
         }
     }
 
-    fn fork(&mut self, _at: u64) {
-        if self.blocks.len() < 2 {
-            return;
-        }
-        let gone = self.blocks.pop().unwrap();
+    fn fork(&mut self, at: u64) {
+        let depth = usize::try_from(self.weather.fork_depth).unwrap();
+        let kept = self.blocks.len().saturating_sub(depth).max(1);
         self.forks += 1;
-        for (tx, _) in &gone.mined {
-            let settles = tx.settles.as_ref();
-            self.undone
-                .extend(settles.map(|it| it.promise.auth_nonce()));
-        }
-        if !self.weather.fork_forgets {
-            for (tx, _) in gone.mined {
-                self.pool.insert((tx.from, tx.account_nonce), tx);
+        for gone in self.blocks.split_off(kept) {
+            for (tx, ok) in &gone.mined {
+                let settles = tx.settles.as_ref().filter(|_| *ok);
+                self.undone
+                    .extend(settles.map(|it| (it.promise.auth_nonce(), at)));
             }
+            if !self.weather.fork_forgets {
+                for (tx, _) in gone.mined {
+                    self.pool.insert((tx.from, tx.account_nonce), tx);
+                }
+            }
+            let ledger = Arc::clone(&self.head().ledger);
+            self.close(Vec::new(), ledger, gone.time_s);
         }
-        let ledger = Arc::clone(&self.head().ledger);
-        self.close(Vec::new(), ledger, gone.time_s);
     }
 
     /// Mines what the pool has, at a time.

@@ -244,6 +244,8 @@ impl Leg<'_> {
             from_block: self.from_block,
             state: State::Authorized,
             was_unknown: false,
+            anchor: None,
+            was_undone: false,
         });
         let signed = self.signed.as_ref().unwrap();
         entry.payloads.push(signed.payload_json().to_owned());
@@ -268,6 +270,17 @@ impl Leg<'_> {
         let entry = books.get_mut(nonce).unwrap();
         entry.state = self.payment.state().clone();
         entry.was_unknown |= entry.is_open();
+        entry.anchor = match &entry.state {
+            State::Settled(facts) => Some(facts.into()),
+            State::NotSettled(block) => Some(block.into()),
+            State::New
+            | State::Signed
+            | State::Authorized
+            | State::Sent
+            | State::Submitted { .. }
+            | State::Unknown { .. }
+            | State::Abandoned => None,
+        };
     }
 }
 

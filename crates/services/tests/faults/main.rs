@@ -91,7 +91,7 @@ fn many(point: Point) {
 fn tell(point: Point, tally: &Tally, slowest: Duration, failures: &[(u64, Box<Failure>)]) {
     let name = point.name();
     println!(
-        "faults: {name}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
+        "faults: {name}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
         tally.runs + u64::try_from(failures.len()).unwrap(),
         tally.settled,
         tally.not_settled,
@@ -99,6 +99,7 @@ fn tell(point: Point, tally: &Tally, slowest: Duration, failures: &[(u64, Box<Fa
         tally.resolved,
         tally.answers,
         tally.on_credit,
+        tally.undone,
         tally.reverted,
         slowest.as_millis(),
         failures.len(),

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use seamline_core::{Amount, B256, keccak256};
-use seamline_evm::chain;
+use seamline_evm::chain::{self, Depths, Finality, Standing};
 use seamline_evm::payment::{Event, Payment, State, Terms};
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::scheme::{Marks, Scheme};
@@ -143,10 +143,11 @@ impl Payer {
         leg.settle(reply).await
     }
 
-    /// Asks the chain about every payment that is open. Nothing is presented from here.
+    /// Asks the chain about every payment that is open, and about every outcome that a fork may still
+    /// take back. Nothing is presented from here.
     pub(crate) async fn recover(&self) {
         for (nonce, entry) in self.books.all() {
-            if !entry.is_open() {
+            if !self.is_due(&nonce, &entry).await {
                 continue;
             }
             let terms = entry.signed().iter().map(Terms::from).collect();
@@ -164,6 +165,26 @@ impl Payer {
                 leg.write(&nonce);
             }
         }
+    }
+
+    /// Whether the outcome is not known, or not any more.
+    async fn is_due(&self, nonce: &B256, entry: &Entry) -> bool {
+        let Some(anchor) = &entry.anchor else {
+            return entry.is_open();
+        };
+        let finality = self.world.plan.weather.fork_depth + 1;
+        let found = chain::standing(&self.rpc, anchor, Depths::new(1, finality)).await;
+        let mut books = self.books.0.lock().unwrap();
+        let known = books.get_mut(nonce).unwrap();
+        match found {
+            Ok(Standing::There(Finality::Final)) => known.anchor = None,
+            Ok(Standing::Gone) => {
+                (known.anchor, known.was_undone) = (None, true);
+                known.state = State::Unknown { refused: None };
+            }
+            Ok(Standing::There(_) | Standing::Behind) | Err(_) => {}
+        }
+        known.is_open()
     }
 
     /// The price of a purchase at a shop.

@@ -135,7 +135,7 @@ impl Plan {
                 plan.desk_rpc = noise(rng, 30);
                 plan.payer_rpc = noise(rng, 30);
             }
-            Point::Reorg => plan.reorg(rng),
+            Point::Reorg => plan.reorg(rng, 1),
             Point::StuckMempool => plan.stuck(rng),
             Point::TwoReplicas => plan.two_replicas(rng),
             Point::Fallback => plan.fallback(rng),
@@ -160,6 +160,19 @@ impl Plan {
             Point::Everything => plan.everything(rng),
         }
         plan
+    }
+
+    /// From when on nothing of what a facilitator needs is broken: its endpoint, the pool, its life.
+    pub(crate) fn whole_ms(&self) -> u64 {
+        let weather = &self.weather;
+        let stuck = weather.stuck_ms.map_or(0, |(_, until)| until);
+        let dear = weather.dear.map_or(0, |(_, until, _)| until);
+        let lives = self.desk_fuses.iter().flatten().count();
+        let is_noisy = self.desk_rpc.is_some() || lives > 0 || weather.loses_every > 0;
+        // A life may end at any time, and the next begins after the pause.
+        let down = self.downtime_ms * u64::try_from(lives).unwrap();
+        let healed = if is_noisy { self.heal_ms + down } else { 0 };
+        stuck.max(dear).max(healed)
     }
 
     fn calm(rng: &mut Rng) -> Self {
@@ -218,7 +231,10 @@ impl Plan {
         self.crash = rng.chance(30).then_some(Crash::WhileSent);
     }
 
-    fn reorg(&mut self, rng: &mut Rng) {
+    /// Forks of `depth` blocks, and as many confirmations as make them harmless, or fewer.
+    fn reorg(&mut self, rng: &mut Rng, depth: u64) {
+        self.weather.fork_depth = depth;
+        self.confirmations = rng.between(1, depth + 1);
         let mut forks: Vec<u64> = (0..rng.between(1, 3)).map(|_| rng.below(15_000)).collect();
         forks.sort_unstable();
         self.weather.forks_ms = forks;
@@ -285,7 +301,8 @@ impl Plan {
             self.at_restart(rng);
         }
         if rng.chance(50) {
-            self.reorg(rng);
+            let depth = rng.between(1, 3);
+            self.reorg(rng, depth);
         }
         if rng.chance(30) {
             self.stuck(rng);

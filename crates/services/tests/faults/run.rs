@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use seamline_core::{Amount, B256, U256};
-use seamline_evm::payment::State;
+use seamline_evm::payment::State as Stage;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
+use crate::books::Entry;
+use crate::chain::{BEGAN_S, State};
 use crate::payer::Payer;
 use crate::points::{Plan, Point};
 use crate::rng::Rng;
@@ -29,6 +31,9 @@ pub(crate) struct Tally {
     pub(crate) answers: u64,
     /// Streams of them that were never settled.
     pub(crate) on_credit: u64,
+    /// Answers whose settlement a fork undid for good, where the seller asks for fewer confirmations than
+    /// the fork is deep.
+    pub(crate) undone: u64,
     /// Transactions that were mined for nothing.
     pub(crate) reverted: u64,
 }
@@ -45,6 +50,10 @@ pub(crate) struct Failure {
 const LONGEST: Duration = Duration::from_secs(3_600);
 /// How long after everything is repaired, and every payment known, the facilitators finish.
 const AFTER: Duration = Duration::from_secs(40);
+
+/// Time in which a facilitator that is alive brings an undone settlement back, over an endpoint and a pool
+/// that work: it sends again every 2 s, bids again after 6 s, and blocks come every 2 s.
+const CHANCE_MS: u64 = 16_000;
 
 /// Runs a point with a seed; `change` switches protections off.
 pub(crate) fn run(
@@ -117,7 +126,7 @@ async fn live(world: &Arc<World>, payer: &Arc<Payer>) {
     let mut pause = Duration::from_secs(3);
     loop {
         payer.recover().await;
-        if payer.books.all().values().all(|entry| !entry.is_open()) {
+        if payer.books.all().values().all(Entry::is_final) {
             break;
         }
         sleep(pause).await;
@@ -157,13 +166,13 @@ fn judge(world: &World, payer: &Payer) -> Result<Tally, String> {
         tally.resolved += u64::from(entry.was_unknown);
         let on_chain = paid.get(&entry.purchase).filter(|(of, _, _)| of == nonce);
         match (&entry.state, on_chain) {
-            (State::Settled(facts), Some((_, amount, to))) => {
+            (Stage::Settled(facts), Some((_, amount, to))) => {
                 if U256::from(facts.amount.get()) != *amount || facts.pay_to != *to {
                     return Err(format!("the books have {facts:?}, the chain {amount}"));
                 }
                 tally.settled += 1;
             }
-            (State::NotSettled(_) | State::Abandoned, None) => tally.not_settled += 1,
+            (Stage::NotSettled(_) | Stage::Abandoned, None) => tally.not_settled += 1,
             (state, chain) => {
                 return Err(format!("the books say {state:?}, the chain {chain:?}"));
             }
@@ -189,7 +198,7 @@ fn judge(world: &World, payer: &Payer) -> Result<Tally, String> {
     }
     // 4. Nothing is served for free, and one payment buys one answer.
     let served = world.served.lock().unwrap();
-    let (mut bodies, mut unpaid) = (BTreeMap::new(), BTreeSet::new());
+    let (mut bodies, mut unpaid, mut undone) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for answer in served.iter() {
         let due = world.due(answer.purchase);
         let got = paid
@@ -197,18 +206,8 @@ fn judge(world: &World, payer: &Payer) -> Result<Tally, String> {
             .filter(|(_, _, to)| *to == answer.payee);
         let got = got.map_or(U256::ZERO, |(_, amount, _)| *amount);
         if got != U256::from(due.get()) {
-            // One block counts as settled. What a fork undoes is settled again, unless the pool is
-            // stuck beyond the deadline: the risk that `confirmations` is for.
-            let weather = &world.plan.weather;
-            let is_stuck = weather.stuck_ms.is_some() || weather.dear.is_some();
-            let mut entries = books.iter();
-            let is_undone = world.plan.confirmations == 1
-                && is_stuck
-                && entries.any(|(nonce, entry)| {
-                    entry.purchase == answer.purchase && chain.undone.contains(nonce)
-                });
-            if got.is_zero() && is_undone {
-                tally.on_credit += 1;
+            if got.is_zero() && is_undone(world, &chain, &books, answer.purchase) {
+                undone.insert(answer.purchase);
             } else if !world.plan.streams || !got.is_zero() {
                 let number = answer.purchase;
                 return Err(format!(
@@ -231,9 +230,34 @@ fn judge(world: &World, payer: &Payer) -> Result<Tally, String> {
             unpaid.len()
         ));
     }
-    tally.on_credit += u64::try_from(unpaid.len()).unwrap();
+    tally.on_credit = u64::try_from(unpaid.len()).unwrap();
+    tally.undone = u64::try_from(undone.len()).unwrap();
     tally.answers = u64::try_from(bodies.len()).unwrap();
     Ok(tally)
+}
+
+/// Whether an answer is unpaid because a fork undid its settlement for good: the one loss that a seller
+/// takes who asks for fewer confirmations than forks are deep, and no other.
+///
+/// Where as many are asked for as make forks harmless, nothing is excused. Otherwise it is one settlement
+/// that was on the chain, that a fork took off, and that the facilitator had no fair chance to bring back:
+/// between the fork and the last second of the authorization its endpoint was broken, or the pool took
+/// nothing, or it was dead, but for less than [`CHANCE_MS`].
+fn is_undone(world: &World, chain: &State, books: &BTreeMap<B256, Entry>, purchase: u64) -> bool {
+    let plan = &world.plan;
+    if plan.confirmations > plan.weather.fork_depth {
+        return false;
+    }
+    let mut nonces = books.iter().filter(|(_, entry)| entry.purchase == purchase);
+    nonces.any(|(nonce, entry)| {
+        let Some(undone_ms) = chain.undone.get(nonce) else {
+            return false;
+        };
+        let deadlines = entry.signed().into_iter().map(|it| it.deadline_s);
+        let deadline_s = deadlines.max().unwrap_or(0);
+        let deadline_ms = deadline_s.saturating_sub(BEGAN_S) * 1_000;
+        deadline_ms < undone_ms.max(&plan.whole_ms()) + CHANCE_MS
+    })
 }
 
 impl Tally {
@@ -245,6 +269,7 @@ impl Tally {
         self.resolved += other.resolved;
         self.answers += other.answers;
         self.on_credit += other.on_credit;
+        self.undone += other.undone;
         self.reverted += other.reverted;
     }
 }

@@ -34,6 +34,13 @@ pub(crate) struct Noise {
     pub(crate) delay_ms: u64,
 }
 
+impl Noise {
+    /// Whether it does anything.
+    pub(crate) const fn is_some(&self) -> bool {
+        self.question + self.answer + self.twice + self.partial + self.hang + self.delay_ms > 0
+    }
+}
+
 /// A wire: its noise, until it is repaired.
 pub(crate) struct Line {
     noise: Mutex<(Noise, Rng)>,

@@ -6,7 +6,7 @@ use seamline_core::B256;
 use seamline_evm::chain::facts;
 use seamline_evm::x402::{FacilitatorRequest, Reason};
 
-use super::Held;
+use super::{Held, is_confirmed};
 use crate::facilitator::Error;
 use crate::facilitator::board::Progress;
 use crate::facilitator::respond;
@@ -226,6 +226,7 @@ async fn inspect(core: &Core, held: &Held) -> Option<Inspection> {
                 number: found.block_number,
                 hash: found.block_hash,
             },
+            confirmed: is_confirmed(core, found.block_number, facts.block.number),
         },
         None if facts.nonce_used => Inspection::Spent {
             reason: subject.spent(),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use seamline_core::{Address, B256};
+use seamline_evm::chain::Finality;
 use seamline_evm::facilitator::check_settled;
 use seamline_evm::rpc::At;
 use seamline_evm::x402::{Reason, SettleResponse};
@@ -115,10 +116,7 @@ fn open(core: &Core, held: &mut Held, seen: &Look) -> Option<Event> {
         let Some(block) = place(receipt) else {
             continue;
         };
-        let deep = block
-            .number
-            .saturating_add(core.confirmations.saturating_sub(1));
-        let confirmed = core.confirmations == 1 || seen.head.number >= deep;
+        let confirmed = is_confirmed(core, block.number, seen.head.number);
         let response = judge(core, held, attempt.transaction, attempt.purpose, receipt)?;
         if confirmed {
             let used = receipt.get("gasUsed").and_then(quantity).unwrap_or(0);
@@ -201,13 +199,18 @@ fn finished(core: &Core, held: &mut Held, block: Place, seen: &Look) -> Option<E
         return None;
     }
     held.gone_since = None;
-    let depth = seen
-        .head
-        .number
-        .saturating_sub(block.number)
-        .saturating_add(1);
+    let depth = core.depths.of(block.number, seen.head.number);
     let checked = seen.blocks.contains_key(&block.number);
-    (seen.is_new && checked && depth >= core.finality_depth).then_some(Event::Final)
+    (seen.is_new && checked && depth == Some(Finality::Final)).then_some(Event::Final)
+}
+
+/// Whether what is in block `number` is deep enough to be answered. The head may have been read a moment
+/// before the block was made; its own block is enough where nothing more is asked for.
+pub(in crate::facilitator) fn is_confirmed(core: &Core, number: u64, head: u64) -> bool {
+    let finality = core.depths.of(number, head);
+    finality.map_or(core.depths.confirmations() == 1, |finality| {
+        finality >= Finality::Confirmed
+    })
 }
 
 async fn batches(rpc: &dyn Rpc, calls: &[RpcCall]) -> Option<Vec<Result<Value, RpcError>>> {

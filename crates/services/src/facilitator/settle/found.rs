@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seamline_evm::x402::FacilitatorRequest;
 
 use super::{Begun, join};
-use crate::facilitator::keeper::{Held, Mail};
+use crate::facilitator::keeper::{Held, Mail, is_confirmed};
 use crate::facilitator::settlement::{End, Place, Settlement, Stage};
 use crate::facilitator::shared::Core;
 use crate::facilitator::store::with;
@@ -42,6 +42,11 @@ pub(super) async fn found_on_chain(
     };
     if facts.pay_to != subject.authorization.pay_to() || facts.amount != subject.amount {
         return Ok(None);
+    }
+    // Not deep enough to be answered: whoever asks again gets to know.
+    if !is_confirmed(core, facts.block_number, newest.number) {
+        let pending = respond::pending(core, subject, Some(facts.transaction));
+        return Ok(Some(Begun::Answer(pending)));
     }
     let response = respond::settled(core, subject, Some(facts.transaction));
     let mut found = Settlement::new(

@@ -174,7 +174,21 @@ impl Settlement {
             return Vec::new();
         }
         match (inspection, question) {
-            (Inspection::Settled { response, block }, _) => {
+            // Deep enough is what is answered, whoever settled: the next look asks again.
+            (
+                Inspection::Settled {
+                    confirmed: false, ..
+                },
+                _,
+            ) => Vec::new(),
+            (
+                Inspection::Settled {
+                    response,
+                    block,
+                    confirmed: true,
+                },
+                _,
+            ) => {
                 let ours = response
                     .transaction_hash()
                     .is_some_and(|hash| self.attempt(hash).is_some());

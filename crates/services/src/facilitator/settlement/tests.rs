@@ -143,10 +143,30 @@ fn a_stranger_who_settled_exactly_this_counts() {
     let found = Event::Inspected(Inspection::Settled {
         response: success(50),
         block: place(),
+        confirmed: true,
     });
     settlement.on_event(found, at(0), &PACE);
     assert_eq!(end_of(&settlement), Some(End::Replaced));
     assert_eq!(settlement.response(), Some(&success(50)));
+}
+
+#[test]
+fn a_stranger_whose_block_is_not_deep_enough_does_not_count_yet() {
+    let mut settlement = sent();
+    let found = |confirmed| {
+        Event::Inspected(Inspection::Settled {
+            response: success(50),
+            block: place(),
+            confirmed,
+        })
+    };
+    settlement.on_event(mined(1, failure(), true), at(0), &PACE);
+    assert_eq!(settlement.on_event(found(false), at(0), &PACE), []);
+    assert_eq!(end_of(&settlement), None);
+    let again = settlement.on_event(mined(1, failure(), true), at(5), &PACE);
+    assert_eq!(again, [Action::Inspect]);
+    settlement.on_event(found(true), at(5), &PACE);
+    assert_eq!(end_of(&settlement), Some(End::Replaced));
 }
 
 #[test]

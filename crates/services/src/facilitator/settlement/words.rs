@@ -69,6 +69,8 @@ pub(crate) enum Inspection {
     Settled {
         response: SettleResponse,
         block: Place,
+        /// The block is as deep as an answer needs.
+        confirmed: bool,
     },
     /// It is spent, and not by what was looked for.
     Spent {

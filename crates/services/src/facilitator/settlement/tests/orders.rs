@@ -26,10 +26,13 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Inspected(Inspection::Spent {
             reason: Reason::Permit2InvalidNonce
         })),
-        (1_u8..9).prop_map(|number| Event::Inspected(Inspection::Settled {
-            response: success(number),
-            block: place(),
-        })),
+        (1_u8..9, any::<bool>()).prop_map(|(number, confirmed)| Event::Inspected(
+            Inspection::Settled {
+                response: success(number),
+                block: place(),
+                confirmed,
+            }
+        )),
         Just(Event::Refused(Reason::Permit2InsufficientBalance)),
         Just(Event::Vanished),
         Just(Event::Final),
