@@ -73,6 +73,19 @@ pub async fn newest_block(rpc: &dyn Rpc) -> Result<Block, Error> {
     read_block(&block)
 }
 
+/// Reads the hash of the block of a number; `None` where the chain has none.
+///
+/// # Errors
+///
+/// As [`newest_block`].
+pub async fn block_at(rpc: &dyn Rpc, number: u64) -> Result<Option<B256>, Error> {
+    let [block] = exactly(send(rpc, &[RpcCall::block(At::Number(number))]).await?)?;
+    if block.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(read_block(&block)?.hash))
+}
+
 /// Reads the chain id and the newest block in one batch.
 ///
 /// # Errors

@@ -9,17 +9,19 @@ mod data;
 mod found;
 mod job;
 mod mode;
+mod node;
 mod proof;
 mod view;
 
 pub use self::blob::{BlobError, Tree, individual_blob};
-pub use self::data::{Content, Malformed, SettlementData, SignedInference};
-pub use self::found::{FoundRoot, batches};
+pub use self::data::{Content, Malformed, SettlementData, SignedInference, number};
+pub use self::found::{FoundRoot, batches, individual};
 pub use self::job::{
     BatchRule, Failure, INDIVIDUAL_MAX_AGE_S, Job, JobEvent, JobKind, JobStep, Queue, Stage,
     Standing,
 };
 pub use self::mode::{SettlementType, UnknownType};
+pub use self::node::{NodeKey, node_key};
 pub use self::proof::{InclusionProof, ProofError};
 pub use self::view::{JobStatus, SettlementJob};
 

@@ -120,3 +120,46 @@ fn there_is_no_empty_tree_and_no_proof_beyond_the_leaves() {
     let tree = StandardMerkleTree::new(leaves()).unwrap();
     assert_eq!(tree.proof(5), None);
 }
+
+/// The leaf that `interop/merkle/generate.mjs` makes.
+fn seeded(set: usize, index: usize) -> Leaf {
+    let which = if set.is_multiple_of(7) && index % 5 == 4 {
+        0
+    } else {
+        index
+    };
+    let hash = |field: String| {
+        seamline_core::sha256(&[format!("seamline/merkle/{set}/{which}/{field}").as_bytes()])
+    };
+    let signature: Vec<u8> = (0..8)
+        .flat_map(|part| hash(format!("signature{part}")).0)
+        .collect();
+    Leaf {
+        tee_id: hash("tee".to_owned()),
+        input_hash: hash("input".to_owned()),
+        output_hash: hash("output".to_owned()),
+        signature: signature.into(),
+        timestamp: U256::from(1_763_596_800 + set + which),
+    }
+}
+
+#[test]
+fn two_thousand_trees_are_those_of_the_published_library() {
+    let vectors = seamline_testkit::json_vector("merkle/random.json");
+    let sets = vectors["sets"].as_array().unwrap();
+    assert_eq!(sets.len(), 2000);
+    for (set, vector) in sets.iter().enumerate() {
+        let size = usize::try_from(vector[0].as_u64().unwrap()).unwrap();
+        let leaves: Vec<Leaf> = (0..size).map(|index| seeded(set, index)).collect();
+        let hashes: Vec<B256> = leaves.iter().map(Leaf::hash).collect();
+        let tree = StandardMerkleTree::new(leaves).unwrap();
+        assert_eq!(tree.root(), hash(&vector[1]), "{set}");
+        let dump = seamline_core::sha256(&[tree.dump().as_bytes()]);
+        assert_eq!(hex::encode(dump), vector[2].as_str().unwrap(), "{set}");
+        let last = size - 1;
+        for index in [0, last / 2, last] {
+            let proof = tree.proof(index).unwrap();
+            assert!(verify(&hashes[index], &proof, &tree.root()), "{set}");
+        }
+    }
+}

@@ -286,8 +286,8 @@ fn signature(member: Option<&Value>) -> Result<Bytes, Malformed> {
         .ok_or(Malformed::Member("tee_signature"))
 }
 
-/// A number, its decimal digits, or `0x` and its hexadecimal digits.
-pub(crate) fn number(value: Option<&Value>) -> Option<u64> {
+/// Reads a number, its decimal digits, or `0x` and its hexadecimal digits; `None` for anything else.
+pub fn number(value: Option<&Value>) -> Option<u64> {
     match value? {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => match text.strip_prefix("0x") {

@@ -2,6 +2,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolEvent as _;
 use serde_json::{Value, json};
 
+use super::{SignedInference, Standing};
 use crate::bindings::ISettlement;
 use crate::chain::exactly;
 use crate::rpc::{address_of, b256_of, bytes_of, hex, member, quantity, send, u64_of};
@@ -65,22 +66,8 @@ pub async fn batches(
     until: u64,
 ) -> Result<Vec<FoundRoot>, Error> {
     let event = ISettlement::BatchSettlement::SIGNATURE_HASH;
-    let topics: Vec<String> = [Some(event), root]
-        .into_iter()
-        .flatten()
-        .map(|topic| hex(topic.as_slice()))
-        .collect();
-    let filter = json!({
-        "address": hex(contract.as_slice()),
-        "fromBlock": quantity(from_block),
-        "toBlock": quantity(until),
-        "topics": topics,
-    });
-    let call = RpcCall::new("eth_getLogs", json!([filter]));
-    let [logs] = exactly(send(rpc, &[call]).await?)?;
-    let Value::Array(logs) = logs else {
-        return Err(Error::Answer("logs"));
-    };
+    let topics = [Some(event), root].into_iter().flatten();
+    let logs = logs(rpc, contract, topics, from_block, until).await?;
     let mut found = Vec::new();
     for log in &logs {
         let read = read(log, contract)?;
@@ -92,15 +79,81 @@ pub async fn batches(
     Ok(found)
 }
 
-fn read(log: &Value, contract: Address) -> Result<FoundRoot, Error> {
+/// Looks, from `from_block` to `until`, for the record that `contract` has of one answer.
+///
+/// # Errors
+///
+/// As [`batches`].
+pub async fn individual(
+    rpc: &dyn Rpc,
+    contract: Address,
+    inference: &SignedInference,
+    from_block: u64,
+    until: u64,
+) -> Result<Option<Standing>, Error> {
+    let topics = [
+        ISettlement::IndividualSettlement::SIGNATURE_HASH,
+        *inference.node.as_b256(),
+    ];
+    for log in &logs(rpc, contract, topics, from_block, until).await? {
+        let (topics, data) = parts(log, contract)?;
+        let event = ISettlement::IndividualSettlement::decode_raw_log_validate(topics, &data)
+            .map_err(|_| Error::Answer("an individual settlement"))?;
+        let same = event.teeId == *inference.node.as_b256()
+            && event.inputHash == inference.input_hash
+            && event.outputHash == inference.output_hash
+            && event.timestamp == U256::from(inference.timestamp);
+        if same {
+            return Ok(Some(Standing::Mined {
+                transaction: b256_of(member(log, "transactionHash")?)?,
+                block_number: u64_of(member(log, "blockNumber")?)?,
+                block_hash: b256_of(member(log, "blockHash")?)?,
+                succeeded: true,
+                is_final: false,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+async fn logs(
+    rpc: &dyn Rpc,
+    contract: Address,
+    topics: impl IntoIterator<Item = B256>,
+    from_block: u64,
+    until: u64,
+) -> Result<Vec<Value>, Error> {
+    let topics: Vec<String> = topics.into_iter().map(|it| hex(it.as_slice())).collect();
+    let filter = json!({
+        "address": hex(contract.as_slice()),
+        "fromBlock": quantity(from_block),
+        "toBlock": quantity(until),
+        "topics": topics,
+    });
+    let call = RpcCall::new("eth_getLogs", json!([filter]));
+    let [logs] = exactly(send(rpc, &[call]).await?)?;
+    match logs {
+        Value::Array(logs) => Ok(logs),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Err(Error::Answer("logs"))
+        }
+    }
+}
+
+/// Topics and data of a log of the contract.
+fn parts(log: &Value, contract: Address) -> Result<(Vec<B256>, Bytes), Error> {
     if address_of(member(log, "address")?)? != contract {
         return Err(Error::Answer("logs of the contract"));
     }
     let topics = member(log, "topics")?.as_array();
     let topics = topics.ok_or(Error::Answer("topics"))?;
     let topics: Result<Vec<B256>, Error> = topics.iter().map(b256_of).collect();
-    let data = bytes_of(member(log, "data")?)?;
-    let event = ISettlement::BatchSettlement::decode_raw_log_validate(topics?, &data)
+    Ok((topics?, bytes_of(member(log, "data")?)?))
+}
+
+fn read(log: &Value, contract: Address) -> Result<FoundRoot, Error> {
+    let (topics, data) = parts(log, contract)?;
+    let event = ISettlement::BatchSettlement::decode_raw_log_validate(topics, &data)
         .map_err(|_| Error::Answer("a batch"))?;
     Ok(FoundRoot {
         root: event.merkleRoot,

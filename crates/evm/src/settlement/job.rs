@@ -12,10 +12,12 @@
 //! named by their content, transactions by their job and attempt. So a crash at any point leaves
 //! something that going on completes.
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_sol_types::SolCall as _;
 use serde::{Deserialize, Serialize};
 
-use super::SettlementData;
+use super::{SettlementData, individual_blob};
+use crate::bindings::ISettlement;
 use crate::merkle::{Leaf, StandardMerkleTree};
 
 /// One record to be made on chain, with everything that making it needs.
@@ -248,6 +250,44 @@ impl Job {
             ]
             .concat(),
         )
+    }
+
+    /// The blob that goes with it. `None` where it has no answers, which no constructor makes.
+    pub fn blob_bytes(&self) -> Option<String> {
+        match self.kind {
+            JobKind::Batch => Some(self.tree()?.dump()),
+            JobKind::Individual => {
+                let item = self.items.first()?;
+                Some(individual_blob(&item.inference, item.content.as_ref()?))
+            }
+        }
+    }
+
+    /// The input of its transaction. `None` where its blob is not stored.
+    pub fn calldata(&self) -> Option<Bytes> {
+        let blob = Bytes::copy_from_slice(self.blob()?.as_bytes());
+        let input = match self.kind {
+            JobKind::Batch => ISettlement::batchSettleCall {
+                merkleRoot: self.id,
+                batchSize: U256::from(self.items.len()),
+                walrusBlobId: blob,
+            }
+            .abi_encode(),
+            JobKind::Individual => {
+                let item = self.items.first()?;
+                ISettlement::settleIndividualCall {
+                    teeId: *item.inference.node.as_b256(),
+                    inputHash: item.inference.input_hash,
+                    outputHash: item.inference.output_hash,
+                    timestamp: U256::from(item.inference.timestamp),
+                    ethAddress: item.content.as_ref()?.eth_address,
+                    walrusBlobId: blob,
+                    signature: item.inference.signature.clone(),
+                }
+                .abi_encode()
+            }
+        };
+        Some(input.into())
     }
 
     /// Whether anything is to be done for it.
