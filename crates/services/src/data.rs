@@ -27,6 +27,7 @@ mod book;
 mod drive;
 mod heartbeat;
 mod http;
+mod lane;
 mod nodes;
 mod seams;
 mod status;

@@ -24,6 +24,7 @@ mod http;
 mod keeper;
 mod lane;
 mod outbox;
+mod paid;
 mod patient;
 mod respond;
 mod settle;
