@@ -12,8 +12,9 @@ use alloy_primitives::{Address, B256, U256};
 use seamline_core::{Amount, NodeId, Timestamp};
 use seamline_evm::Wallet;
 use seamline_evm::tx::FeeCeiling;
-use seamline_net::{Clock, FacilitatorApi, HttpFacilitator, Tasks};
+use seamline_net::{Clock, DataSettlement, FacilitatorApi, HttpFacilitator, Tasks};
 use seamline_services::channels::{self, WithChannels};
+use seamline_services::data::{self, DataDesk};
 use seamline_services::facilitator::{self, Facilitator};
 use tokio::sync::watch;
 
@@ -56,6 +57,7 @@ pub struct Localnet {
     facilitator: Address,
     settling: Facilitator,
     channels: WithChannels,
+    data: DataDesk,
     tasks: Tasks,
     stop: watch::Sender<bool>,
     clock: Clock,
@@ -163,7 +165,9 @@ impl Localnet {
         let facilitator_url = parts::url("http", &listener);
         let http = seamline_net::http_client(seamline_net::ClientOptions::default())
             .map_err(|err| Error::Facilitator(Box::new(err)))?;
-        let api: Arc<dyn FacilitatorApi> = Arc::new(HttpFacilitator::new(http, &facilitator_url));
+        let remote = Arc::new(HttpFacilitator::new(http, &facilitator_url));
+        let api: Arc<dyn FacilitatorApi> = Arc::<HttpFacilitator>::clone(&remote);
+        let data_api: Arc<dyn DataSettlement> = remote;
         let wallet = Arc::clone(&settler);
         let settling = parts::start_facilitator(files, &chain, wallet, &config.clock).await?;
         let hands = Operator {
@@ -171,7 +175,9 @@ impl Localnet {
             wallet: &operator,
         };
         let channels = parts::with_channels(&settling, settler);
-        let router = channels::router(channels.clone(), facilitator::router(settling.clone()));
+        let data = parts::start_data(files, &chain, &settling, &hands, &config.clock).await?;
+        let router = channels::router(channels.clone(), facilitator::router(settling.clone()))
+            .merge(data::router(data.clone()));
         let stop_serving = parts::stopping(stopped);
         tasks.spawn(async move {
             if let Err(error) = seamline_net::serve(listener, router, stop_serving).await {
@@ -187,6 +193,7 @@ impl Localnet {
             authority: &authority,
             operator: &hands,
             facilitator: &api,
+            data: &data_api,
             facilitator_url: &facilitator_url,
             network: &network,
             clock: &config.clock,
@@ -210,6 +217,7 @@ impl Localnet {
             facilitator,
             settling,
             channels,
+            data,
             tasks: tasks.clone(),
             stop,
             clock,
@@ -292,6 +300,7 @@ impl Localnet {
             node.paywall.tasks().drain(DRAIN).await;
             node.enclave.tasks().drain(DRAIN).await;
         }
+        self.data.stop(DRAIN).await;
         self.settling.tasks().drain(DRAIN).await;
         self.settling.stop(DRAIN).await;
         self.channels.tasks().drain(DRAIN).await;
@@ -319,6 +328,11 @@ impl Localnet {
     /// URL of the facilitator.
     pub fn facilitator_url(&self) -> &str {
         &self.facilitator_url
+    }
+
+    /// Settlement of what the enclaves sign.
+    pub const fn data(&self) -> &DataDesk {
+        &self.data
     }
 
     /// The account that settles.

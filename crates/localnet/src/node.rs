@@ -13,7 +13,7 @@ use seamline_enclave::{
     Attester as _, Enclave, EnclaveConfig, EnclaveIdentity, GuideUpstream, ModelPrice, Upstream,
 };
 use seamline_evm::bindings::TEEInfo;
-use seamline_net::{Channels, Clock, FacilitatorApi, LocalScheme, Paywall, Tasks};
+use seamline_net::{Channels, Clock, DataSettlement, FacilitatorApi, LocalScheme, Paywall, Tasks};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -44,6 +44,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) authority: &'a Arc<DevAuthority>,
     pub(crate) operator: &'a Operator<'a>,
     pub(crate) facilitator: &'a Arc<dyn FacilitatorApi>,
+    /// Who puts on record what the enclaves sign.
+    pub(crate) data: &'a Arc<dyn DataSettlement>,
     pub(crate) facilitator_url: &'a str,
     pub(crate) network: &'a str,
     pub(crate) clock: &'a Clock,
@@ -289,6 +291,7 @@ fn enclave(
         .danger_with_faults(spec.faults.clone());
     config.registry = REGISTRY;
     config.channels = spec.channels;
+    config.data = Some(Arc::clone(shared.data));
     shared
         .facilitator_url
         .clone_into(&mut config.facilitator_url);

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::attester::DevMeasurement;
 use crate::authority::DevAuthority;
 use crate::chain::Chain;
-use crate::contracts::{REGISTRY, TOKEN};
+use crate::contracts::{REGISTRY, SETTLEMENT, TOKEN};
 
 /// Registry type of nodes that serve language models.
 pub(crate) const TEE_TYPE: u8 = 0;
@@ -59,6 +59,23 @@ impl Operator<'_> {
         if self.ask(&IRegistry::awsRootCertificateCall {})? != root {
             let call = IRegistry::setAWSRootCertificateCall { certificate: root };
             self.registry("set the root of evidence", &call)?;
+        }
+        Ok(())
+    }
+
+    /// The settlement contract takes records of answers from `account`.
+    pub(crate) fn allow_settling(&self, account: Address) -> Result<(), Error> {
+        let role = keccak256("SETTLEMENT_RELAY_ROLE");
+        // Both contracts keep their roles behind the same functions.
+        if !self.ask_at(SETTLEMENT, &IRegistry::hasRoleCall { role, account })? {
+            let call = IRegistry::grantRoleCall { role, account };
+            self.send(
+                "grant the settlement role",
+                self.wallet,
+                SETTLEMENT,
+                U256::ZERO,
+                call.abi_encode(),
+            )?;
         }
         Ok(())
     }
@@ -211,8 +228,12 @@ impl Operator<'_> {
 
     /// Reads one value of the registry.
     fn ask<C: SolCall>(&self, call: &C) -> Result<C::Return, Error> {
-        let call = RpcCall::call(REGISTRY, &call.abi_encode(), At::Latest);
-        let unreadable = || Error::Read(seamline_evm::Error::Answer("the registry's answer"));
+        self.ask_at(REGISTRY, call)
+    }
+
+    fn ask_at<C: SolCall>(&self, contract: Address, call: &C) -> Result<C::Return, Error> {
+        let call = RpcCall::call(contract, &call.abi_encode(), At::Latest);
+        let unreadable = || Error::Read(seamline_evm::Error::Answer("a contract's answer"));
         let value = self
             .chain
             .handle(&call.method, &call.params)

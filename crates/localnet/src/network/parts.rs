@@ -1,5 +1,6 @@
 //! What a network is put together from.
 
+use core::time::Duration;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -8,7 +9,10 @@ use seamline_core::Timestamp;
 use seamline_evm::Wallet;
 use seamline_net::{Clock, Tasks};
 use seamline_services::channels::{ChannelDeskConfig, WithChannels};
+use seamline_services::data::blob::{BlobStore, Directory, MemoryBlobs};
+use seamline_services::data::{DataConfig, DataDesk, open_table};
 use seamline_services::facilitator::{
+    FINALITY_DEPTH,
     Facilitator, FacilitatorConfig, GasBudget, SETTLE_WAIT, StoreLocation,
 };
 use tokio::net::TcpListener;
@@ -18,7 +22,7 @@ use super::{CHAIN_POLL, Config, FEE_CEILING, HEARTBEAT};
 use crate::Error;
 use crate::authority::{DevAuthority, NoHardware};
 use crate::chain::{CHAIN_ID, Chain, ChainConfig};
-use crate::contracts::{TOKEN, genesis};
+use crate::contracts::{REGISTRY, SETTLEMENT, TOKEN, genesis};
 use crate::files::Files;
 
 /// When the network was started for the first time: its genesis is dated so, and the chain checks at each
@@ -134,6 +138,55 @@ pub(super) async fn start_facilitator(
     .await
     .map_err(|err| Error::Facilitator(Box::new(err)))
 }
+
+/// Settles what the enclaves sign, through the facilitator's account.
+pub(super) async fn start_data(
+    files: &Files,
+    chain: &Chain,
+    settling: &Facilitator,
+    hands: &Operator<'_>,
+    clock: &Clock,
+) -> Result<DataDesk, Error> {
+    hands.allow_settling(settling.address())?;
+    let store = files
+        .database("data.redb")?
+        .map_or(StoreLocation::Memory, StoreLocation::File);
+    let table = open_table(store, CHAIN_ID, SETTLEMENT).await;
+    let table = table.map_err(|err| Error::Facilitator(Box::new(err)))?;
+    let blobs: Arc<dyn BlobStore> = match files.path("blobs") {
+        Some(path) => Arc::new(Directory::new(path)),
+        None => Arc::new(MemoryBlobs::default()),
+    };
+    Ok(DataDesk::start(DataConfig {
+        rpc: Arc::new(chain.clone()),
+        chain_id: CHAIN_ID,
+        registry: REGISTRY,
+        contract: SETTLEMENT,
+        table,
+        blobs,
+        sender: Arc::new(settling.lane()),
+        payments: Some(Arc::new(settling.clone())),
+        verify: |spki, message, signature| {
+            seamline_attest::verify_rsa_pss(spki, message, signature).is_ok()
+        },
+        clock: Arc::clone(clock),
+        rule: BATCH_RULE,
+        poll: DATA_POLL,
+        finality_depth: FINALITY_DEPTH,
+        heartbeat_pause: HEARTBEAT_PAUSE,
+    }))
+}
+
+/// Somebody who tries the network out does not wait a quarter of an hour for a proof.
+const BATCH_RULE: BatchRule = BatchRule {
+    max_items: 20,
+    idle_s: 5,
+    longest_s: 15,
+};
+/// Pause between two looks at records that are on their way.
+const DATA_POLL: Duration = Duration::from_millis(100);
+/// Least time between two heartbeats of a node.
+const HEARTBEAT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Puts payment channels beside the facilitator: its account settles them too, and signs claims for
 /// sellers who leave that to it.

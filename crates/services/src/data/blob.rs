@@ -1,6 +1,7 @@
 //! Where trees and individual answers are stored, for everybody to read.
 
 mod directory;
+mod memory;
 mod object;
 mod walrus;
 
@@ -10,6 +11,7 @@ use core::pin::Pin;
 use axum::body::Bytes;
 
 pub use self::directory::Directory;
+pub use self::memory::MemoryBlobs;
 pub use self::object::ObjectStore;
 pub use self::walrus::Walrus;
 
