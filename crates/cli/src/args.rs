@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use seamline_core::Address;
+use seamline_core::{Address, B256};
 
 /// Paid, verifiable AI inference in one local call, with every hidden step in plain sight.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Look at the registry of nodes
     #[command(subcommand)]
     Registry(Registry),
+    /// Look for answers on record: the batches of a chain, and proofs that they hold an answer
+    #[command(subcommand)]
+    Settlement(Settlement),
     /// Look after the wallet that pays: its key, its allowance, its budget, its books
     #[command(subcommand)]
     Wallet(Wallet),
@@ -133,6 +136,90 @@ pub(crate) struct ReceiptVerify {
 pub(crate) enum Registry {
     /// List the nodes that the registry calls active
     List(Json),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Settlement {
+    /// List the batches that the chain has on record
+    List(SettlementList),
+    /// Write a file that proves that a batch holds an answer
+    ///
+    /// The answer is named by a receipt, by its id (the hash of its leaf), or by the hashes that the enclave
+    /// signed. The tree comes from the facilitator or from a directory of blobs, and is computed again;
+    /// where its root is settled, the chain says.
+    Prove(SettlementProve),
+    /// Check a proof file: 0 it proves, 1 it does not, 2 usage, 3 it could not be found out
+    ///
+    /// With --root nothing is asked: the root must come from somewhere that you trust. Otherwise the chain
+    /// is asked for the root, and the registry for the key of the enclave's signature.
+    Verify(SettlementVerify),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SettlementNetwork {
+    /// JSON-RPC endpoint of the chain: https, or http on this machine
+    #[arg(long, value_name = "URL")]
+    pub(crate) rpc: Option<String>,
+    /// The settlement contract
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) contract: Option<Address>,
+    /// The registry of nodes
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) registry: Option<Address>,
+    /// Who keeps the trees: https, or http on this machine
+    #[arg(long, value_name = "URL")]
+    pub(crate) facilitator: Option<String>,
+    /// First block to look at
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) from_block: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SettlementList {
+    #[command(flatten)]
+    pub(crate) place: SettlementNetwork,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SettlementProve {
+    /// The receipt of the call
+    #[arg(value_name = "RECEIPT", required_unless_present_any = ["id", "request_hash"], conflicts_with_all = ["id", "request_hash", "output_hash"])]
+    pub(crate) receipt: Option<PathBuf>,
+    /// The answer's id: the hash of its leaf
+    #[arg(long, value_name = "HASH")]
+    pub(crate) id: Option<B256>,
+    /// The signed hash of the request
+    #[arg(long, value_name = "HASH")]
+    pub(crate) request_hash: Option<B256>,
+    /// The signed hash of the answer
+    #[arg(long, value_name = "HASH", requires = "request_hash")]
+    pub(crate) output_hash: Option<B256>,
+    /// Read the trees from this directory of blobs instead of asking the facilitator
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) blobs: Option<PathBuf>,
+    /// Write the proof here instead of to standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: SettlementNetwork,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SettlementVerify {
+    /// The proof file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Check against this root, and ask nobody
+    #[arg(long, value_name = "HASH", conflicts_with_all = ["rpc", "contract", "registry", "facilitator"])]
+    pub(crate) root: Option<B256>,
+    #[command(flatten)]
+    pub(crate) place: SettlementNetwork,
+    #[command(flatten)]
+    pub(crate) output: Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -29,7 +29,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{BudgetAction, ChannelAction, Cli, Command, Receipt, Registry, Wallet};
+use crate::args::{
+    BudgetAction, ChannelAction, Cli, Command, Receipt, Registry, Settlement, Wallet,
+};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 
@@ -65,6 +67,15 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Receipt(Receipt::Verify(args)) => commands::receipt_verify::run(&context, &args),
         Command::Receipt(Receipt::Explain(args)) => commands::receipt_explain::run(&context, &args),
         Command::Registry(Registry::List(args)) => commands::registry_list::run(&context, args),
+        Command::Settlement(Settlement::List(args)) => {
+            commands::settlement_list::run(&context, &args)
+        }
+        Command::Settlement(Settlement::Prove(args)) => {
+            commands::settlement_prove::run(&context, &args)
+        }
+        Command::Settlement(Settlement::Verify(args)) => {
+            commands::settlement_verify::run(&context, &args)
+        }
         Command::Wallet(Wallet::Create(args)) => commands::wallet_create::run(&context, args),
         Command::Wallet(Wallet::Import(args)) => commands::wallet_import::run(&context, args),
         Command::Wallet(Wallet::Show(args)) => commands::wallet_show::run(&context, args),
@@ -111,6 +122,9 @@ const fn wants_json(command: &Command) -> bool {
             Some(ChannelAction::Withdraw(withdraw)) => withdraw.output.json,
             None => args.output.json,
         },
+        Command::Settlement(Settlement::List(args)) => args.output.json,
+        Command::Settlement(Settlement::Prove(args)) => args.output.json,
+        Command::Settlement(Settlement::Verify(args)) => args.output.json,
         Command::Up(args) => args.output.json,
         Command::Fetch(args) => args.output.json,
         Command::Facilitator(args) => args.output.json,

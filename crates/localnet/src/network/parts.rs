@@ -7,13 +7,13 @@ use std::sync::Arc;
 use seamline_attest::TrustRoots;
 use seamline_core::Timestamp;
 use seamline_evm::Wallet;
+use seamline_evm::settlement::BatchRule;
 use seamline_net::{Clock, Tasks};
 use seamline_services::channels::{ChannelDeskConfig, WithChannels};
 use seamline_services::data::blob::{BlobStore, Directory, MemoryBlobs};
 use seamline_services::data::{DataConfig, DataDesk, open_table};
 use seamline_services::facilitator::{
-    FINALITY_DEPTH,
-    Facilitator, FacilitatorConfig, GasBudget, SETTLE_WAIT, StoreLocation,
+    FINALITY_DEPTH, Facilitator, FacilitatorConfig, GasBudget, SETTLE_WAIT, StoreLocation,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use crate::authority::{DevAuthority, NoHardware};
 use crate::chain::{CHAIN_ID, Chain, ChainConfig};
 use crate::contracts::{REGISTRY, SETTLEMENT, TOKEN, genesis};
 use crate::files::Files;
+use crate::setup::Operator;
 
 /// When the network was started for the first time: its genesis is dated so, and the chain checks at each
 /// start that it was made from this genesis.

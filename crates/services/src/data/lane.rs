@@ -29,7 +29,7 @@ impl Sender for Lane {
                 memo: String::new(),
             };
             let sent = Self::begin(self, job).await;
-            sent.map(|sent| standing(&sent))
+            sent.map(standing)
                 .map_err(|error| SendError(Box::new(error)))
         })
     }
@@ -37,13 +37,13 @@ impl Sender for Lane {
     fn standing(&self, id: B256) -> SeamFuture<'_, Result<Option<Standing>, SendError>> {
         Box::pin(async move {
             let sent = self.find(id).await;
-            sent.map(|sent| sent.as_ref().map(standing))
+            sent.map(|sent| sent.map(standing))
                 .map_err(|error| SendError(Box::new(error)))
         })
     }
 }
 
-fn standing(sent: &Sent) -> Standing {
+fn standing(mut sent: Sent) -> Standing {
     match sent.ended() {
         None => sent
             .transaction()
