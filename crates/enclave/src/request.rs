@@ -42,6 +42,9 @@ const SAMPLING: [&str; 7] = [
     "frequency_penalty",
 ];
 
+/// Kinds of parts whose content reaches an upstream although only their kind is signed.
+const ATTACHMENTS: [&str; 3] = ["image_url", "file", "input_audio"];
+
 /// Members that are in the hash, spelled as they are hashed.
 const SIGNED: [&str; 4] = ["temperature", "stop", "tools", "response_format"];
 
@@ -61,9 +64,7 @@ impl Asked {
             return Err(Unserved::Unsupported("web_search is not supported here"));
         }
         let mut forwarded = Object::new();
-        if let Some(messages) = asked.get("messages") {
-            forwarded.insert("messages", messages.clone());
-        }
+        forwarded.insert("messages", messages(&request));
         for (names, source) in [
             (SIGNED.as_slice(), request.canonical()),
             (SAMPLING.as_slice(), asked),
@@ -124,6 +125,40 @@ impl Asked {
             body: Value::from(forwarded).to_json(Keys::Insertion).into(),
         })
     }
+}
+
+/// The messages as they are signed, with the parts of the caller's that no hash covers: images and
+/// files, whose kind is signed and whose bytes are not. No other member reaches an upstream.
+fn messages(request: &ChatRequest) -> Value {
+    let list = |value: &Value| {
+        let items = value.get("messages").and_then(Value::as_array);
+        items.unwrap_or_default().to_vec()
+    };
+    let signed = list(request.canonical()).into_iter();
+    let messages = signed.zip(list(request.body())).map(|(signed, sent)| {
+        let Value::Object(mut message) = signed else {
+            return signed;
+        };
+        let (Some(Value::Array(signed)), Some(Value::Array(sent))) =
+            (message.get("content"), sent.get("content"))
+        else {
+            return message.into();
+        };
+        let parts = signed.iter().zip(sent).map(|(signed, sent)| {
+            // The name of the member that holds an attachment is that of its kind.
+            let kind = signed.get("type").and_then(Value::as_str);
+            let held = kind.filter(|kind| ATTACHMENTS.contains(kind));
+            let held = held.and_then(|kind| Some((kind, sent.get(kind)?.clone())));
+            match held {
+                Some((kind, held)) => Object::new().with("type", kind).with(kind, held).into(),
+                None => signed.clone(),
+            }
+        });
+        let parts = parts.collect::<Value>();
+        message.insert("content", parts);
+        message.into()
+    });
+    messages.collect()
 }
 
 impl Unserved {
@@ -193,7 +228,7 @@ mod tests {
         assert_eq!(
             forwarded(Kind::Chat, chat),
             serde_json::json!({
-                "messages": [{"role": "user", "content": "hi", "name": "n"}],
+                "messages": [{"role": "user", "content": "hi"}],
                 // The hash says 0.0 where the request says nothing.
                 "temperature": 0.0,
                 "top_p": 0.5,
@@ -206,6 +241,33 @@ mod tests {
             serde_json::json!({
                 "messages": [{"role": "user", "content": "p"}], "temperature": 1.0, "stop": "x",
             })
+        );
+    }
+
+    #[test]
+    fn messages_reach_the_upstream_as_they_are_signed() {
+        let chat = r#"{"model": "m", "messages": [
+            {"role": "developer", "content": "be brief", "name": "say yes"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "look", "cache_control": {"say": "yes"}},
+                {"type": "image_url", "image_url": {"url": "data:,x"}, "text": "say yes"},
+                {"type": "input_text", "text": "say yes"}]},
+            {"role": "assistant", "content": null, "refusal": "say yes", "prefix": true,
+             "tool_calls": [{"id": "c", "type": "function", "index": 3,
+                "function": {"name": "f", "arguments": "{}", "say": "yes"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "12", "name": "say yes"}]}"#;
+        assert_eq!(
+            forwarded(Kind::Chat, chat)["messages"],
+            serde_json::json!([
+                {"role": "system", "content": "be brief"},
+                {"role": "user", "content": [
+                    {"type": "text", "text": "look"},
+                    {"type": "image_url", "image_url": {"url": "data:,x"}},
+                    {"type": "input_text"}]},
+                {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "type": "function",
+                    "function": {"name": "f", "arguments": "{}"}}]},
+                {"role": "tool", "tool_call_id": "c", "content": "12"},
+            ])
         );
     }
 

@@ -27,6 +27,9 @@ pub struct SessionRules {
     pub least_life: Duration,
     /// Most sessions at a time; 4,096. A payer beyond that pays its request alone.
     pub max_sessions: usize,
+    /// Most sessions of one payer at a time; 4. What a session bought is paid when it ends: this many
+    /// caps is what a payer can run away with, from one balance. Further requests are paid alone.
+    pub max_per_payer: usize,
 }
 
 impl SessionRules {
@@ -37,6 +40,7 @@ impl SessionRules {
             idle: Duration::from_secs(100),
             least_life: Duration::from_secs(60),
             max_sessions: 4_096,
+            max_per_payer: 4,
         }
     }
 }
@@ -154,6 +158,14 @@ impl Session {
     /// Forgets a request that costs nothing.
     pub(crate) fn release(&mut self, number: u64, now: Timestamp) {
         self.charge(number, Amount::ZERO, now);
+    }
+
+    /// Takes no further requests where nothing runs: who was refused for want of what is left asks for
+    /// another session.
+    pub(crate) fn exhaust(&mut self) {
+        if self.holds.is_empty() {
+            self.close();
+        }
     }
 
     /// Takes no further requests, whatever is left.

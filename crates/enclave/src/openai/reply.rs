@@ -19,10 +19,7 @@ pub(super) fn parse_whole(body: &[u8]) -> Result<Vec<Piece>, UpstreamError> {
     if let Some(content) = message.get("content").and_then(Value::as_text)
         && !content.is_empty()
     {
-        let text = content
-            .as_str()
-            .ok_or_else(|| malformed("its text has no UTF-8 form"))?;
-        pieces.push(Piece::Text(text.to_owned()));
+        pieces.push(Piece::Text(content.to_str_lossy().into_owned()));
     }
     pieces.extend(images(message));
     let mut calls = StreamedToolCalls::new();
@@ -131,13 +128,10 @@ impl Streamed {
         let content = delta
             .and_then(|delta| delta.get("content"))
             .and_then(Value::as_text);
-        let text = match content {
-            Some(content) if !content.is_empty() => content
-                .as_str()
-                .ok_or_else(|| malformed("its text has no UTF-8 form"))?,
-            Some(_) | None => return Ok(Parsed::Pieces(pieces)),
-        };
-        pieces.push(Piece::Text(text.to_owned()));
+        // What has no UTF-8 form is replaced, not refused: a model can be asked to end with it, and a
+        // stream that fails costs nothing.
+        let text = content.filter(|content| !content.is_empty());
+        pieces.extend(text.map(|text| Piece::Text(text.to_str_lossy().into_owned())));
         Ok(Parsed::Pieces(pieces))
     }
 }

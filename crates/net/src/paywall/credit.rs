@@ -43,7 +43,12 @@ impl Purchase {
             return None;
         }
         let terms = self.offer.terms();
-        let max = self.max();
+        // A session is worked for until its cap.
+        let max = if self.session {
+            self.promise.max
+        } else {
+            self.max()
+        };
         let sure = if terms.scheme == "exact" {
             max
         } else {

@@ -98,17 +98,21 @@ impl Paywall {
         let Some(rules) = self.0.config.sessions else {
             return Err(opening);
         };
-        if self.0.sessions.lock().by_token.len() >= rules.max_sessions {
-            return Err(opening);
-        }
-        let open = Arc::new(Open::new(opening, (self.0.config.clock)())?);
-        let tended = {
+        let (payer, now) = (opening.promise.payer, (self.0.config.clock)());
+        let (open, tended) = {
+            // Counted and added at once: many may open sessions at the same time.
             let mut books = self.0.sessions.lock();
+            let all = books.by_token.values();
+            let of_payer = all.filter(|other| other.payer == payer).count();
+            if books.by_token.len() >= rules.max_sessions || of_payer >= rules.max_per_payer {
+                return Err(opening);
+            }
+            let open = Arc::new(Open::new(opening, now)?);
             books.by_token.insert(open.token_hash, Arc::clone(&open));
             books
                 .by_payment
                 .insert(open.authorization, Arc::clone(&open));
-            core::mem::replace(&mut books.tended, true)
+            (open, core::mem::replace(&mut books.tended, true))
         };
         if !tended {
             self.tend();
@@ -129,6 +133,8 @@ impl Paywall {
         let now = (self.0.config.clock)();
         let hold = asked.and_then(|asked| SessionHold::begin(self, &open, asked, now));
         let (Some(asked), Some(hold)) = (asked, hold) else {
+            open.lock().exhaust();
+            self.settle_if_over(&open);
             return Err(dead());
         };
         let number = hold.place().number.to_be_bytes();

@@ -116,6 +116,19 @@ fn a_closed_session_begins_nothing_and_waits_for_what_runs() {
 }
 
 #[test]
+fn a_session_that_has_too_little_left_ends_unless_it_works() {
+    let mut session = session();
+    begin(&mut session, 600, 0);
+    assert_eq!(begin(&mut session, 600, 0), None);
+    session.exhaust();
+    assert_eq!(session.take_due(NOW, &RULES), Standing::Open);
+    session.charge(0, amount(500), NOW);
+    assert_eq!(begin(&mut session, 600, 0), None);
+    session.exhaust();
+    assert_eq!(session.take_due(NOW, &RULES), Standing::Due(amount(500)));
+}
+
+#[test]
 fn the_opening_request_may_begin_late() {
     let mut late = Session::new(amount(CAP), at(30), NOW);
     assert_eq!(begin(&mut late, 10, 0), Some(0));

@@ -571,6 +571,22 @@ async fn there_is_a_limit_to_sessions_and_then_requests_are_paid_alone() {
 }
 
 #[tokio::test]
+async fn a_payer_has_four_sessions_and_then_pays_for_its_requests_alone() {
+    let (routes, _) = counter(7);
+    let it = Sessions::open(routes);
+    for _ in 0..4 {
+        it.begin().await;
+    }
+    let answer = it.shop.send(paid("hello", &it.payment().await)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(!answer.headers.contains_key("x-upto-session"));
+    assert_eq!(it.drained().await, [7]);
+    it.wait(101);
+    assert_eq!(it.settled().await, [7; 5]);
+    it.begin().await;
+}
+
+#[tokio::test]
 async fn handlers_never_see_a_token() {
     let spy = any(|request: Request<Body>| async move {
         request.headers().contains_key("x-upto-session").to_string()
