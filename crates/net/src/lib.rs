@@ -23,6 +23,7 @@ mod facilitator;
 pub mod limits;
 #[cfg(feature = "server")]
 pub mod news;
+mod pace;
 #[cfg(feature = "server")]
 mod paywall;
 mod problem;
@@ -48,11 +49,12 @@ pub use data::{
 #[cfg(feature = "client")]
 pub use facilitator::HttpFacilitator;
 pub use facilitator::{FacilitatorApi, FacilitatorError, FacilitatorFuture};
+pub use pace::MinSpeed;
 #[cfg(feature = "server")]
 pub use paywall::{
-    Debt, Duty, FileStore, Held, LocalFuture, LocalPromise, LocalScheme, MemoryStore, Meter,
-    PaymentContext, PaymentIdentifiers, Paywall, PaywallConfig, PaywallStore, Pricer, Record,
-    StoreError, StoreFuture, Streamed, Verdict,
+    Debt, Duty, FileStore, FixedOffers, Held, LocalFuture, LocalPromise, LocalScheme, MemoryStore,
+    Meter, PaymentContext, PaymentIdentifiers, Paywall, PaywallConfig, PaywallStore, Pricer,
+    Record, StoreError, StoreFuture, Streamed, Verdict,
 };
 pub use problem::{Problem, Recourse, Shape};
 #[cfg(feature = "client")]

@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use crate::pace::MinSpeed;
+
 /// Longest request body that the paywall buffers: chat requests with inlined documents stay below
 /// 200 KiB; the canonical JSON parser stops at the same size.
 pub const REQUEST_BODY_BYTES: usize = 1024 * 1024;
@@ -51,9 +53,24 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send the body of a request: a megabyte over a slow mobile line.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a client may read nothing of an answer that is waiting for it; as long as a paid stream
+/// How long a client may take too little of an answer that is waiting for it; as long as a paid stream
 /// waits for its reader.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The least that a client sends of a request's body, in any ten seconds that it is waited for: a
+/// kilobyte a second, a fifth of the slowest mobile line.
+pub const BODY_SPEED: MinSpeed = MinSpeed {
+    bytes: 10 * 1024,
+    window: Duration::from_secs(10),
+};
+
+/// The least that a client takes of an answer, in any [`WRITE_TIMEOUT`] that it is waited for: half a
+/// kilobyte a second.
+pub const READ_BYTES: usize = 15 * 1024;
+
+/// Most bytes of request bodies that a paywall holds before it knows that they are paid for: as many
+/// as 64 requests of the greatest length.
+pub const UNPAID_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long requests in flight may take to finish once a shutdown began.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);

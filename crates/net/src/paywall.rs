@@ -7,6 +7,7 @@
 //! authorization again, with the same request, and gets it; nobody is ever asked to sign twice.
 
 mod answer;
+mod body;
 mod credit;
 mod flow;
 mod holdback;
@@ -40,6 +41,7 @@ use seamline_core::Timestamp;
 use seamline_evm::signer::Signer;
 use seamline_evm::x402::{Offer, OfferTerms};
 
+use self::body::Unpaid;
 use self::ledger::Ledger;
 pub use self::local::{Held, LocalFuture, LocalPromise, LocalScheme, Verdict};
 pub use self::meter::{Meter, PaymentContext};
@@ -51,7 +53,8 @@ pub use self::stream::Streamed;
 use self::supported::SupportedCache;
 use crate::clock::Clock;
 use crate::facilitator::FacilitatorApi;
-use crate::limits::REQUEST_BODY_BYTES;
+use crate::limits::{BODY_SPEED, BODY_TIMEOUT, REQUEST_BODY_BYTES, UNPAID_BYTES};
+use crate::pace::MinSpeed;
 use crate::problem::{Problem, Shape};
 use crate::session::SessionRules;
 use crate::tasks::Tasks;
@@ -72,6 +75,30 @@ pub trait Pricer: Send + Sync {
     /// A [`Problem`] for a request that is not for sale, such as one for an unknown model; the
     /// peer gets it instead of an offer.
     fn offers(&self, head: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem>;
+
+    /// Returns the same terms without the body, where they do not depend on it; `None`, the default,
+    /// where they do. Who does not pay is then told so before its body is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`offers`](Self::offers).
+    fn offers_by_head(&self, _head: &Parts) -> Option<Result<Vec<OfferTerms>, Problem>> {
+        None
+    }
+}
+
+/// The same offers for every request, whatever its body.
+#[derive(Clone, Debug)]
+pub struct FixedOffers(pub Vec<OfferTerms>);
+
+impl Pricer for FixedOffers {
+    fn offers(&self, _: &Parts, _: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
+        Ok(self.0.clone())
+    }
+
+    fn offers_by_head(&self, _: &Parts) -> Option<Result<Vec<OfferTerms>, Problem>> {
+        Some(Ok(self.0.clone()))
+    }
 }
 
 impl<F> Pricer for F
@@ -99,6 +126,14 @@ pub struct PaywallConfig {
     pub problems: Shape,
     /// Longest request body; [`REQUEST_BODY_BYTES`].
     pub max_body_bytes: usize,
+    /// Most bytes of bodies that are held before it is known that they are paid for, of all requests
+    /// together; [`UNPAID_BYTES`]. More are answered 503 for a moment. Bodies whose price does not
+    /// depend on them are read only where a payment came along.
+    pub max_unpaid_bytes: usize,
+    /// How long the body of a request may take; [`BODY_TIMEOUT`].
+    pub body_timeout: Duration,
+    /// The least that a client sends of it; [`BODY_SPEED`].
+    pub body_speed: MinSpeed,
     /// How long to wait for a settlement before the answer is "uncertain"; 15 s.
     pub settle_wait: Duration,
     /// First pause before an uncertain settlement is asked for again in the background, doubled up
@@ -162,6 +197,9 @@ impl PaywallConfig {
             clock,
             problems: Shape::OpenGradient,
             max_body_bytes: REQUEST_BODY_BYTES,
+            max_unpaid_bytes: UNPAID_BYTES,
+            body_timeout: BODY_TIMEOUT,
+            body_speed: BODY_SPEED,
             settle_wait: Duration::from_secs(15),
             retry_pause: Duration::from_secs(1),
             join_wait: Duration::from_secs(30),
@@ -197,6 +235,7 @@ struct Inner {
     facilitator: Arc<dyn FacilitatorApi>,
     pricer: Box<dyn Pricer>,
     ledger: Ledger,
+    unpaid: Unpaid,
     supported: SupportedCache,
     sessions: session::Sessions,
     tasks: Tasks,
@@ -241,6 +280,7 @@ impl Paywall {
         pricer: impl Pricer + 'static,
     ) -> Self {
         Self(Arc::new(Inner {
+            unpaid: Unpaid::new(config.max_unpaid_bytes),
             config,
             facilitator,
             pricer: Box::new(pricer),

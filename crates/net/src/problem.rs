@@ -97,6 +97,7 @@ impl Problem {
         } = self;
         let say = |body: &mut Value| {
             if let (Some(recourse), Value::Object(members)) = (recourse, body) {
+                members.insert("code".to_owned(), (*code).into());
                 members.insert("fault".to_owned(), recourse.fault.into());
                 members.insert("charged".to_owned(), recourse.charged.into());
                 members.insert("retry".to_owned(), true.into());
@@ -116,9 +117,6 @@ impl Problem {
             }
             Shape::OpenGradient => {
                 let mut body = json!({ "error": external });
-                if recourse.is_some() {
-                    body["code"] = Value::from(*code);
-                }
                 say(&mut body);
                 ("application/json", body.to_string())
             }

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::middleware::map_request;
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,7 +24,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::patience::Patience;
-use crate::limits::{BODY_TIMEOUT, CONNECTIONS, DRAIN_TIMEOUT, HEADER_TIMEOUT, WRITE_TIMEOUT};
+use crate::limits::{
+    BODY_SPEED, BODY_TIMEOUT, CONNECTIONS, DRAIN_TIMEOUT, HEADER_TIMEOUT, READ_BYTES, WRITE_TIMEOUT,
+};
+use crate::pace::{MinSpeed, Pace};
 use crate::tasks::Tasks;
 
 /// How a listener serves.
@@ -35,8 +39,12 @@ pub struct ServeOptions {
     pub header_timeout: Duration,
     /// Limit on the body of each request; [`BODY_TIMEOUT`].
     pub body_timeout: Duration,
-    /// How long a client may read nothing of what waits for it; [`WRITE_TIMEOUT`].
+    /// The least that a client sends of a body; [`BODY_SPEED`].
+    pub body_speed: MinSpeed,
+    /// How long a client may take too little of what waits for it; [`WRITE_TIMEOUT`].
     pub write_timeout: Duration,
+    /// The least that it takes in such a span; [`READ_BYTES`].
+    pub read_bytes: usize,
     /// How long requests in flight may take to finish once `shutdown` resolved; [`DRAIN_TIMEOUT`].
     pub drain_timeout: Duration,
 }
@@ -47,7 +55,9 @@ impl Default for ServeOptions {
             max_connections: CONNECTIONS,
             header_timeout: HEADER_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
+            body_speed: BODY_SPEED,
             write_timeout: WRITE_TIMEOUT,
+            read_bytes: READ_BYTES,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -108,9 +118,9 @@ pub async fn serve_with(
     options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let body_timeout = options.body_timeout;
+    let (body_timeout, body_speed) = (options.body_timeout, options.body_speed);
     let router = router.layer(map_request(move |request: Request| async move {
-        request.map(|body| bounded(body, body_timeout))
+        request.map(|body| bounded(body, body_timeout, body_speed))
     }));
     let connections = Tasks::new();
     let stop = CancellationToken::new();
@@ -141,7 +151,10 @@ pub async fn serve_with(
             router: router.clone(),
             tls: tls.clone(),
             header_timeout: options.header_timeout,
-            write_timeout: options.write_timeout,
+            read_speed: MinSpeed {
+                bytes: options.read_bytes,
+                window: options.write_timeout,
+            },
             stop: stop.clone(),
         };
         connections.spawn(async move {
@@ -160,18 +173,26 @@ pub async fn serve_with(
     }
 }
 
-/// A body that fails where it is not complete `limit` after its head: a peer that sends a byte now
-/// and then would otherwise hold a connection for ever.
-fn bounded(body: Body, limit: Duration) -> Body {
+/// A body that fails where it is not complete `limit` after its head, or comes too slowly: a peer that
+/// sends a byte now and then would otherwise hold a connection for ever.
+pub(crate) fn bounded(body: Body, limit: Duration, least: MinSpeed) -> Body {
     if body.is_end_stream() {
         return body;
     }
     let began = Instant::now();
     let ends = began.checked_add(limit).unwrap_or(began);
-    let pieces = stream::unfold(Some(body.into_data_stream()), move |pieces| async move {
-        let mut pieces = pieces?;
-        match timeout_at(ends, pieces.next()).await {
-            Ok(piece) => piece.map(|piece| (piece, Some(pieces))),
+    let begun = (body.into_data_stream(), Pace::new(least));
+    let pieces = stream::unfold(Some(begun), move |begun| async move {
+        let (mut pieces, mut pace) = begun?;
+        let now = Instant::now();
+        let until = now.checked_add(pace.left()).unwrap_or(ends).min(ends);
+        match timeout_at(until, pieces.next()).await {
+            Ok(piece) => {
+                pace.waited(now.elapsed());
+                let piece = piece?;
+                pace.moved(piece.as_ref().map_or(0, Bytes::len));
+                Some((piece, Some((pieces, pace))))
+            }
             Err(_) => {
                 let late = axum::Error::new(io::Error::from(io::ErrorKind::TimedOut));
                 Some((Err(late), None))
@@ -188,7 +209,7 @@ struct Connection {
     router: Router,
     tls: Option<TlsIdentity>,
     header_timeout: Duration,
-    write_timeout: Duration,
+    read_speed: MinSpeed,
     stop: CancellationToken,
 }
 
@@ -209,7 +230,7 @@ impl Connection {
     }
 
     async fn exchange(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let stream = Patience::new(stream, self.write_timeout);
+        let stream = Patience::new(stream, self.read_speed);
         let service = TowerToHyperService::new(self.router);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -7,8 +7,8 @@ use seamline_core::{Address, Amount, chain};
 use seamline_evm::x402::OfferTerms;
 use seamline_net::limits::RESPONSE_BODY_BYTES;
 use seamline_net::{
-    ClientOptions, FacilitatorApi, FileStore, HttpClient, HttpFacilitator, Paywall, PaywallConfig,
-    PaywallStore, Shape, TlsTrust, http_client,
+    ClientOptions, FacilitatorApi, FileStore, FixedOffers, HttpClient, HttpFacilitator, Paywall,
+    PaywallConfig, PaywallStore, Shape, TlsTrust, http_client,
 };
 use seamline_services::gate::{self, Gate, PostgresStore};
 use serde_json::{Map, Value, json};
@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, args: &args::Paywall) -> Result<Exit, Failu
         let paywall = Paywall::new(
             settings(context, args, &url).await?,
             facilitator,
-            move |_: &http::request::Parts, _: &bytes::Bytes| Ok(offers.clone()),
+            FixedOffers(offers),
         );
         let debts = paywall.recover().await.map_err(|err| store_failed(&err))?;
         // 3. Until somebody asks it to end.

@@ -22,7 +22,7 @@ use super::keeper::{Found, Keeper, Reopened};
 use super::ledger::{Admission, Outcome, Reservation};
 use super::meter::{Meter, PaymentContext};
 use super::purchase::Purchase;
-use super::request::{guard, read_body, strip};
+use super::request::{guard, strip};
 use super::sale::{Refused, Sale};
 use super::session::{Opening, dead};
 use super::store::{Debt, StoreError};
@@ -59,17 +59,29 @@ impl Paywall {
         self.housekeep(now);
         // 1. One answer to one request, by its own method.
         guard(&mut request)?;
-        // 2. The whole request, because its price depends on it.
         let (mut head, body) = request.into_parts();
-        let body = read_body(body, inner.config.max_body_bytes).await?;
-        // 3. What it costs: computed, not remembered.
-        let sale = inner.sale(&head, &body, now).await?;
+        // 2. What it costs, where that does not depend on the body: who does not pay need not send it.
+        let known = inner.sale_by_head(&head, now).await.transpose()?;
+        if let Some(sale) = &known
+            && let Some(refusal) = inner.unpaid(sale, &head)
+        {
+            inner.discard_body(&head, body).await;
+            return Err(refusal);
+        }
+        // 3. The whole request, and else what it costs: computed, not remembered.
+        let (body, room) = inner.read_body(body).await?;
+        let sale = match known {
+            Some(sale) => sale,
+            None => inner.sale(&head, &body, now).await?,
+        };
         // 4. The payment: a session's, or at most one, for one of these offers, and what it promises.
         if let Some(open) = self.serve_in_session(&head, &sale) {
+            drop(room);
             return self.run_in_session(open?, &sale, head, body, next).await;
         }
         let purchase = inner.purchase(&sale, &head, &body, now)?;
         if let Some(open) = self.session_of(&purchase, &head) {
+            drop(room);
             return self.run_in_session(open?, &sale, head, body, next).await;
         }
         // 5. Reserved before anything is computed or asked.
@@ -112,6 +124,7 @@ impl Paywall {
                 Err(refusal) => return Err(refusal),
             }
         };
+        drop(room);
         // 9. The handler, and the settlement at what it metered: both run to their end, or until
         //    the authorization is about to expire.
         let on_credit = || reservation.on_credit(inner.config.max_on_credit);

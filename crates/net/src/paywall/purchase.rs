@@ -19,10 +19,14 @@ use super::local::LocalScheme;
 use super::promise::Promise;
 use super::request::{Presented, payment, request_hash, takes_trailers};
 use super::sale::{Accepted, Refused, Sale};
+use super::session::SESSION;
 use super::session::any_request;
 use super::store::Debt;
 use super::{Inner, PaymentIdentifiers};
 use crate::problem::Problem;
+
+/// The error of a 402 for a request without a payment.
+const UNPAID: &str = "Payment required";
 
 /// A payment that answers an offer; nothing of it is verified yet.
 pub(super) struct Purchase {
@@ -47,6 +51,18 @@ pub(super) struct Purchase {
 }
 
 impl Inner {
+    /// Why a request goes no further before its body is read: nothing in it pays.
+    pub(super) fn unpaid(&self, sale: &Sale, head: &Parts) -> Option<Refusal> {
+        if self.config.sessions.is_some() && head.headers.contains_key(SESSION) {
+            return None;
+        }
+        match payment(&head.headers, self.config.v1) {
+            Ok(Presented::None) => Some(sale.refuse(UNPAID)),
+            Ok(Presented::V2(_) | Presented::V1(_)) => None,
+            Err(error) => Some(sale.refuse(error)),
+        }
+    }
+
     /// Reads the payment of a request: at most one, for one of the offers, with the extensions as
     /// they were declared.
     pub(super) fn purchase(
@@ -59,7 +75,7 @@ impl Inner {
         const UNMATCHED: &str = "No matching payment requirements";
         let presented = payment(&head.headers, self.config.v1);
         let (payload, v1) = match presented.map_err(|error| sale.refuse(error))? {
-            Presented::None => return Err(sale.refuse("Payment required")),
+            Presented::None => return Err(sale.refuse(UNPAID)),
             Presented::V2(payload) => (*payload, false),
             Presented::V1(json) => match sale.read_v1(&json) {
                 Some(payload) => (payload, true),

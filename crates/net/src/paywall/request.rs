@@ -1,6 +1,5 @@
 //! Reading a request before anything is believed of it.
 
-use axum::body::{Body, to_bytes};
 use axum::extract::{OriginalUri, Request};
 use bytes::Bytes;
 use http::header::{
@@ -89,15 +88,6 @@ fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     texts
         .flat_map(|text| text.split(','))
         .any(|listed| listed.trim().eq_ignore_ascii_case(item))
-}
-
-/// Reads a body to its end.
-pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    to_bytes(body, limit).await.map_err(|_| {
-        let text = format!("the request body is incomplete or longer than {limit} bytes");
-        let status = StatusCode::PAYLOAD_TOO_LARGE;
-        Problem::new(status, "request_too_large", text)
-    })
 }
 
 /// The path and the query as the client sent them: a router that nests others cuts prefixes off.

@@ -55,9 +55,31 @@ impl Inner {
         body: &Bytes,
         now: Timestamp,
     ) -> Result<Sale, Problem> {
+        let asked = self.pricer.offers(head, body)?;
+        self.sale_of(asked, head, now).await
+    }
+
+    /// The sale where it does not depend on the body.
+    pub(super) async fn sale_by_head(
+        &self,
+        head: &Parts,
+        now: Timestamp,
+    ) -> Option<Result<Sale, Problem>> {
+        match self.pricer.offers_by_head(head)? {
+            Ok(asked) => Some(self.sale_of(asked, head, now).await),
+            Err(problem) => Some(Err(problem)),
+        }
+    }
+
+    async fn sale_of(
+        &self,
+        asked: Vec<OfferTerms>,
+        head: &Parts,
+        now: Timestamp,
+    ) -> Result<Sale, Problem> {
         let mut offers = Vec::new();
         let mut permit2 = false;
-        for mut terms in self.pricer.offers(head, body)? {
+        for mut terms in asked {
             if let Some(local) = self.local(&terms.scheme) {
                 local.complete(&mut terms).await?;
             } else if !self.name_facilitator(&mut terms, now).await? {

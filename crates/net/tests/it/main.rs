@@ -12,6 +12,7 @@
 mod canary;
 mod http;
 mod paywall;
+mod paywall_bodies;
 mod paywall_credit;
 mod paywall_durable;
 mod paywall_extensions;
