@@ -16,7 +16,7 @@ use seamline_evm::Rpc as _;
 use seamline_evm::channel::{BATCH_SETTLEMENT, ChainState, StateRead};
 use seamline_evm::scheme::Scheme;
 use seamline_localnet::{Config, Localnet, NodeSpec};
-use seamline_verify::{Claim, Outcome};
+use seamline_verify::{Claim, Level, Outcome, Status};
 
 use crate::support::{World, honest, opg_thousandths, question, tokens};
 
@@ -146,7 +146,33 @@ async fn one_deposit_pays_for_many_calls() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     assert_eq!(claimed, charged);
+    complete(&world, &net, &client).await;
     net.stop().await;
+}
+
+/// What the chain shows is written beside every receipt, once, and completes it; together they leave no gap.
+async fn complete(world: &World, net: &Localnet, client: &Client) {
+    client.recover().await.unwrap();
+    client.recover().await.unwrap();
+    let (trust, now) = (world.trust(net), Env::system().now());
+    let mut bundles = Vec::new();
+    for call in client.journal().calls().unwrap() {
+        let name = format!("receipts/{}.seam", call.call_id);
+        let path = world.home.path().join(name);
+        let receipt = std::fs::read(&path).unwrap();
+        let alone = seamline_verify::verify(&receipt, &trust, now);
+        assert_eq!(alone.status, Status::Incomplete, "call {}", call.seq);
+        let late = seamline::amendments::beside(&path).unwrap();
+        assert_eq!(late.len(), 1, "call {}", call.seq);
+        let whole = seamline_verify::verify_amended(&receipt, &late, &trust, now);
+        assert_eq!(whole.first_failure(), None);
+        let reached = (whole.status, whole.level);
+        assert_eq!(reached, (Status::Satisfied, Level::L3), "call {}", call.seq);
+        bundles.push(Bundle::decode(&receipt).unwrap());
+    }
+    let sessions = seamline_verify::verify_sessions(&bundles);
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0].outcome, Outcome::Pass, "{:?}", sessions[0]);
 }
 
 /// A node that breaks its streams off gets the same voucher again, and never another one.
