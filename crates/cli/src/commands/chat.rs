@@ -71,9 +71,11 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
     // What is only missing is the node's claim, which comes later by itself.
     let charged = reply.channel.and_then(|used| used.charged);
     let claim = charged.is_some() && only_the_claim_is_open(&reply.verdict);
-    Ok(match ended(reply.charged, reply.verdict.status) {
-        Exit::Unknown if claim => Exit::Ok,
-        exit => exit,
+    let exit = ended(reply.charged, reply.verdict.status);
+    Ok(if claim && exit == Exit::Unknown {
+        Exit::Ok
+    } else {
+        exit
     })
 }
 
