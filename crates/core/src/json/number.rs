@@ -86,8 +86,9 @@ impl fmt::Display for Number {
     }
 }
 
-/// Rust's `{:?}` has the digits and the switch to exponents (below 1e-4, from 1e16) of Python's
-/// `repr`; it differs in the spelling of the exponent and of what is not finite.
+/// Rust's `{:?}` has the number of digits and the switch to exponents (below 1e-4, from 1e16) of Python's
+/// `repr`; it differs in the spelling of the exponent and of what is not finite, and in the last digit
+/// where two are equally near ([`half_to_even`]).
 fn write_float(value: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if value.is_nan() {
         return f.write_str("NaN");
@@ -101,12 +102,46 @@ fn write_float(value: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     let text = format!("{value:?}");
     let Some((digits, exponent)) = text.split_once('e') else {
-        return f.write_str(&text);
+        return f.write_str(half_to_even(value, &text, "").as_ref().unwrap_or(&text));
     };
+    let even = half_to_even(value, digits, exponent);
+    let digits = even.as_deref().unwrap_or(digits);
     let (sign, exponent) = exponent
         .strip_prefix('-')
         .map_or(('+', exponent), |exponent| ('-', exponent));
     write!(f, "{digits}e{sign}{exponent:0>2}")
+}
+
+/// The digits with an even last one, where the double lies exactly between two shortest forms: Rust takes the
+/// upper one, Python the even one. `None` where it does not, or where `digits` is even already.
+fn half_to_even(value: f64, digits: &str, exponent: &str) -> Option<String> {
+    // 1. The upper one of two such forms ends in an odd digit, or in an even one that Python takes too.
+    let last = digits.bytes().last().filter(|last| last % 2 == 1)?;
+    let written = digits.bytes().filter(u8::is_ascii_digit);
+    let count = written.skip_while(|digit| *digit == b'0').count();
+    // 2. Exactly between: one digit more is a 5, and nothing follows it. No double has more than 767.
+    let magnitude = value.abs();
+    let next = format!("{magnitude:.count$e}");
+    let (next, _) = next.split_once('e')?;
+    if !next.ends_with('5') {
+        return None;
+    }
+    let all = format!("{magnitude:.767e}");
+    let (all, _) = all.split_once('e')?;
+    let mut rest = all.bytes().skip(count.checked_add(2)?);
+    if rest.any(|digit| digit != b'0') {
+        return None;
+    }
+    // 3. The lower one, if it reads back: below a power of two doubles are twice as dense.
+    let mut even = digits.to_owned();
+    even.pop();
+    even.push(char::from(last.checked_sub(1)?));
+    let read: f64 = if exponent.is_empty() {
+        even.parse().ok()?
+    } else {
+        format!("{even}e{exponent}").parse().ok()?
+    };
+    (read.to_bits() == value.to_bits()).then_some(even)
 }
 
 /// Shows the kind only, as all of [`crate::json`].
