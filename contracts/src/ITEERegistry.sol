@@ -52,6 +52,38 @@ interface ITEERegistry {
         OHTTPConfig ohttpConfig;
     }
 
+    /// A record without its OHTTP configuration, as registries before it have it.
+    struct TEERecord {
+        address owner;
+        address paymentAddress;
+        string endpoint;
+        bytes publicKey;
+        bytes tlsCertificate;
+        bytes32 pcrHash;
+        uint8 teeType;
+        bool enabled;
+        uint256 registeredAt;
+        uint256 lastHeartbeatAt;
+    }
+
+    /// An OHTTP configuration with the time of its last change. `registeredAt` is that of the first.
+    struct OHTTPRecord {
+        uint8 keyId;
+        uint16 kemId;
+        uint16 kdfId;
+        uint16 aeadId;
+        bytes publicKey;
+        bytes keyConfig;
+        uint256 registeredAt;
+        uint256 updatedAt;
+    }
+
+    struct TEERecordWithOHTTPConfig {
+        bytes32 teeId;
+        TEERecord tee;
+        OHTTPRecord ohttpConfig;
+    }
+
     event TEETypeAdded(uint8 indexed typeId, string name);
     event PCRApproved(bytes32 indexed pcrHash, uint8 indexed teeType, string version);
     event PCRRevoked(bytes32 indexed pcrHash, uint8 indexed teeType);

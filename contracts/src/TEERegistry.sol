@@ -36,6 +36,7 @@ contract TEERegistry is ITEERegistry, AccessControl {
     mapping(uint8 teeType => bytes32[]) private _teesByType;
     mapping(address owner => bytes32[]) private _teesByOwner;
     mapping(uint8 teeType => EnumerableSet.Bytes32Set) private _enabled;
+    mapping(bytes32 teeId => uint256) private _ohttpUpdatedAt;
 
     /// `admin` approves measurements and grants TEE_OPERATOR.
     constructor(address admin) {
@@ -99,7 +100,38 @@ contract TEERegistry is ITEERegistry, AccessControl {
         address paymentAddress,
         string calldata endpoint,
         uint8 teeType
+    ) external onlyRole(TEE_OPERATOR) returns (bytes32) {
+        return _register(attestationDocument, signingPublicKey, tlsCertificate, paymentAddress, endpoint, teeType);
+    }
+
+    /// As `registerTEEWithAttestation` and `setOHTTPConfig`, both or neither.
+    function registerTEEWithAttestationAndOHTTPConfig(
+        bytes calldata attestationDocument,
+        bytes calldata signingPublicKey,
+        bytes calldata tlsCertificate,
+        address paymentAddress,
+        string calldata endpoint,
+        uint8 teeType,
+        uint8 keyId,
+        uint16 kemId,
+        uint16 kdfId,
+        uint16 aeadId,
+        bytes calldata ohttpPublicKey,
+        bytes calldata ohttpKeyConfig,
+        bytes calldata ohttpConfigSignature
     ) external onlyRole(TEE_OPERATOR) returns (bytes32 teeId) {
+        teeId = _register(attestationDocument, signingPublicKey, tlsCertificate, paymentAddress, endpoint, teeType);
+        _setOHTTPConfig(teeId, keyId, kemId, kdfId, aeadId, ohttpPublicKey, ohttpKeyConfig, ohttpConfigSignature);
+    }
+
+    function _register(
+        bytes calldata attestationDocument,
+        bytes calldata signingPublicKey,
+        bytes calldata tlsCertificate,
+        address paymentAddress,
+        string calldata endpoint,
+        uint8 teeType
+    ) private returns (bytes32 teeId) {
         if (!isValidTEEType(teeType)) revert InvalidTEEType();
         if (paymentAddress == address(0)) revert InvalidPaymentAddress();
         if (signingPublicKey.length == 0) revert KeyBindingFailed("empty signing key");
@@ -176,19 +208,32 @@ contract TEERegistry is ITEERegistry, AccessControl {
         bytes calldata signature
     ) external {
         _requireManager(teeId);
+        _setOHTTPConfig(teeId, keyId, kemId, kdfId, aeadId, publicKey, keyConfig, signature);
+    }
+
+    function _setOHTTPConfig(
+        bytes32 teeId,
+        uint8 keyId,
+        uint16 kemId,
+        uint16 kdfId,
+        uint16 aeadId,
+        bytes calldata publicKey,
+        bytes calldata keyConfig,
+        bytes calldata signature
+    ) private {
         if (publicKey.length == 0 || keyConfig.length == 0) revert OHTTPConfigInvalid();
         if (kemId == KEM_X25519 && publicKey.length != 32) revert OHTTPConfigInvalid();
         bytes32 hash = computeOHTTPConfigHash(teeId, keyId, kemId, kdfId, aeadId, publicKey, keyConfig);
         if (!ATTESTATION_VERIFIER.verifyRSAPSS(tees[teeId].publicKey, hash, signature)) revert OHTTPConfigSignatureInvalid();
-        tees[teeId].ohttpConfig = OHTTPConfig({
-            keyId: keyId,
-            kemId: kemId,
-            kdfId: kdfId,
-            aeadId: aeadId,
-            publicKey: publicKey,
-            keyConfig: keyConfig,
-            registeredAt: block.timestamp
-        });
+        OHTTPConfig storage config = tees[teeId].ohttpConfig;
+        if (config.registeredAt == 0) config.registeredAt = block.timestamp;
+        config.keyId = keyId;
+        config.kemId = kemId;
+        config.kdfId = kdfId;
+        config.aeadId = aeadId;
+        config.publicKey = publicKey;
+        config.keyConfig = keyConfig;
+        _ohttpUpdatedAt[teeId] = block.timestamp;
         emit OHTTPConfigUpdated(teeId, keyId, kemId, kdfId, aeadId, keccak256(publicKey), keccak256(keyConfig));
     }
 
@@ -196,6 +241,7 @@ contract TEERegistry is ITEERegistry, AccessControl {
         _requireManager(teeId);
         if (!hasOHTTPConfig(teeId)) revert OHTTPConfigNotFound();
         delete tees[teeId].ohttpConfig;
+        delete _ohttpUpdatedAt[teeId];
         emit OHTTPConfigCleared(teeId);
     }
 
@@ -203,9 +249,31 @@ contract TEERegistry is ITEERegistry, AccessControl {
         return tees[teeId].ohttpConfig.publicKey.length != 0;
     }
 
-    function getOHTTPConfig(bytes32 teeId) external view returns (OHTTPConfig memory) {
+    function getOHTTPConfig(bytes32 teeId) external view returns (OHTTPRecord memory) {
         if (!hasOHTTPConfig(teeId)) revert OHTTPConfigNotFound();
-        return tees[teeId].ohttpConfig;
+        return _ohttpRecord(teeId);
+    }
+
+    /// An entry and its configuration; all zero where it has none.
+    function getTEEWithOHTTPConfig(bytes32 teeId)
+        external
+        view
+        returns (TEERecord memory tee, OHTTPRecord memory ohttpConfig)
+    {
+        _requireTEE(teeId);
+        return (_record(teeId), _ohttpRecord(teeId));
+    }
+
+    function getActiveTEERecordsWithOHTTPConfig(uint8 teeType)
+        external
+        view
+        returns (TEERecordWithOHTTPConfig[] memory active)
+    {
+        bytes32[] memory ids = _active(teeType);
+        active = new TEERecordWithOHTTPConfig[](ids.length);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            active[i] = TEERecordWithOHTTPConfig(ids[i], _record(ids[i]), _ohttpRecord(ids[i]));
+        }
     }
 
     function computeOHTTPConfigHash(
@@ -233,14 +301,10 @@ contract TEERegistry is ITEERegistry, AccessControl {
     }
 
     function getActiveTEEs(uint8 teeType) external view returns (TEEInfo[] memory active) {
-        bytes32[] memory enabled = _enabled[teeType].values();
-        uint256 count = 0;
-        for (uint256 i = 0; i < enabled.length; ++i) {
-            if (isTEEActive(enabled[i])) enabled[count++] = enabled[i];
-        }
-        active = new TEEInfo[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            active[i] = tees[enabled[i]];
+        bytes32[] memory ids = _active(teeType);
+        active = new TEEInfo[](ids.length);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            active[i] = tees[ids[i]];
         }
     }
 
@@ -295,6 +359,48 @@ contract TEERegistry is ITEERegistry, AccessControl {
     }
 
     // ---- internals --------------------------------------------------------------------------------------------------
+
+    function _active(uint8 teeType) private view returns (bytes32[] memory ids) {
+        bytes32[] memory enabled = _enabled[teeType].values();
+        uint256 count = 0;
+        for (uint256 i = 0; i < enabled.length; ++i) {
+            if (isTEEActive(enabled[i])) enabled[count++] = enabled[i];
+        }
+        ids = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            ids[i] = enabled[i];
+        }
+    }
+
+    function _record(bytes32 teeId) private view returns (TEERecord memory) {
+        TEEInfo storage tee = tees[teeId];
+        return TEERecord({
+            owner: tee.owner,
+            paymentAddress: tee.paymentAddress,
+            endpoint: tee.endpoint,
+            publicKey: tee.publicKey,
+            tlsCertificate: tee.tlsCertificate,
+            pcrHash: tee.pcrHash,
+            teeType: tee.teeType,
+            enabled: tee.enabled,
+            registeredAt: tee.registeredAt,
+            lastHeartbeatAt: tee.lastHeartbeatAt
+        });
+    }
+
+    function _ohttpRecord(bytes32 teeId) private view returns (OHTTPRecord memory) {
+        OHTTPConfig storage config = tees[teeId].ohttpConfig;
+        return OHTTPRecord({
+            keyId: config.keyId,
+            kemId: config.kemId,
+            kdfId: config.kdfId,
+            aeadId: config.aeadId,
+            publicKey: config.publicKey,
+            keyConfig: config.keyConfig,
+            registeredAt: config.registeredAt,
+            updatedAt: _ohttpUpdatedAt[teeId]
+        });
+    }
 
     function _exists(bytes32 teeId) private view returns (bool) {
         return tees[teeId].registeredAt != 0;

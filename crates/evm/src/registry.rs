@@ -1,7 +1,11 @@
 //! The nodes of the network, read from the registry contract at one block.
 
+pub mod admin;
+mod entry;
+pub mod events;
+
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall as _;
@@ -10,6 +14,8 @@ use seamline_core::NodeId;
 use crate::bindings::{IRegistry, IRegistryWithOHTTP, OHTTPConfig, TEEInfo, TEEInfoWithOHTTP};
 use crate::rpc::{At, bytes_of, send};
 use crate::{Error, Rpc, RpcCall, chain};
+
+pub use self::entry::{Entry, entry, ids, is_approved};
 
 /// The active nodes of one type at one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,10 +180,10 @@ fn collect(records: Vec<TEEInfoWithOHTTP>) -> (Vec<NodeRecord>, Vec<Skipped>) {
         let node = NodeId::of_signing_key(&record.publicKey);
         match NodeRecord::check(node, record) {
             Ok(record) => match nodes.entry(node) {
-                Entry::Vacant(place) => {
+                btree_map::Entry::Vacant(place) => {
                     place.insert(record);
                 }
-                Entry::Occupied(_) => skipped.push(Skipped {
+                btree_map::Entry::Occupied(_) => skipped.push(Skipped {
                     node,
                     reason: SkipReason::Duplicate,
                 }),
