@@ -89,6 +89,12 @@ fn is_dynamic(key: &str, member: &str) -> bool {
     }
 }
 
+/// Members of `info` that say something to people only. The client of `og-x402` 0.0.2 sends what it signed in
+/// place of what was declared, and leaves them out.
+fn is_prose(key: &str, member: &str) -> bool {
+    matches!(key, eip2612::KEY | "erc20ApprovalGasSponsoring") && member == "description"
+}
+
 fn info(entry: &Value) -> &Value {
     entry.get("info").unwrap_or(entry)
 }
@@ -107,7 +113,7 @@ fn echoes(key: &str, declared: Option<&Value>, echo: &Value) -> bool {
             || (key == BUILDER_CODE && member == "s")
             || match echo.get(member) {
                 Some(echo) => holds(value, echo),
-                None => value.is_null(),
+                None => value.is_null() || is_prose(key, member),
             }
     })
 }
