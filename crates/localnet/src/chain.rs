@@ -27,6 +27,7 @@ mod store;
 mod tests;
 mod transaction;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -91,6 +92,9 @@ pub struct ChainConfig {
     pub clock: Clock,
     /// Answers `evm_*` methods: they let any client of the endpoint move time and rewind the chain.
     pub dev_methods: bool,
+    /// The only accounts that transactions are taken from; `None` takes everybody's. For a chain that shares
+    /// the id of a real one, where a transaction sent here could be sent there too.
+    pub only_from: Option<BTreeSet<Address>>,
 }
 
 impl std::fmt::Debug for ChainConfig {
@@ -127,6 +131,7 @@ struct Inner {
     roots: Arc<TrustRoots>,
     clock: Clock,
     dev_methods: bool,
+    only_from: Option<BTreeSet<Address>>,
     /// Held while a transaction is admitted and while a block is made; never across an await.
     core: Mutex<Core>,
 }
@@ -165,6 +170,7 @@ impl Chain {
                 roots,
                 clock: config.clock,
                 dev_methods: config.dev_methods,
+                only_from: config.only_from,
                 core: Mutex::new(Core {
                     pool: Pool::default(),
                     time_offset: Duration::ZERO,

@@ -9,6 +9,7 @@ pub use seamline_evm::bindings::MULTICALL3;
 pub use seamline_evm::channel::{BATCH_SETTLEMENT, ERC3009_COLLECTOR, PERMIT2_COLLECTOR};
 
 use crate::chain::{Artifact, ArtifactError, Genesis};
+use crate::layout::Layout;
 
 /// The registry of nodes.
 pub const REGISTRY: Address = address!("5ea1000000000000000000000000000000000001");
@@ -56,6 +57,16 @@ pub fn genesis(
     operator: Address,
     funded: &[Address],
 ) -> Result<Genesis, ArtifactError> {
+    laid_out(Layout::SEAMLINE, time, operator, funded)
+}
+
+/// As [`genesis`], with the contracts where `layout` has them.
+pub(crate) fn laid_out(
+    layout: Layout,
+    time: Timestamp,
+    operator: Address,
+    funded: &[Address],
+) -> Result<Genesis, ArtifactError> {
     let runtime = |json| Artifact::parse(json).map(|artifact| artifact.deployed_bytecode);
     let construct = |json, arguments: &[u8]| {
         Artifact::parse(json).map(|artifact| artifact.with_arguments(arguments))
@@ -65,21 +76,21 @@ pub fn genesis(
         .place(UPTO_PROXY, runtime(UPTO_ARTIFACT)?)
         .place(EXACT_PROXY, runtime(EXACT_ARTIFACT)?)
         .construct(
-            REGISTRY,
+            layout.registry,
             construct(REGISTRY_ARTIFACT, &operator.abi_encode())?,
         )
         .construct(
-            TOKEN,
+            layout.token,
             construct(
                 TOKEN_ARTIFACT,
                 &(operator, U256::from(SUPPLY)).abi_encode_params(),
             )?,
         )
         .construct(
-            SETTLEMENT,
+            layout.settlement,
             construct(
                 SETTLEMENT_ARTIFACT,
-                &(operator, REGISTRY).abi_encode_params(),
+                &(operator, layout.registry).abi_encode_params(),
             )?,
         )
         .fund(operator, U256::from(GAS_MONEY));

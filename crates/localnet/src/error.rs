@@ -81,6 +81,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// An account that is not this network's, where the network shares the chain id of a real one.
+    #[error(
+        "{account} is not an account of this local network, which shares the chain id of a real one: what its key signs here would be valid there"
+    )]
+    Stranger {
+        /// The account.
+        account: alloy_primitives::Address,
+    },
     /// No random bytes for a key.
     #[error("the operating system gave no random bytes")]
     Entropy,

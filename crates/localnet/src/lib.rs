@@ -16,12 +16,17 @@ pub mod chain;
 pub mod contracts;
 mod error;
 mod files;
+mod guard;
 mod keys;
+mod layout;
 mod network;
 mod node;
 mod setup;
 mod spec;
+mod standin;
 
 pub use error::Error;
+pub use layout::Layout;
 pub use network::{Config, Localnet, NodeInfo};
-pub use spec::{NodeSpec, three_nodes};
+pub use spec::{NodeSpec, three_nodes, three_stand_ins};
+pub use standin::StandIn;

@@ -5,6 +5,7 @@ mod parts;
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,9 +20,10 @@ use seamline_services::facilitator::{self, Facilitator};
 use tokio::sync::watch;
 
 use crate::authority::DevAuthority;
-use crate::chain::{CHAIN_ID, Chain, Mining};
-use crate::contracts::{REGISTRY, TOKEN};
+use crate::chain::{Chain, Mining};
 use crate::files::Files;
+use crate::guard;
+use crate::layout::Layout;
 use crate::node::{Node, Shared};
 use crate::setup::{Operator, TEE_TYPE};
 use crate::spec::{NodeSpec, three_nodes};
@@ -31,6 +33,8 @@ use crate::{Error, keys};
 pub struct Config {
     /// Folder that keeps chain and keys; `None` keeps everything in memory.
     pub home: Option<PathBuf>,
+    /// Chain id and addresses of the contracts. A kept network keeps its own.
+    pub layout: Layout,
     /// The nodes; [`three_nodes`] where nothing else is wanted.
     pub nodes: Vec<NodeSpec>,
     /// Port of the JSON-RPC server; 0 takes a free one.
@@ -48,8 +52,11 @@ pub struct Config {
 /// Everything that it attests is development evidence: nothing here runs in an enclave.
 pub struct Localnet {
     chain: Chain,
+    layout: Layout,
     operator: Arc<Wallet>,
     developer: Wallet,
+    empty: Wallet,
+    own: Arc<BTreeSet<Address>>,
     authority: Arc<DevAuthority>,
     nodes: Vec<Node>,
     rpc_url: String,
@@ -106,6 +113,7 @@ impl Config {
     pub fn in_memory(clock: Clock) -> Self {
         Self {
             home: None,
+            layout: Layout::SEAMLINE,
             nodes: three_nodes(),
             rpc_port: 0,
             mining: Mining::Instant,
@@ -146,6 +154,7 @@ impl Localnet {
         tasks: &Tasks,
     ) -> Result<Self, Error> {
         let now = (config.clock)();
+        let layout = config.layout;
 
         // 1. the time, the root of development evidence, and the accounts
         let started = parts::first_start(files, now)?;
@@ -153,9 +162,14 @@ impl Localnet {
         let operator = Arc::new(keys::wallet(files, "operator.key")?);
         let settler = Arc::new(keys::wallet(files, "facilitator.key")?);
         let developer = keys::wallet(files, "developer.key")?;
+        let empty = keys::wallet(files, "empty.key")?;
+        let own = [&*operator, &*settler, &developer, &empty];
+        let own: Arc<BTreeSet<_>> = Arc::new(own.map(Wallet::address).into());
 
         // 2. the chain and its JSON-RPC server
-        let chain = parts::open_chain(&config, files, &authority, &operator, &settler, started)?;
+        let chain = parts::open_chain(
+            &config, files, &authority, &operator, &settler, &own, started,
+        )?;
         parts::check_head(&chain, now)?;
         let rpc_url = parts::serve_chain(&chain, config.rpc_port, tasks, stopped).await?;
 
@@ -169,15 +183,21 @@ impl Localnet {
         let api: Arc<dyn FacilitatorApi> = Arc::<HttpFacilitator>::clone(&remote);
         let data_api: Arc<dyn DataSettlement> = remote;
         let wallet = Arc::clone(&settler);
-        let settling = parts::start_facilitator(files, &chain, wallet, &config.clock).await?;
+        let settling =
+            parts::start_facilitator(files, &chain, wallet, layout, &config.clock).await?;
         let hands = Operator {
             chain: &chain,
             wallet: &operator,
+            layout,
         };
-        let channels = parts::with_channels(&settling, settler);
+        let channels = parts::with_channels(&settling, settler, layout);
         let data = parts::start_data(files, &chain, &settling, &hands, &config.clock).await?;
         let router = channels::router(channels.clone(), facilitator::router(settling.clone()))
             .merge(data::router(data.clone()));
+        let router = match layout.is_real() {
+            true => guard::own_payers(router, Arc::clone(&own)),
+            false => router,
+        };
         let stop_serving = parts::stopping(stopped);
         tasks.spawn(async move {
             if let Err(error) = seamline_net::serve(listener, router, stop_serving).await {
@@ -187,7 +207,7 @@ impl Localnet {
 
         // 4. the registry's types and roots, then the nodes
         hands.prepare_registry(&authority)?;
-        let network = format!("eip155:{CHAIN_ID}");
+        let network = format!("eip155:{}", layout.chain_id);
         let shared = Shared {
             files,
             authority: &authority,
@@ -196,6 +216,7 @@ impl Localnet {
             data: &data_api,
             facilitator_url: &facilitator_url,
             network: &network,
+            layout,
             clock: &config.clock,
             now,
         };
@@ -208,8 +229,11 @@ impl Localnet {
         let clock = Arc::clone(&config.clock);
         let network = Self {
             chain,
+            layout,
             operator,
             developer,
+            empty,
+            own,
             authority,
             nodes,
             rpc_url,
@@ -232,10 +256,12 @@ impl Localnet {
     ///
     /// # Errors
     ///
-    /// [`Error::Setup`] or [`Error::Read`].
+    /// [`Error::Setup`] or [`Error::Read`]; [`Error::Stranger`] where the layout is a real network's and the
+    /// account is not one of this network's own.
     pub async fn fund(&self, payer: &Wallet) -> Result<(), Error> {
         let account = payer.address();
-        let holds = seamline_evm::chain::account(&self.chain, TOKEN, account)
+        self.own_only(account)?;
+        let holds = seamline_evm::chain::account(&self.chain, self.layout.token, account)
             .await
             .map_err(Error::Read)?;
         let hands = self.hands();
@@ -253,7 +279,8 @@ impl Localnet {
     ///
     /// As [`Localnet::fund`].
     pub async fn give(&self, account: Address) -> Result<(), Error> {
-        let holds = seamline_evm::chain::account(&self.chain, TOKEN, account)
+        self.own_only(account)?;
+        let holds = seamline_evm::chain::account(&self.chain, self.layout.token, account)
             .await
             .map_err(Error::Read)?;
         self.hands().fund(account, &holds, PAYER_TOKENS, GAS_MONEY)
@@ -315,6 +342,11 @@ impl Localnet {
         &self.developer
     }
 
+    /// An account that nobody gives anything: what an application does when its wallet is empty.
+    pub const fn empty(&self) -> &Wallet {
+        &self.empty
+    }
+
     /// The chain, in process.
     pub const fn chain(&self) -> &Chain {
         &self.chain
@@ -350,9 +382,14 @@ impl Localnet {
         TEE_TYPE
     }
 
+    /// Chain id and addresses of the contracts.
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// The registry contract.
     pub const fn registry(&self) -> Address {
-        REGISTRY
+        self.layout.registry
     }
 
     /// The nodes, in the order of the configuration.
@@ -367,10 +404,19 @@ impl Localnet {
         self.nodes.iter().map(info).collect()
     }
 
+    /// A network that shares a real one's chain id deals with accounts that it drew, and with no other.
+    fn own_only(&self, account: Address) -> Result<(), Error> {
+        if self.layout.is_real() && !self.own.contains(&account) {
+            return Err(Error::Stranger { account });
+        }
+        Ok(())
+    }
+
     fn hands(&self) -> Operator<'_> {
         Operator {
             chain: &self.chain,
             wallet: &self.operator,
+            layout: self.layout,
         }
     }
 
@@ -382,7 +428,7 @@ impl Localnet {
             .iter()
             .map(|node| Arc::clone(&node.enclave))
             .collect();
-        let clock = Arc::clone(&self.clock);
+        let (clock, layout) = (Arc::clone(&self.clock), self.layout);
         self.tasks.spawn(async move {
             let beat = async {
                 loop {
@@ -390,6 +436,7 @@ impl Localnet {
                     let hands = Operator {
                         chain: &chain,
                         wallet: &operator,
+                        layout,
                     };
                     for enclave in &enclaves {
                         let sent = enclave

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use crate::Error;
 use crate::attester::{DevAttester, DevMeasurement};
 use crate::authority::DevAuthority;
-use crate::contracts::{REGISTRY, TOKEN};
 use crate::files::Files;
+use crate::layout::Layout;
 use crate::setup::{Operator, Registration};
 use crate::spec::NodeSpec;
 
@@ -48,6 +48,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) data: &'a Arc<dyn DataSettlement>,
     pub(crate) facilitator_url: &'a str,
     pub(crate) network: &'a str,
+    pub(crate) layout: Layout,
     pub(crate) clock: &'a Clock,
     pub(crate) now: Timestamp,
 }
@@ -79,6 +80,9 @@ impl Node {
                     .heartbeat(shared.now)
                     .map_err(|source| failed(spec, source))?;
                 enclave.note_heartbeat(Ok(shared.operator.heartbeat(&heartbeat)?));
+                let ohttp = enclave.ohttp_registration();
+                let ohttp = ohttp.map_err(|source| failed(spec, source))?;
+                shared.operator.publish_ohttp(ohttp)?;
             }
         }
         let channels = if spec.channels {
@@ -101,7 +105,8 @@ impl Node {
         paywall.recover().await.map_err(books::failed)?;
         let router = delayed(enclave.router(&paywall), spec.delay);
         let name = spec.name.clone();
-        let listener = Some(listener);
+        // Whoever connects to a dead node is refused by the system.
+        let listener = (!spec.dead).then_some(listener);
         Ok(Self {
             name,
             enclave,
@@ -287,9 +292,9 @@ fn enclave(
         input: spec.price_input,
         output: spec.price_output,
     };
-    let mut config = EnclaveConfig::new(endpoint, pay_to, shared.network, TOKEN)
+    let mut config = EnclaveConfig::new(endpoint, pay_to, shared.network, shared.layout.token)
         .danger_with_faults(spec.faults.clone());
-    config.registry = REGISTRY;
+    config.registry = shared.layout.registry;
     config.channels = spec.channels;
     config.data = Some(Arc::clone(shared.data));
     shared
@@ -335,6 +340,9 @@ fn register(
         tls_certificate: identity.tls_certificate(),
         pay_to,
         endpoint: endpoint.to_owned(),
+        ohttp: enclave
+            .ohttp_registration()
+            .map_err(|source| failed(spec, source))?,
     })
 }
 

@@ -6,15 +6,16 @@
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolCall;
 use seamline_core::{Amount, NodeId};
-use seamline_enclave::Heartbeat;
+use seamline_enclave::{Heartbeat, OhttpRegistration};
 use seamline_evm::bindings::{IRegistry, IToken, PCRMeasurements, PERMIT2, TEEInfo};
+use seamline_evm::registry::admin::IRegistryAdmin;
 use seamline_evm::{RpcCall, Wallet, chain::Account, rpc::At};
 
 use crate::Error;
 use crate::attester::DevMeasurement;
 use crate::authority::DevAuthority;
 use crate::chain::Chain;
-use crate::contracts::{REGISTRY, SETTLEMENT, TOKEN};
+use crate::layout::Layout;
 
 /// Registry type of nodes that serve language models.
 pub(crate) const TEE_TYPE: u8 = 0;
@@ -23,6 +24,7 @@ pub(crate) const TEE_TYPE: u8 = 0;
 pub(crate) struct Operator<'a> {
     pub(crate) chain: &'a Chain,
     pub(crate) wallet: &'a Wallet,
+    pub(crate) layout: Layout,
 }
 
 /// What a node says about itself when it registers.
@@ -32,6 +34,7 @@ pub(crate) struct Registration<'a> {
     pub(crate) tls_certificate: &'a [u8],
     pub(crate) pay_to: Address,
     pub(crate) endpoint: String,
+    pub(crate) ohttp: OhttpRegistration,
 }
 
 impl Operator<'_> {
@@ -67,12 +70,15 @@ impl Operator<'_> {
     pub(crate) fn allow_settling(&self, account: Address) -> Result<(), Error> {
         let role = keccak256("SETTLEMENT_RELAY_ROLE");
         // Both contracts keep their roles behind the same functions.
-        if !self.ask_at(SETTLEMENT, &IRegistry::hasRoleCall { role, account })? {
+        if !self.ask_at(
+            self.layout.settlement,
+            &IRegistry::hasRoleCall { role, account },
+        )? {
             let call = IRegistry::grantRoleCall { role, account };
             self.send(
                 "grant the settlement role",
                 self.wallet,
-                SETTLEMENT,
+                self.layout.settlement,
                 U256::ZERO,
                 call.abi_encode(),
             )?;
@@ -128,16 +134,44 @@ impl Operator<'_> {
             tls_certificate,
             pay_to,
             endpoint,
+            ohttp,
         } = registration;
-        let call = IRegistry::registerTEEWithAttestationCall {
+        let call = IRegistryAdmin::registerTEEWithAttestationAndOHTTPConfigCall {
             attestationDocument: document.into(),
             signingPublicKey: Bytes::copy_from_slice(signing_key),
             tlsCertificate: Bytes::copy_from_slice(tls_certificate),
             paymentAddress: pay_to,
             endpoint,
             teeType: TEE_TYPE,
+            keyId: ohttp.config.key_id,
+            kemId: ohttp.config.kem_id,
+            kdfId: ohttp.config.kdf_id,
+            aeadId: ohttp.config.aead_id,
+            ohttpPublicKey: ohttp.config.public_key.to_vec().into(),
+            ohttpKeyConfig: ohttp.key_config.into(),
+            ohttpConfigSignature: ohttp.signature.into(),
         };
         self.registry("register a node", &call)
+    }
+
+    /// Publishes a node's Oblivious HTTP key, where the registry has another or none.
+    pub(crate) fn publish_ohttp(&self, ohttp: OhttpRegistration) -> Result<(), Error> {
+        let tee_id = *ohttp.tee_id.as_b256();
+        let has = self.ask(&IRegistryAdmin::getTEEWithOHTTPConfigCall { teeId: tee_id })?;
+        if has.ohttpConfig.keyConfig[..] == ohttp.key_config[..] {
+            return Ok(());
+        }
+        let call = IRegistryAdmin::setOHTTPConfigCall {
+            teeId: tee_id,
+            keyId: ohttp.config.key_id,
+            kemId: ohttp.config.kem_id,
+            kdfId: ohttp.config.kdf_id,
+            aeadId: ohttp.config.aead_id,
+            publicKey: ohttp.config.public_key.to_vec().into(),
+            keyConfig: ohttp.key_config.into(),
+            signature: ohttp.signature.into(),
+        };
+        self.registry("publish an Oblivious HTTP key", &call)
     }
 
     pub(crate) fn disable(&self, node: NodeId) -> Result<(), Error> {
@@ -159,7 +193,7 @@ impl Operator<'_> {
         self.send(
             "send a heartbeat",
             self.wallet,
-            REGISTRY,
+            self.layout.registry,
             U256::ZERO,
             call.abi_encode(),
         )
@@ -182,7 +216,7 @@ impl Operator<'_> {
             self.send(
                 "send tokens",
                 self.wallet,
-                TOKEN,
+                self.layout.token,
                 U256::ZERO,
                 call.abi_encode(),
             )?;
@@ -199,7 +233,7 @@ impl Operator<'_> {
         self.send(
             "approve Permit2",
             payer,
-            TOKEN,
+            self.layout.token,
             U256::ZERO,
             call.abi_encode(),
         )?;
@@ -207,7 +241,8 @@ impl Operator<'_> {
     }
 
     fn registry(&self, what: &'static str, call: &impl SolCall) -> Result<(), Error> {
-        self.send(what, self.wallet, REGISTRY, U256::ZERO, call.abi_encode())?;
+        let to = self.layout.registry;
+        self.send(what, self.wallet, to, U256::ZERO, call.abi_encode())?;
         Ok(())
     }
 
@@ -228,7 +263,7 @@ impl Operator<'_> {
 
     /// Reads one value of the registry.
     fn ask<C: SolCall>(&self, call: &C) -> Result<C::Return, Error> {
-        self.ask_at(REGISTRY, call)
+        self.ask_at(self.layout.registry, call)
     }
 
     fn ask_at<C: SolCall>(&self, contract: Address, call: &C) -> Result<C::Return, Error> {

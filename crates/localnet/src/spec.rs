@@ -1,10 +1,13 @@
 //! Which nodes the local network has.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
 use seamline_core::Amount;
 use seamline_enclave::{Faults, Upstream};
+
+use crate::standin::StandIn;
 
 /// One node of the local network.
 #[derive(Clone)]
@@ -27,6 +30,8 @@ pub struct NodeSpec {
     pub lies_about_measurement: bool,
     /// Whether it sells through payment channels besides.
     pub channels: bool,
+    /// Whether it is registered and answers nobody, as an enclave that has died since its last heartbeat.
+    pub dead: bool,
 }
 
 impl NodeSpec {
@@ -42,6 +47,7 @@ impl NodeSpec {
             faults: Faults::default(),
             lies_about_measurement: false,
             channels: false,
+            dead: false,
         }
     }
 }
@@ -63,6 +69,17 @@ pub fn three_nodes() -> Vec<NodeSpec> {
         node("birch", 4_000, 12_000, 1_800, 5),
         node("coral", 9_000, 30_000, 5_000, 1),
     ]
+}
+
+/// The nodes of a network laid out as OpenGradient's: as [`three_nodes`], behind [`StandIn`].
+pub fn three_stand_ins() -> Vec<NodeSpec> {
+    let mut nodes = three_nodes();
+    for node in &mut nodes {
+        node.upstream = Some(Arc::new(StandIn::new(NonZeroU32::new(
+            node.words_per_second,
+        ))));
+    }
+    nodes
 }
 
 impl core::fmt::Debug for NodeSpec {

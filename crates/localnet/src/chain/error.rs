@@ -122,6 +122,11 @@ pub enum Rejection {
         /// Next nonce of the account.
         want: u64,
     },
+    /// Signed by an account that is not this network's, on a chain that shares the id of a real one.
+    #[error(
+        "{0} is not an account of this local network: chain {1} is a real network's id, and what is signed for it could be sent there; use the keys that this network printed"
+    )]
+    Stranger(Address, u64),
     /// More than [`BLOCK_GAS_LIMIT`](super::BLOCK_GAS_LIMIT).
     #[error("exceeds block gas limit")]
     GasLimit,

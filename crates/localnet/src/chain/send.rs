@@ -273,6 +273,7 @@ impl Chain {
         if have != want {
             return Err(Rejection::ChainId { have, want });
         }
+        self.check_signers(transaction)?;
         if tx.gas_limit() > BLOCK_GAS_LIMIT {
             return Err(Rejection::GasLimit);
         }
@@ -289,6 +290,28 @@ impl Chain {
             return Err(Rejection::InitCode(tx.input().len()));
         }
         intrinsic_gas(transaction)
+    }
+}
+
+/// Whoever signs for a chain that shares a real one's id must be one of its own accounts.
+impl Chain {
+    fn check_signers(&self, transaction: &Transaction) -> Result<(), Rejection> {
+        let Some(own) = &self.inner.only_from else {
+            return Ok(());
+        };
+        let delegations = transaction
+            .envelope
+            .authorization_list()
+            .unwrap_or_default();
+        let authorities = delegations
+            .iter()
+            .filter_map(|delegation| delegation.recover_authority().ok());
+        core::iter::once(transaction.sender)
+            .chain(authorities)
+            .find(|signer| !own.contains(signer))
+            .map_or(Ok(()), |stranger| {
+                Err(Rejection::Stranger(stranger, self.inner.chain_id))
+            })
     }
 }
 

@@ -13,7 +13,7 @@ use seamline_verify::{Level, Network as TrustedNetwork, Trust};
 
 use super::Localnet;
 use crate::Error;
-use crate::contracts::{DECIMALS, REGISTRY, SYMBOL, TOKEN};
+use crate::contracts::{DECIMALS, SYMBOL};
 
 /// Longest life of an authorization, seconds: what OpenGradient's gateways ask for.
 const MAX_LIFETIME_S: u64 = 300;
@@ -29,8 +29,8 @@ impl Localnet {
         Ok(Network {
             rpc: Arc::new(rpc),
             chain_id: self.chain().chain_id(),
-            registry: REGISTRY,
-            asset: TOKEN,
+            registry: self.layout.registry,
+            asset: self.layout.token,
             decimals: DECIMALS,
             symbol: SYMBOL.to_owned(),
         })
@@ -55,7 +55,7 @@ impl Localnet {
             measurements: self.nodes().iter().map(|node| node.measurement).collect(),
             network: Some(TrustedNetwork {
                 chain_id: self.chain().chain_id(),
-                registry: REGISTRY,
+                registry: self.layout.registry,
             }),
             facilitators: vec![self.facilitator()],
             required: Level::L3,
@@ -73,7 +73,7 @@ impl Localnet {
             per_channel: None,
             schemes: vec![Scheme::Upto],
             networks: vec![format!("eip155:{}", self.chain().chain_id())],
-            assets: vec![TOKEN],
+            assets: vec![self.layout.token],
             facilitators: Some(vec![self.facilitator()]),
             max_lifetime_s: MAX_LIFETIME_S,
         }

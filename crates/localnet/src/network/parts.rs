@@ -1,9 +1,11 @@
 //! What a network is put together from.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use alloy_primitives::Address;
 use seamline_attest::TrustRoots;
 use seamline_core::Timestamp;
 use seamline_evm::Wallet;
@@ -21,9 +23,9 @@ use tokio::sync::watch;
 use super::{CHAIN_POLL, Config, FEE_CEILING, HEARTBEAT};
 use crate::Error;
 use crate::authority::{DevAuthority, NoHardware};
-use crate::chain::{CHAIN_ID, Chain, ChainConfig};
-use crate::contracts::{REGISTRY, SETTLEMENT, TOKEN, genesis};
+use crate::chain::{Chain, ChainConfig};
 use crate::files::Files;
+use crate::layout::Layout;
 use crate::setup::Operator;
 
 /// When the network was started for the first time: its genesis is dated so, and the chain checks at each
@@ -91,21 +93,25 @@ pub(super) fn open_chain(
     authority: &DevAuthority,
     operator: &Wallet,
     settler: &Wallet,
+    own: &BTreeSet<Address>,
     time: Timestamp,
 ) -> Result<Chain, Error> {
-    let genesis =
-        genesis(time, operator.address(), &[settler.address()]).map_err(Error::Artifact)?;
+    let genesis = config
+        .layout
+        .genesis(time, operator.address(), &[settler.address()])
+        .map_err(Error::Artifact)?;
     let roots = TrustRoots::none()
         .danger_accept_dev(authority.root_der())
         .map_err(|_| unmarked_root())?;
     Chain::open(ChainConfig {
         path: files.database("chain.redb")?,
-        chain_id: CHAIN_ID,
+        chain_id: config.layout.chain_id,
         genesis,
         mining: config.mining,
         roots,
         clock: Arc::clone(&config.clock),
         dev_methods: config.dev_methods,
+        only_from: config.layout.is_real().then(|| own.clone()),
     })
     .map_err(Error::Chain)
 }
@@ -115,6 +121,7 @@ pub(super) async fn start_facilitator(
     files: &Files,
     chain: &Chain,
     wallet: Arc<Wallet>,
+    layout: Layout,
     clock: &Clock,
 ) -> Result<Facilitator, Error> {
     let store = files
@@ -124,8 +131,8 @@ pub(super) async fn start_facilitator(
     let config = FacilitatorConfig::new(
         wallet,
         rpc,
-        CHAIN_ID,
-        vec![TOKEN],
+        layout.chain_id,
+        vec![layout.token],
         store,
         clock,
         FEE_CEILING,
@@ -152,7 +159,7 @@ pub(super) async fn start_data(
     let store = files
         .database("data.redb")?
         .map_or(StoreLocation::Memory, StoreLocation::File);
-    let table = open_table(store, CHAIN_ID, SETTLEMENT).await;
+    let table = open_table(store, hands.layout.chain_id, hands.layout.settlement).await;
     let table = table.map_err(|err| Error::Facilitator(Box::new(err)))?;
     let blobs: Arc<dyn BlobStore> = match files.path("blobs") {
         Some(path) => Arc::new(Directory::new(path)),
@@ -160,9 +167,9 @@ pub(super) async fn start_data(
     };
     Ok(DataDesk::start(DataConfig {
         rpc: Arc::new(chain.clone()),
-        chain_id: CHAIN_ID,
-        registry: REGISTRY,
-        contract: SETTLEMENT,
+        chain_id: hands.layout.chain_id,
+        registry: hands.layout.registry,
+        contract: hands.layout.settlement,
         table,
         blobs,
         sender: Arc::new(settling.lane()),
@@ -191,10 +198,14 @@ const HEARTBEAT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Puts payment channels beside the facilitator: its account settles them too, and signs claims for
 /// sellers who leave that to it.
-pub(super) fn with_channels(settling: &Facilitator, settler: Arc<Wallet>) -> WithChannels {
+pub(super) fn with_channels(
+    settling: &Facilitator,
+    settler: Arc<Wallet>,
+    layout: Layout,
+) -> WithChannels {
     let desk = ChannelDeskConfig {
         authorizer: Some(settler),
-        assets: vec![TOKEN],
+        assets: vec![layout.token],
         settle_wait: SETTLE_WAIT,
     };
     WithChannels::new(Arc::new(settling.clone()), settling.lane(), desk)

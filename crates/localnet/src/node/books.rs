@@ -10,8 +10,6 @@ use seamline_net::{
 };
 
 use super::Shared;
-use crate::chain::CHAIN_ID;
-use crate::contracts::TOKEN;
 use crate::spec::NodeSpec;
 use crate::{Error, keys};
 
@@ -32,9 +30,9 @@ pub(super) async fn channels(
     };
     let config = ChannelConfig::new(
         shared.network,
-        CHAIN_ID,
+        shared.layout.chain_id,
         pay_to,
-        TOKEN,
+        shared.layout.token,
         Arc::new(authorizer),
         Arc::clone(shared.clock),
     );

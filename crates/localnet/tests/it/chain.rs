@@ -88,6 +88,7 @@ fn config() -> ChainConfig {
         roots: TrustRoots::none(),
         clock: Hands::new().clock(),
         dev_methods: true,
+        only_from: None,
     }
 }
 

@@ -104,6 +104,7 @@ impl World {
             roots: TrustRoots::none(),
             clock: clock.clone(),
             dev_methods: true,
+            only_from: None,
         })
         .unwrap();
         let settling = Facilitator::start(FacilitatorConfig {

@@ -179,6 +179,7 @@ impl World {
                 .unwrap(),
             clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst))),
             dev_methods: true,
+            only_from: None,
         })
         .unwrap();
         Self {

@@ -15,6 +15,7 @@ mod channel_sale;
 mod channel_service;
 mod contracts;
 mod killed;
+mod layout;
 mod liars;
 mod restart;
 mod support;

@@ -287,6 +287,7 @@ fn unknown_methods_are_refused_and_cut() {
 fn dev_methods_can_be_switched_off() {
     let chain = seamline_localnet::chain::Chain::open(seamline_localnet::chain::ChainConfig {
         dev_methods: false,
+        only_from: None,
         ..super::config()
     })
     .expect("a chain");

@@ -158,6 +158,7 @@ fn the_first_block_stays() {
 fn these_are_methods_for_development() {
     let chain = Chain::open(ChainConfig {
         dev_methods: false,
+        only_from: None,
         ..config()
     })
     .expect("a chain");
