@@ -6,6 +6,7 @@
 //! would get the authorization), no proxies from the environment and no cookies.
 
 mod body;
+mod peer;
 mod tls;
 
 use core::fmt;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 pub use self::body::Body;
+pub use self::peer::peer_certificate;
 use crate::limits::{CONNECT_TIMEOUT, IDLE_TIMEOUT, RESPONSE_BODY_BYTES, TOTAL_TIMEOUT};
 
 /// How a client connects and how much it accepts.

@@ -40,7 +40,7 @@ mod tasks;
 #[cfg(feature = "server")]
 pub use channel::{ChannelConfig, ChannelFile, ChannelMemory, ChannelStore, Channels};
 #[cfg(feature = "client")]
-pub use client::{ClientOptions, HttpClient, TlsTrust, http_client};
+pub use client::{ClientOptions, HttpClient, TlsTrust, http_client, peer_certificate};
 pub use clock::Clock;
 #[cfg(any(feature = "client", feature = "server"))]
 pub use data::{
