@@ -65,6 +65,11 @@ pub(crate) enum Command {
     /// answers with a status of 200 to 299 cost anything. The service never sees a payment; it sees who
     /// pays in `Seamline-Payer`.
     Paywall(Paywall),
+    /// Carry sealed requests to enclaves and pay for them, until Ctrl-C
+    ///
+    /// Account holders are named in a file, by the hash of their bearer token, each with a budget. The wallet
+    /// of the home pays. The relay sees who asks, when and how much, and never what. Put TLS in front.
+    Relay(Relay),
     /// Check the home, the keys, the journal and the network, and say what to do
     Doctor(Json),
 }
@@ -449,6 +454,21 @@ pub(crate) struct Facilitator {
     /// Let sellers leave the signing of their claims, never of refunds, to the settling account
     #[arg(long, requires = "channels")]
     pub(crate) sign_claims: bool,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Relay {
+    /// The account holders (TOML): token_sha256, per_day, per_minute, at_once of each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) accounts: PathBuf,
+    /// Most that one request may cost, in whole tokens: what is reserved of an account's budget
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) max_price: String,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4030")]
+    pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) output: Json,
 }

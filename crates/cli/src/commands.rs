@@ -14,6 +14,7 @@ pub(crate) mod settlement;
 pub(crate) mod settlement_list;
 pub(crate) mod settlement_prove;
 pub(crate) mod settlement_verify;
+pub(crate) mod relay;
 pub(crate) mod up;
 pub(crate) mod wallet_approve;
 pub(crate) mod wallet_budget;

@@ -87,6 +87,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Fetch(args) => commands::fetch::run(&context, &args),
         Command::Facilitator(args) => commands::facilitator::run(&context, &args),
         Command::Paywall(args) => commands::paywall::run(&context, &args),
+        Command::Relay(args) => commands::relay::run(&context, &args),
         Command::Doctor(args) => commands::doctor::run(&context, args),
     }
 }
@@ -129,5 +130,6 @@ const fn wants_json(command: &Command) -> bool {
         Command::Fetch(args) => args.output.json,
         Command::Facilitator(args) => args.output.json,
         Command::Paywall(args) => args.output.json,
+        Command::Relay(args) => args.output.json,
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`confidential`] | calls through a relay that hides who asks, sealed for the enclave |
 //! | [`journal`] | the local books: calls, authorizations, budgets, the hash-chained log |
 //! | [`amendments`] | what became known about sealed calls, as files beside their receipts |
 //! | [`pay`] | purchases from plain x402 servers, out of the same budget |
@@ -81,6 +82,7 @@ mod channels;
 mod chat;
 mod claims;
 mod client;
+pub mod confidential;
 mod config;
 mod env;
 mod error;

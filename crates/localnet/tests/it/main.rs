@@ -17,6 +17,7 @@ mod contracts;
 mod killed;
 mod layout;
 mod liars;
+mod relay;
 mod restart;
 mod support;
 mod upstream;

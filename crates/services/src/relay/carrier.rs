@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use seamline::pay::{Answer, ErrorKind, PayOptions, Payees};
-use seamline::{Client, Payer, Purchase};
+use seamline::{Payer, Purchase};
 use seamline_core::{Amount, Charged, NodeId};
 use seamline_net::{ClientOptions, TlsTrust, http_client};
 use seamline_ohttp::MEDIA_REQUEST;
@@ -103,12 +103,15 @@ pub trait Carrier: Send + Sync {
     fn config(&self, target: Target) -> CarrierFuture<'_, Result<Bytes, CarryError>>;
 }
 
-/// Pays with a [`Client`]: its account, its budget, its journal. Each node is believed by its registered
+/// Makes a payer with these options, all of them over one account, budget and journal.
+type OpenPayer = dyn Fn(PayOptions) -> Result<Payer, seamline::pay::Error> + Send + Sync;
+
+/// Pays with the payers of one [`Client`](seamline::Client): one account, budget and journal. Each node is believed by its registered
 /// certificate only, and paid at its registered address only.
 ///
 /// Answers are read whole before they are passed on; see `docs/relay.md`.
 pub struct PayingCarrier {
-    client: Arc<Client>,
+    open: Box<OpenPayer>,
     payers: Mutex<HashMap<NodeId, (Target, Arc<Payer>)>>,
 }
 
@@ -120,10 +123,12 @@ const CONFIG: u64 = 16 * 1024;
 const CONFIG_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl PayingCarrier {
-    /// Pays from the account of `client`.
-    pub fn new(client: Arc<Client>) -> Self {
+    /// Pays with what `open` makes, such as [`Client::payer`](seamline::Client::payer).
+    pub fn new(
+        open: impl Fn(PayOptions) -> Result<Payer, seamline::pay::Error> + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            client,
+            open: Box::new(open),
             payers: Mutex::default(),
         }
     }
@@ -139,7 +144,7 @@ impl PayingCarrier {
         options.tls = TlsTrust::Pinned(target.tls_certificate.clone());
         options.payees = Payees::Listed(vec![target.pay_to]);
         options.max_answer_bytes = ANSWER;
-        let payer = self.client.payer(options).map_err(|_| CarryError::Relay)?;
+        let payer = (self.open)(options).map_err(|_| CarryError::Relay)?;
         let payer = Arc::new(payer);
         payers.insert(target.node, (target.clone(), Arc::clone(&payer)));
         Ok(payer)

@@ -120,15 +120,16 @@ fn conclude(
     match format {
         _ if !success => {
             let is_json = is("application/json") || is("application/problem+json");
-            let known = is_json && reply.status >= 400;
-            (
-                if known {
-                    Ok(reply)
-                } else {
-                    Err(Failed::Answer)
-                },
-                most,
-            )
+            if !is_json || reply.status < 400 {
+                return (Err(Failed::Answer), most);
+            }
+            // An error costs nothing. A node that settles one all the same is the relay's loss, within
+            // the budget of its wallet, unless the chain has shown it already.
+            let cost = match paid {
+                Paid::Exactly(cost) => cost,
+                Paid::UpTo(_) => Amount::ZERO,
+            };
+            (Ok(reply), cost)
         }
         _ if is(MEDIA_RESPONSE) => (Ok(reply), most),
         Format::OpenGradient if is(MEDIA_CHUNKED_RESPONSE) => match unbilled(&reply.body) {

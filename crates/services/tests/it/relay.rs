@@ -87,7 +87,17 @@ impl Node {
             Mood::Gone => (Err(CarryError::Node), 0),
             Mood::Panics => panic!("a carrier that panics"),
         };
-        let paid = Paid::Exactly(Amount::new(paid));
+        let paid = match self.mood {
+            // Not settled, as far as anybody knows.
+            Mood::Error => Paid::UpTo(MAX),
+            Mood::Whole
+            | Mood::Stream { .. }
+            | Mood::NoFinalChunk
+            | Mood::Html
+            | Mood::Gone
+            | Mood::Panics
+            | Mood::Waits => Paid::Exactly(Amount::new(paid)),
+        };
         Carried { reply, paid }
     }
 }
