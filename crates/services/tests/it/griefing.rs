@@ -1,11 +1,16 @@
 //! Those who would spend the facilitator's gas.
 
+use core::time::Duration;
 use seamline_evm::x402::{Reason, SettleResponse};
-use seamline_services::facilitator::{GasBudget, ValueFloor};
+use std::sync::Arc;
+
+use seamline_services::facilitator::{
+    Facilitator, GasBudget, MemoryStore, Store, StoreLocation, ValueFloor, open_store,
+};
 use serde_json::json;
 
-use crate::chain::Mood;
-use crate::payments::{Desk, MAX, altered, payer, request};
+use crate::chain::{Chain, Mood};
+use crate::payments::{CHAIN_ID, Desk, MAX, altered, config, payer, request, signer};
 
 fn code(response: &SettleResponse) -> &str {
     response.error_reason.as_ref().map_or("", Reason::as_str)
@@ -113,4 +118,56 @@ async fn a_verification_takes_one_batch() {
         assert_eq!(desk.verify(request(number, MAX).to_json()).await, None);
     }
     assert_eq!(desk.chain.batches() - before, 5);
+}
+
+#[tokio::test]
+async fn a_budget_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = Arc::new(Chain::default());
+    let open = || async {
+        let store = StoreLocation::File(folder.path().join("store.redb"));
+        let mut config = config(&chain, store);
+        config.gas.payer_per_hour = 400_000;
+        Desk::with(config, &chain).await.unwrap()
+    };
+    let desk = open().await;
+    chain.set(Mood::Reverts);
+    let failed = desk.settle(&request(1, 42)).await;
+    assert_eq!(code(&failed), "invalid_upto_evm_transaction_failed");
+    chain.set(Mood::Instant);
+    assert!(desk.facilitator.stop(Duration::from_secs(60)).await);
+    drop(desk);
+    let desk = open().await;
+    let full = desk.settle(&request(2, 42)).await;
+    assert_eq!(code(&full), "payer_gas_budget_exhausted");
+    assert_eq!(chain.distinct(), 1);
+}
+
+#[tokio::test]
+async fn replicas_share_a_budget() {
+    let mut stores: Vec<Arc<dyn Store>> = vec![Arc::new(MemoryStore::new())];
+    if let Some(url) = crate::postgres::database().await {
+        let location = StoreLocation::Postgres(url);
+        let opened = open_store(location, CHAIN_ID, signer().address()).await;
+        stores.push(opened.unwrap());
+    }
+    for store in stores {
+        let chain = Arc::new(Chain::default());
+        let replica = || {
+            let mut config = config(&chain, StoreLocation::Memory);
+            config.gas.payer_per_hour = 400_000;
+            config.lease = Duration::from_secs(60);
+            Facilitator::start_with(config, Arc::clone(&store))
+        };
+        let (one, two) = (replica().await.unwrap(), replica().await.unwrap());
+        chain.set(Mood::Reverts);
+        let failed = one.settle_payment(&request(1, 42)).await.unwrap();
+        assert_eq!(code(&failed), "invalid_upto_evm_transaction_failed");
+        chain.set(Mood::Instant);
+        let full = two.settle_payment(&request(2, 42)).await.unwrap();
+        assert_eq!(code(&full), "payer_gas_budget_exhausted");
+        let verdict = two.verify_payment(&request(2, MAX)).await.unwrap();
+        assert!(!verdict.is_valid);
+        assert_eq!(chain.distinct(), 1);
+    }
 }

@@ -30,6 +30,69 @@ pub(crate) async fn database() -> Option<String> {
     Some(server.url(&name))
 }
 
+/// A server that speaks TLS on a loopback port.
+pub(crate) struct Tls {
+    /// URL without TLS settings, with a query.
+    pub(crate) url: String,
+    /// File of the authority that signed its certificate.
+    pub(crate) root: String,
+    /// File of another authority.
+    pub(crate) stranger: String,
+    _server: Server,
+}
+
+/// Starts a private server with a certificate of its own; `None` where there is no Postgres or no
+/// `openssl`, which is said.
+pub(crate) async fn tls() -> Option<Tls> {
+    let Some(programs) = programs() else {
+        say("skipped: there is no Postgres to start with TLS");
+        return None;
+    };
+    let started = Server::start_with(&programs, true);
+    let Some((server, folder, port)) = started else {
+        say("skipped: no Postgres with TLS could be started; is there openssl?");
+        return None;
+    };
+    drop(server.connect().await);
+    let file = |name: &str| folder.join(name).to_str().map(str::to_owned);
+    Some(Tls {
+        url: format!("postgresql://seamline@127.0.0.1:{port}/postgres?connect_timeout=5"),
+        root: file("root.pem")?,
+        stranger: file("stranger.pem")?,
+        _server: server,
+    })
+}
+
+/// Two authorities, and a certificate for 127.0.0.1 that the first one signed.
+fn certificates(folder: &Path) -> Option<()> {
+    let config = folder.join("openssl.conf");
+    let sections = "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n\
+        [leaf]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n";
+    std::fs::write(&config, sections).ok()?;
+    let file = |name: &str| folder.join(name);
+    let make = |name: &str, section: &str| {
+        let mut command = Command::new("openssl");
+        command
+            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-config"])
+            .arg(&config)
+            .args(["-extensions", section, "-subj"])
+            .arg(format!("/CN={name}"))
+            .arg("-keyout")
+            .arg(file(&format!("{name}.key")))
+            .arg("-out")
+            .arg(file(&format!("{name}.pem")));
+        command
+    };
+    run(&mut make("root", "ca"))?;
+    run(&mut make("stranger", "ca"))?;
+    run(make("server", "leaf")
+        .arg("-CA")
+        .arg(file("root.pem"))
+        .arg("-CAkey")
+        .arg(file("root.key")))
+}
+
 /// A server that is there already, or one of our own, which ends with this process.
 struct Server {
     url: String,
@@ -53,12 +116,35 @@ impl Server {
     /// Starts a server on a socket in a temporary folder. It refuses to run as root: then it runs as
     /// `postgres`, or as `nobody`.
     fn start(programs: &Path) -> Option<Self> {
+        Some(Self::start_with(programs, false)?.0)
+    }
+
+    /// As [`Server::start`], perhaps with TLS on a free port, which is returned with the folder.
+    fn start_with(programs: &Path, tls: bool) -> Option<(Self, PathBuf, u16)> {
         let folder = tempfile::Builder::new()
             .prefix("seamline-pg-")
             .tempdir()
             .ok()?
             .keep();
         let user = other_user();
+        let mut port = 0;
+        let mut options = "listen_addresses=".to_owned();
+        if tls {
+            certificates(&folder)?;
+            let free = std::net::TcpListener::bind("127.0.0.1:0").ok()?;
+            port = free.local_addr().ok()?.port();
+            let file = |name: &str| folder.join(name).to_str().map(str::to_owned);
+            options = format!(
+                "listen_addresses=127.0.0.1 -c port={port} -c ssl=on -c ssl_cert_file={} -c ssl_key_file={}",
+                file("server.pem")?,
+                file("server.key")?
+            );
+            for name in ["server.pem", "server.key"] {
+                if let Some(user) = user {
+                    run(Command::new("chown").arg(user).arg(folder.join(name)))?;
+                }
+            }
+        }
         if let Some(user) = user {
             run(Command::new("chown").arg(user).arg(&folder))?;
         }
@@ -68,21 +154,28 @@ impl Server {
             .args(["--locale=C", "--no-sync", "-D"])
             .arg(&data))?;
         // The shell ends the server when this process has gone, however it went.
-        let script = "cd \"$3\"; \"$0\" -D \"$1\" -k \"$2\" -c listen_addresses= -c fsync=off \
+        let script = "cd \"$3\"; \"$0\" -D \"$1\" -k \"$2\" -c $4 -c fsync=off \
             -c max_connections=200 -c log_min_messages=fatal >log 2>&1 & server=$!; \
             read -r _; kill -QUIT $server; wait $server; cd /; rm -rf \"$3\"";
         let process = command(user, Path::new("/bin/sh"))
             .args(["-c", script])
             .arg(programs.join("postgres"))
             .args([&data, &folder, &folder])
+            .arg(&options)
             .stdin(Stdio::piped())
             .spawn()
             .ok()?;
-        let folder = folder.to_str()?;
-        Some(Self {
-            url: format!("postgresql:///postgres?host={folder}&user=seamline"),
+        let socket = folder.to_str()?;
+        let port_said = if tls {
+            format!("&port={port}")
+        } else {
+            String::new()
+        };
+        let server = Self {
+            url: format!("postgresql:///postgres?host={socket}&user=seamline{port_said}"),
             _process: Some(process),
-        })
+        };
+        Some((server, folder, port))
     }
 
     /// Connects, as soon as the server is up.

@@ -202,3 +202,22 @@ fn a_replica_that_dies_after_the_broadcast_is_taken_over() {
 fn a_replica_that_dies_without_a_reply_is_taken_over() {
     dies_at(Mood::LosesReplies);
 }
+
+#[tokio::test]
+async fn replicas_meet_in_a_database_behind_tls() {
+    let Some(server) = postgres::tls().await else {
+        return;
+    };
+    let url = |root: &str| format!("{}&sslrootcert={root}", server.url);
+    let chain = Arc::new(Chain::default());
+    let shared = Shared::Postgres(url(&server.root));
+    let one = shared.replica(&chain, LEASE).await;
+    let two = shared.replica(&chain, LEASE).await;
+    let (first, second) = tokio::join!(settle(&one, 1, 42), settle(&two, 1, 42));
+    assert!(first.success, "{first:?}");
+    assert_eq!(first, second);
+    assert_eq!(chain.distinct(), 1);
+    let location = StoreLocation::Postgres(url(&server.stranger));
+    let other = open_store(location, CHAIN_ID, signer().address()).await;
+    assert!(other.is_err(), "another authority did not sign it");
+}

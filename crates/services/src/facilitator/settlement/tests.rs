@@ -357,3 +357,46 @@ fn records_of_the_first_layout_are_read() {
     assert_eq!(end_of(&settlement), Some(End::Settled));
     assert!(!settlement.is_unfinished());
 }
+
+#[test]
+fn logs_that_are_behind_do_not_turn_a_preempted_settlement_into_a_failed_one() {
+    let reverted = || {
+        let mut settlement = sent();
+        let failed = settlement.failure(Reason::InvalidUptoEvmTransactionFailed);
+        let actions = settlement.on_event(mined(1, failed, true), at(1), &PACE);
+        assert_eq!(actions, [Action::Inspect]);
+        let spent = Inspection::Spent {
+            reason: Reason::Permit2InvalidNonce,
+        };
+        assert_eq!(
+            settlement.on_event(Event::Inspected(spent), at(1), &PACE),
+            []
+        );
+        assert_eq!(end_of(&settlement), None);
+        settlement
+    };
+    let again = |settlement: &mut Settlement, secs| {
+        let failed = settlement.failure(Reason::InvalidUptoEvmTransactionFailed);
+        settlement.on_event(mined(1, failed, true), at(secs), &PACE)
+    };
+    // The logs come: somebody else's transaction moved exactly this.
+    let mut settlement = reverted();
+    assert_eq!(again(&mut settlement, 4), [Action::Inspect]);
+    let found = Inspection::Settled {
+        response: success(9),
+        block: Place {
+            number: 1,
+            hash: B256::repeat_byte(1),
+        },
+    };
+    settlement.on_event(Event::Inspected(found), at(4), &PACE);
+    assert_eq!(end_of(&settlement), Some(End::Replaced));
+    // They do not: it failed, and the payer spent the nonce otherwise.
+    let mut settlement = reverted();
+    assert_eq!(again(&mut settlement, 8), [Action::Inspect]);
+    let spent = Inspection::Spent {
+        reason: Reason::Permit2InvalidNonce,
+    };
+    settlement.on_event(Event::Inspected(spent), at(8), &PACE);
+    assert_eq!(end_of(&settlement), Some(End::Reverted));
+}

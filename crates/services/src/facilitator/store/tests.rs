@@ -104,6 +104,7 @@ async fn suite(store: Arc<dyn Store>) {
     refuses_an_account_nonce_of_another(store.as_ref()).await;
     hands_over_what_the_dead_left(store.as_ref()).await;
     prunes_what_is_over(store.as_ref()).await;
+    counts_gas_with_the_record(store.as_ref()).await;
 }
 
 async fn reads_what_was_written(store: &dyn Store) {
@@ -296,4 +297,97 @@ async fn a_database_that_is_not_there_is_an_error_without_its_password() {
         matches!(error, StoreError::Url(_)) && !text.contains("canary"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_url_may_not_ask_for_less_than_full_verification() {
+    for mode in ["disable", "allow", "prefer", "verify-ca", ""] {
+        let url = format!("postgres://user@db.example/name?sslmode={mode}");
+        let opened = open_store(StoreLocation::Postgres(url), CHAIN_ID, SIGNER).await;
+        assert!(matches!(opened, Err(StoreError::Url(_))), "{mode}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    for path in [empty.to_str().unwrap(), "/nowhere/root.pem", "/a%20b.pem"] {
+        let url = format!("postgres://user@db.example/name?sslrootcert={path}");
+        let opened = open_store(StoreLocation::Postgres(url), CHAIN_ID, SIGNER).await;
+        assert!(matches!(opened, Err(StoreError::Url(_))), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_of_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let open = |chain_id| open_store(StoreLocation::File(path.clone()), chain_id, SIGNER);
+    drop(open(CHAIN_ID).await.unwrap());
+    let other = open(1).await;
+    assert!(matches!(other, Err(StoreError::Chain { found, .. }) if found == CHAIN_ID));
+    drop(open(CHAIN_ID).await.unwrap());
+}
+
+async fn counts_gas_with_the_record(store: &dyn Store) {
+    let signer = Address::repeat_byte(0x55);
+    let payer = Address::repeat_byte(0x66);
+    let spent = async |except, minute| store.spent(signer, payer, except, minute).await.unwrap();
+    let record = |gas| {
+        let mut settlement = open(200, 9_000, 1);
+        settlement.signer = signer;
+        settlement.gas = Some(gas);
+        settlement
+    };
+    let mut gas = crate::facilitator::settlement::GasUse {
+        payer,
+        owner: 1,
+        minute: 1_000,
+        gas: 300,
+        measured: false,
+    };
+    put(store, record(gas)).await.unwrap();
+    let all = |gas| Spent {
+        all: gas,
+        payer: gas,
+    };
+    assert_eq!(spent(2, 1_000).await, all(300));
+    assert_eq!(spent(1, 1_000).await, all(0), "its own is its own");
+    assert_eq!(spent(2, 1_059).await, all(300));
+    assert_eq!(spent(2, 1_060).await, all(0), "an hour later");
+    // What was used takes the place of what was set aside.
+    gas.gas = 90;
+    put(store, record(gas)).await.unwrap();
+    assert_eq!(spent(2, 1_000).await, all(90));
+    let stranger = Address::repeat_byte(0x77);
+    let other = store.spent(signer, stranger, 2, 1_000).await.unwrap();
+    assert_eq!(other, Spent { all: 90, payer: 0 });
+    // A record that is refused counts nothing, one that is removed counts nothing any more.
+    let mut refused = record(gas);
+    refused.key = key(201);
+    assert!(matches!(
+        put(store, refused).await,
+        Err(StoreError::AccountNonce)
+    ));
+    assert_eq!(spent(2, 1_000).await, all(90));
+    with(store, key(200), None, |page| page.settlement = None)
+        .await
+        .unwrap();
+    assert_eq!(spent(2, 1_000).await, all(0));
+}
+
+#[tokio::test]
+async fn a_database_over_tls_is_verified_by_the_named_authority() {
+    let Some(server) = server::tls().await else {
+        return;
+    };
+    let open = |query: String| {
+        let url = format!("{}&{query}", server.url);
+        open_store(StoreLocation::Postgres(url), CHAIN_ID, SIGNER)
+    };
+    let store = open(format!("sslrootcert={}", server.root)).await.unwrap();
+    store.beat(1, LONG).await.unwrap();
+    // Another authority, and those of the system, did not sign it.
+    let other = open(format!("sslrootcert={}", server.stranger)).await;
+    assert!(matches!(other, Err(StoreError::Database(_))));
+    let system = open("sslmode=verify-full".to_owned()).await;
+    assert!(matches!(system, Err(StoreError::Database(_))));
 }

@@ -203,7 +203,8 @@ impl State {
                 let mut here = here.filter_map(|(tx, _)| tx.settles.as_ref());
                 self.is_spent(it) || here.any(|other| other.spends() == spends)
             });
-            let succeeds = (success || tx.settles.is_none()) && !spent;
+            let does_nothing = tx.settles.is_none() && tx.input.is_empty();
+            let succeeds = (success || does_nothing) && !spent;
             mined.push((tx, succeeds));
         }
         if !mined.is_empty() {
