@@ -384,6 +384,7 @@ fn logs_that_are_behind_do_not_turn_a_preempted_settlement_into_a_failed_one() {
     assert_eq!(again(&mut settlement, 4), [Action::Inspect]);
     let found = Inspection::Settled {
         response: success(9),
+        confirmed: true,
         block: Place {
             number: 1,
             hash: B256::repeat_byte(1),
