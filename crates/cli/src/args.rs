@@ -454,6 +454,18 @@ pub(crate) struct Facilitator {
     /// Let sellers leave the signing of their claims, never of refunds, to the settling account
     #[arg(long, requires = "channels")]
     pub(crate) sign_claims: bool,
+    /// Put answers on record with this settlement contract; the settling account needs its relay role
+    #[arg(long, value_name = "ADDRESS", requires = "registry")]
+    pub(crate) settlement: Option<Address>,
+    /// The registry whose nodes' answers and heartbeats are taken
+    #[arg(long, value_name = "ADDRESS", requires = "settlement")]
+    pub(crate) registry: Option<Address>,
+    /// Where the trees of batches are stored: a directory, or a URL that takes PUT and gives GET [default: a directory beside the database]
+    #[arg(long, value_name = "DIRECTORY|URL", requires = "settlement")]
+    pub(crate) blobs: Option<String>,
+    /// --blobs is a Walrus publisher, and this its aggregator, both with their path
+    #[arg(long, value_name = "URL", requires = "blobs")]
+    pub(crate) walrus_aggregator: Option<String>,
     #[command(flatten)]
     pub(crate) output: Json,
 }

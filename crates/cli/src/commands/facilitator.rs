@@ -1,5 +1,7 @@
 //! `seamline facilitator`: verifies and settles x402 payments, until Ctrl-C.
 
+mod data;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,10 +44,10 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         let account = settling_account(context, &home, args)?;
         let settings = FacilitatorConfig::new(
             Arc::clone(&account),
-            endpoint,
+            endpoint.clone(),
             args.chain_id,
             args.assets.clone(),
-            store,
+            store.clone(),
             Arc::new(now),
             ceiling,
         );
@@ -58,6 +60,7 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         });
         let facilitator = facilitator.await.map_err(|err| refused(&err))?;
         let desk = desk(args, &facilitator, &account);
+        let data = data::start(args, endpoint, &store, &facilitator).await?;
         // 3. Until somebody asks it to end.
         let url = format!("http://{address}");
         let health = facilitator.health().await;
@@ -67,9 +70,17 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
             Some(desk) => channels::router(desk, others),
             None => others,
         };
+        let router = match data.clone() {
+            Some(data) => router.merge(seamline_services::data::router(data)),
+            None => router,
+        };
         let served = seamline_net::serve(listener, router, stop.asked()).await;
         if let Err(err) = served {
             output::message(&format!("note: {err}"));
+        }
+        if let Some(data) = data {
+            // What is under way is in the table.
+            data.stop(DRAIN).await;
         }
         if !facilitator.tasks().drain(DRAIN).await {
             let open = facilitator.tasks().len();

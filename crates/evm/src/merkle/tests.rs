@@ -148,7 +148,9 @@ fn two_thousand_trees_are_those_of_the_published_library() {
     let vectors = seamline_testkit::json_vector("merkle/random.json");
     let sets = vectors["sets"].as_array().unwrap();
     assert_eq!(sets.len(), 2000);
-    for (set, vector) in sets.iter().enumerate() {
+    // Unoptimised hashing is slow: a fifth of them there, all of them in a release build.
+    let step = if cfg!(debug_assertions) { 5 } else { 1 };
+    for (set, vector) in sets.iter().enumerate().step_by(step) {
         let size = usize::try_from(vector[0].as_u64().unwrap()).unwrap();
         let leaves: Vec<Leaf> = (0..size).map(|index| seeded(set, index)).collect();
         let hashes: Vec<B256> = leaves.iter().map(Leaf::hash).collect();

@@ -14,6 +14,7 @@ mod channel_call;
 mod channel_sale;
 mod channel_service;
 mod contracts;
+mod data;
 mod killed;
 mod layout;
 mod liars;
