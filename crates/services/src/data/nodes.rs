@@ -10,9 +10,12 @@ use seamline_evm::{Error, Rpc};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+/// An answer, and when it came.
+type Known = (Instant, Option<Arc<NodeKey>>);
+
 /// Nodes that were asked for lately.
 pub(super) struct Nodes {
-    known: Mutex<HashMap<NodeId, (Instant, Option<Arc<NodeKey>>)>>,
+    known: Mutex<HashMap<NodeId, Known>>,
     /// Questions at once: strangers' ids cost the endpoint no more than this.
     questions: Semaphore,
 }
