@@ -36,12 +36,18 @@ pub(crate) enum Command {
     /// List, show, verify and explain receipts
     #[command(subcommand)]
     Receipt(Receipt),
-    /// Look at the registry of nodes
+    /// Look at the registry of nodes, and administer it
     #[command(subcommand)]
     Registry(Registry),
     /// Look for answers on record: the batches of a chain, and proofs that they hold an answer
     #[command(subcommand)]
     Settlement(Settlement),
+    /// Bring an enclave of yours into the registry
+    #[command(subcommand)]
+    Node(Node),
+    /// Check by hand what enclaves sign
+    #[command(subcommand)]
+    Request(Request),
     /// Look after the wallet that pays: its key, its allowance, its budget, its books
     #[command(subcommand)]
     Wallet(Wallet),
@@ -141,6 +147,126 @@ pub(crate) struct ReceiptVerify {
 pub(crate) enum Registry {
     /// List the nodes that the registry calls active
     List(Json),
+    /// Show all that the registry holds of one node
+    Show(RegistryShow),
+    /// Say what happens in the registry, as it happens, until Ctrl-C
+    ///
+    /// One line for each event. An endpoint that does not answer for a while is asked again, from where it
+    /// stopped.
+    Watch(RegistryWatch),
+    /// Let enclaves with a measurement register
+    ///
+    /// Signed by the wallet; on a local network of this home by the administrator that it drew for itself.
+    Approve(RegistryApprove),
+    /// Withdraw a measurement: every node that runs it is disabled in the same transaction
+    Revoke(RegistryRevoke),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegistryShow {
+    /// The node's id, or at least four digits of its start
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// Type of the node: 0 serves language models
+    #[arg(long = "type", value_name = "TYPE", default_value_t = 0)]
+    pub(crate) tee_type: u8,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegistryWatch {
+    /// The first block to tell of [default: the next one]
+    #[arg(long, value_name = "BLOCK")]
+    pub(crate) from: Option<u64>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegistryApprove {
+    /// PCR0, PCR1 and PCR2, 96 hexadecimal digits each
+    #[arg(value_name = "PCR", num_args = 0..=3, conflicts_with = "measurements")]
+    pub(crate) pcrs: Vec<String>,
+    /// The measurements as `nitro-cli build-enclave` prints them, JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) measurements: Option<PathBuf>,
+    /// What to call the image
+    #[arg(long = "name", value_name = "TEXT", default_value = "")]
+    pub(crate) image: String,
+    /// Type of the nodes: 0 serves language models
+    #[arg(long = "type", value_name = "TYPE", default_value_t = 0)]
+    pub(crate) tee_type: u8,
+    /// Most to pay for a unit of gas, in gwei (1e-9 of the native coin)
+    #[arg(long, value_name = "GWEI", default_value = "100")]
+    pub(crate) max_fee: String,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegistryRevoke {
+    /// The measurement as the registry has it: the hash of PCR0 to PCR2
+    #[arg(value_name = "MEASUREMENT")]
+    pub(crate) measurement: B256,
+    /// Type of the nodes: 0 serves language models
+    #[arg(long = "type", value_name = "TYPE", default_value_t = 0)]
+    pub(crate) tee_type: u8,
+    /// Most to pay for a unit of gas, in gwei (1e-9 of the native coin)
+    #[arg(long, value_name = "GWEI", default_value = "100")]
+    pub(crate) max_fee: String,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// Fetch an enclave's evidence, verify it as callers do, and register the enclave
+    ///
+    /// Done again it changes nothing, except that a new Oblivious HTTP key of the enclave is registered. Signed
+    /// by the wallet, which needs the registry's operator role; on a local network of this home by the
+    /// administrator that it drew for itself.
+    Register(NodeRegister),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeRegister {
+    /// Where callers reach the enclave, such as https://203.0.113.7
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Where callers pay
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) pay_to: Address,
+    /// Type of the node: 0 serves language models
+    #[arg(long = "type", value_name = "TYPE", default_value_t = 0)]
+    pub(crate) tee_type: u8,
+    /// Most to pay for a unit of gas, in gwei (1e-9 of the native coin)
+    #[arg(long, value_name = "GWEI", default_value = "100")]
+    pub(crate) max_fee: String,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Request {
+    /// Print the canonical bytes of an OpenAI-style request, and their hash: what an enclave's answer has as
+    /// `tee_request_hash`
+    ///
+    /// A chat has `messages`, a completion `prompt`. Members that the hash does not cover are named on standard
+    /// error; what has no canonical form is an error that names the field.
+    Hash(RequestHash),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RequestHash {
+    /// The request, or `-` for standard input
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+    /// The file has one request per line: answer each with a line of JSON
+    #[arg(long)]
+    pub(crate) lines: bool,
+    #[command(flatten)]
+    pub(crate) output: Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -360,6 +486,12 @@ pub(crate) struct Up {
     /// Port of the JSON-RPC server on 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) rpc_port: u16,
+    /// Lay it out as OpenGradient's SDK expects: Base's chain id, its addresses, keys of its own only
+    #[arg(long)]
+    pub(crate) opengradient: bool,
+    /// One more node that is registered and answers nobody: to see what an application does then
+    #[arg(long, requires = "opengradient")]
+    pub(crate) dead_node: bool,
     #[command(flatten)]
     pub(crate) output: Json,
 }

@@ -147,6 +147,11 @@ impl Home {
         self.root.join("localnet")
     }
 
+    /// The local network that is laid out as OpenGradient's, and its keys.
+    pub(crate) fn opengradient(&self) -> PathBuf {
+        self.root.join("opengradient")
+    }
+
     pub(crate) fn trust(&self) -> PathBuf {
         self.root.join("trust.toml")
     }

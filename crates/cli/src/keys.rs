@@ -29,6 +29,7 @@ use crate::context::Context;
 use crate::env_vars;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
+use crate::network_file::NetworkFile;
 use crate::settings::Settings;
 
 pub(crate) use self::keystore::Keystore;
@@ -43,6 +44,8 @@ pub(crate) enum Purpose {
     Approval,
     /// The transactions of a facilitator.
     Settlement,
+    /// Changes to the registry.
+    Administration,
 }
 
 /// Where a key comes from.
@@ -68,6 +71,7 @@ impl Purpose {
             Self::Payment => "payment",
             Self::Approval => "approval",
             Self::Settlement => "settlement",
+            Self::Administration => "administration",
         }
     }
 }
@@ -141,6 +145,10 @@ enum Opened {
 fn opened(context: &Context, chain_id: u64, purpose: Purpose) -> Result<Opened, Failure> {
     let home = context.home()?;
     let settings = Settings::read(&home)?;
+    if rehearses(context)? {
+        only_throwaway(&home, &settings)?;
+        return rehearsal_key(&home).map(|wallet| Opened::Here(Source::Throwaway, wallet));
+    }
     Ok(match find(&home, &settings)? {
         Found::Command(command) => {
             Opened::Elsewhere(command::External::start(command, purpose.as_str())?)
@@ -159,6 +167,9 @@ fn opened(context: &Context, chain_id: u64, purpose: Purpose) -> Result<Opened, 
 pub(crate) fn look(context: &Context, chain_id: u64) -> Result<Key, Failure> {
     let home = context.home()?;
     let settings = Settings::read(&home)?;
+    if rehearses(context)? {
+        return open(context, chain_id, Purpose::Payment);
+    }
     match find(&home, &settings)? {
         Found::Keystore(keystore) => {
             let signer = Locked {
@@ -174,6 +185,54 @@ pub(crate) fn look(context: &Context, chain_id: u64) -> Result<Key, Failure> {
             open(context, chain_id, Purpose::Payment)
         }
     }
+}
+
+/// Whether the named network is a local one under the chain id of a real one.
+fn rehearses(context: &Context) -> Result<bool, Failure> {
+    let file = context.network.as_ref().map(|path| NetworkFile::read(path));
+    Ok(file.transpose()?.is_some_and(|file| file.is_rehearsal()))
+}
+
+/// Refuses a home that has a key besides those that a local network drew for itself.
+///
+/// # Errors
+///
+/// `wallet.rehearsal`.
+pub(crate) fn only_throwaway(home: &Home, settings: &Settings) -> Result<(), Failure> {
+    let other = match find(home, settings)? {
+        Found::Nothing => return Ok(()),
+        Found::Command(_) => Source::Command,
+        Found::Environment(_) => Source::Environment,
+        Found::Keystore(_) => Source::Keystore,
+    };
+    Err(Failure::usage(
+        "wallet.rehearsal",
+        format!(
+            "a network laid out as OpenGradient's has the chain id and the addresses of a real one: what a key signs here is valid there and moves real tokens. It works with throwaway keys of its own only, and this home has another: {}",
+            other.describe()
+        ),
+    )
+    .hint("unset the variable, or name an empty folder with --home"))
+}
+
+/// The key that the network laid out as OpenGradient's drew in this home.
+fn rehearsal_key(home: &Home) -> Result<Wallet, Failure> {
+    let path = home.opengradient().join("developer.key");
+    let secret = fs::read(&path).map(Zeroizing::new);
+    let wallet = secret.map(|secret| {
+        let secret = secret.as_slice().try_into().ok()?;
+        Wallet::from_bytes(secret).ok()
+    });
+    wallet.ok().flatten().ok_or_else(|| {
+        Failure::usage(
+            "wallet.rehearsal",
+            format!(
+                "no key of that network is in `{}`, and no other may sign for it",
+                path.display()
+            ),
+        )
+        .hint("use the --home that `seamline up --opengradient` runs in")
+    })
 }
 
 /// Reads the plain key of the home, which is good for the local network only.

@@ -7,6 +7,7 @@
 
 mod args;
 mod budget;
+mod chain_desk;
 mod commands;
 mod context;
 mod env_vars;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::{
-    BudgetAction, ChannelAction, Cli, Command, Receipt, Registry, Settlement, Wallet,
+    BudgetAction, ChannelAction, Cli, Command, Node, Receipt, Registry, Request, Settlement, Wallet,
 };
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -76,6 +77,16 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Settlement(Settlement::Verify(args)) => {
             commands::settlement_verify::run(&context, &args)
         }
+        Command::Registry(Registry::Show(args)) => commands::registry_show::run(&context, &args),
+        Command::Registry(Registry::Watch(args)) => commands::registry_watch::run(&context, &args),
+        Command::Registry(Registry::Approve(args)) => {
+            commands::registry_approve::run(&context, &args)
+        }
+        Command::Registry(Registry::Revoke(args)) => {
+            commands::registry_revoke::run(&context, &args)
+        }
+        Command::Node(Node::Register(args)) => commands::node_register::run(&context, &args),
+        Command::Request(Request::Hash(args)) => commands::request_hash::run(&args),
         Command::Wallet(Wallet::Create(args)) => commands::wallet_create::run(&context, args),
         Command::Wallet(Wallet::Import(args)) => commands::wallet_import::run(&context, args),
         Command::Wallet(Wallet::Show(args)) => commands::wallet_show::run(&context, args),
@@ -113,6 +124,12 @@ const fn wants_json(command: &Command) -> bool {
         | Command::Doctor(args) => args.json,
         Command::Receipt(Receipt::Show(args) | Receipt::Explain(args)) => args.output.json,
         Command::Receipt(Receipt::Verify(args)) => args.output.json,
+        Command::Registry(Registry::Show(args)) => args.output.json,
+        Command::Registry(Registry::Watch(args)) => args.output.json,
+        Command::Registry(Registry::Approve(args)) => args.output.json,
+        Command::Registry(Registry::Revoke(args)) => args.output.json,
+        Command::Node(Node::Register(args)) => args.output.json,
+        Command::Request(Request::Hash(args)) => args.output.json,
         Command::Wallet(Wallet::Approve(args)) => args.output.json,
         Command::Wallet(Wallet::Budget(args)) => match &args.action {
             Some(BudgetAction::Set(set)) => set.output.json,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use seamline_core::{Address, B256};
 use seamline_localnet::Localnet;
-use seamline_localnet::contracts::{DECIMALS, REGISTRY, SETTLEMENT, SYMBOL, TOKEN};
+use seamline_localnet::contracts::{DECIMALS, SYMBOL};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -66,11 +66,11 @@ impl NetworkFile {
             rpc_url: localnet.rpc_url().to_owned(),
             facilitator_url: localnet.facilitator_url().to_owned(),
             facilitator: localnet.facilitator(),
-            registry: REGISTRY,
-            token: TOKEN,
+            registry: localnet.layout().registry,
+            token: localnet.layout().token,
             token_symbol: SYMBOL.to_owned(),
             token_decimals: DECIMALS,
-            settlement: Some(SETTLEMENT),
+            settlement: Some(localnet.layout().settlement),
             evidence: "dev".to_owned(),
             nodes: localnet.nodes().into_iter().map(entry).collect(),
         }
@@ -106,6 +106,12 @@ impl NetworkFile {
             symbol: self.token_symbol.clone(),
             decimals: self.token_decimals,
         }
+    }
+
+    /// Whether this is a local network under the chain id of a real one: what is signed for it would be valid
+    /// there, so no key but its own may sign.
+    pub(crate) fn is_rehearsal(&self) -> bool {
+        self.evidence == "dev" && !seamline_evm::x402::is_test_network(&self.network)
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Value {

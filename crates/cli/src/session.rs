@@ -178,6 +178,11 @@ pub(crate) async fn start_localnet(home: &Home, rpc_port: u16) -> Result<Localne
     let mut config = LocalnetConfig::in_memory(Arc::new(now));
     config.home = Some(home.localnet());
     config.rpc_port = rpc_port;
+    start(config).await
+}
+
+/// Starts a local network.
+pub(crate) async fn start(config: LocalnetConfig) -> Result<Localnet, Failure> {
     Localnet::start(config)
         .await
         .map_err(|err| localnet_failure(&err))

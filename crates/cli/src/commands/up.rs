@@ -1,5 +1,7 @@
 //! `seamline up`: the local network, until Ctrl-C.
 
+mod opengradient;
+
 use std::path::PathBuf;
 
 use seamline_evm::Wallet;
@@ -17,6 +19,9 @@ use crate::session::{fund, local_trust, localnet_failure, recorder, running, sta
 use crate::stop::Stop;
 
 pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
+    if args.opengradient {
+        return opengradient::run(context, args);
+    }
     block_on(async {
         let home = context.home()?.ready()?;
         // Whoever asks while the network starts waits, then finds it.

@@ -213,8 +213,13 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn start(home: &Home) -> Self {
+        Self::start_with(home, &[])
+    }
+
+    pub(crate) fn start_with(home: &Home, more: &[&str]) -> Self {
         let mut child = home
             .command(&["up", "--json"])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

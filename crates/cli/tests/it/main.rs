@@ -16,6 +16,7 @@ mod facilitator;
 mod fetch;
 mod harness;
 mod network;
+mod opengradient;
 mod privacy;
 mod readme;
 mod receipts;

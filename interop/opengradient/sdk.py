@@ -1,0 +1,306 @@
+"""OpenGradient's SDK 1.1.4 on `seamline up --opengradient`: every row is a call as its documentation has it."""
+
+import argparse
+import json
+import os
+
+from network import Network
+from relay import Relay
+from table import Rows
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--seamline", required=True)
+parser.add_argument("--requests")
+args = parser.parse_args()
+
+network = Network(args.seamline)
+view = network.view
+# The SDK reads this when it is imported.
+os.environ.update(view["environment"])
+import opengradient as og  # noqa: E402
+from opengradient.client.opg_token import ERC20_ABI  # noqa: E402
+from opengradient.client.tee_registry import TEERegistry  # noqa: E402
+
+from unittest import mock  # noqa: E402
+
+RPC = view["rpc_url"]
+
+
+def choice(wanted):
+    """The SDK draws a TEE at random. A row that needs a certain one draws for it; which one is drawn is not its subject."""
+    wanted = iter(wanted)
+    return mock.patch("random.choice", lambda tees: next(tee for id in [next(wanted)] for tee in tees if tee.tee_id == id))
+
+
+def ids(nodes):
+    return [node["id"][2:] for node in nodes]
+
+
+def alive(tees):
+    return next(tee for tee in tees if tee.tee_id in ids(network.alive))
+
+
+KEY = view["environment"]["OG_PRIVATE_KEY"]
+ASK = [{"role": "user", "content": "What is a receipt?"}]
+WEATHER = [{
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}]
+
+
+def llm(key=KEY):
+    return og.LLM(private_key=key, rpc_url=RPC)
+
+
+async def with_llm(work, key=KEY):
+    it = llm(key)
+    try:
+        return await work(it)
+    finally:
+        await it.close()
+
+
+def proven(answer):
+    """The fields that the SDK takes from an enclave's proof."""
+    assert answer.tee_signature and len(answer.tee_signature) == 344, answer
+    assert isinstance(answer.tee_timestamp, int), answer
+    assert answer.tee_id in ids(network.alive), answer.tee_id
+    return answer
+
+
+def registry():
+    tees = TEERegistry(RPC, "0x703cB174AEadB35D611858369B4b1111dC9Abda6").get_active_tees_by_type(0)
+    assert {tee.tee_id for tee in tees} == set(ids(view["nodes"]))
+    return f"{len(tees)} active TEEs"
+
+
+async def sponsored():
+    """Without an approval: the SDK signs an EIP-2612 permit, which the facilitator submits with the settlement."""
+    from web3 import Web3
+    w3 = Web3(Web3.HTTPProvider(RPC))
+    account = w3.eth.account.from_key(KEY)
+    token = w3.eth.contract(address=Web3.to_checksum_address(view["token"]), abi=ERC20_ABI)
+    revoke = token.functions.approve(Web3.to_checksum_address(view["permit2"]), 0).build_transaction({
+        "from": account.address, "nonce": w3.eth.get_transaction_count(account.address, "pending"),
+        "gas": 100_000, "gasPrice": w3.eth.gas_price, "chainId": w3.eth.chain_id,
+    })
+    sent = w3.eth.send_raw_transaction(account.sign_transaction(revoke).raw_transaction)
+    assert w3.eth.wait_for_transaction_receipt(sent, timeout=60).status == 1
+    async def work(it):
+        return proven(await it.chat(og.TEE_LLM.GPT_5, ASK)).finish_reason
+    return await with_llm(work)
+
+
+def approval():
+    it = llm()
+    first = it.ensure_opg_approval(min_allowance=1)
+    assert first.tx_hash and first.allowance_before == 0 and first.allowance_after == 2 * 10**18, first
+    second = it.ensure_opg_approval(min_allowance=1)
+    assert second.tx_hash is None and second.allowance_before == 2 * 10**18, second
+    return f"{first.allowance_before} -> {first.allowance_after}, then nothing to do"
+
+
+async def chat():
+    async def work(it):
+        answer = proven(await it.chat(og.TEE_LLM.GPT_5, ASK))
+        assert answer.finish_reason in ("stop", "length") and answer.chat_output["content"], answer
+        assert answer.usage["total_tokens"] > 0, answer
+        again = proven(await it.chat(og.TEE_LLM.GPT_5, ASK))
+        assert again.chat_output == answer.chat_output
+        return answer.chat_output["content"][:60]
+    return await with_llm(work)
+
+
+async def streaming():
+    async def work(it):
+        chunks = [chunk async for chunk in await it.chat(og.TEE_LLM.CLAUDE_HAIKU_4_5, ASK, stream=True)]
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        last = proven(chunks[-1])
+        assert last.is_final and last.usage.total_tokens > 0 and len(chunks) > 5, chunks
+        whole = await it.chat(og.TEE_LLM.CLAUDE_HAIKU_4_5, ASK)
+        assert whole.chat_output["content"] == text
+        return f"{len(chunks)} chunks"
+    return await with_llm(work)
+
+
+async def tools():
+    async def work(it):
+        answer = proven(await it.chat(og.TEE_LLM.GPT_5, ASK, tools=WEATHER))
+        assert answer.finish_reason == "tool_calls", answer
+        call = answer.chat_output["tool_calls"][0]
+        assert call["function"]["name"] == "get_weather" and call["type"] == "function", call
+        talk = ASK + [answer.chat_output, {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}]
+        after = proven(await it.chat(og.TEE_LLM.GPT_5, talk, tools=WEATHER))
+        assert after.finish_reason in ("stop", "length") and after.chat_output["content"], after
+        return call["function"]["arguments"]
+    return await with_llm(work)
+
+
+async def tools_streamed():
+    async def work(it):
+        chunks = [chunk async for chunk in await it.chat(og.TEE_LLM.GPT_5, ASK, tools=WEATHER, stream=True)]
+        (only,) = chunks
+        proven(only)
+        assert only.choices[0].delta.tool_calls[0]["function"]["name"] == "get_weather", only
+        return "one synthetic chunk"
+    return await with_llm(work)
+
+
+async def json_schema():
+    schema = {"name": "mood", "schema": {"type": "object", "properties": {"mood": {"enum": ["calm", "wild"]}}, "required": ["mood"]}}
+    async def work(it):
+        answer = proven(await it.chat(og.TEE_LLM.CLAUDE_HAIKU_4_5, ASK, response_format=og.ResponseFormat("json_schema", schema)))
+        assert json.loads(answer.chat_output["content"]) == {"mood": "calm"}, answer
+        return answer.chat_output["content"]
+    return await with_llm(work)
+
+
+async def private():
+    async def work(it):
+        answer = await it.chat(og.TEE_LLM.GPT_5, ASK, x402_settlement_mode=og.x402SettlementMode.PRIVATE)
+        return proven(answer).tee_timestamp
+    return await with_llm(work)
+
+
+async def foreign_key():
+    """A key that the network did not make: refused with the reason, before anything is settled."""
+    async def work(it):
+        try:
+            await it.chat(og.TEE_LLM.GPT_5, ASK)
+        except RuntimeError as error:
+            assert "payer_not_of_this_local_network" in str(error), error
+            return "402 payer_not_of_this_local_network"
+        raise AssertionError("a stranger's authorization was taken")
+    return await with_llm(work, "0x" + "42" * 32)
+
+
+def foreign_transaction():
+    it = llm("0x" + "42" * 32)
+    try:
+        it.ensure_opg_approval(min_allowance=1)
+    except ValueError as error:
+        assert "has no OPG tokens" in str(error), error
+        return "no tokens, nothing sent"
+    raise AssertionError("a stranger could approve")
+
+
+async def empty_wallet():
+    async def work(it):
+        try:
+            await it.chat(og.TEE_LLM.GPT_5, ASK)
+        except RuntimeError as error:
+            assert "402" in str(error), error
+            return "402"
+        raise AssertionError("an empty wallet was served")
+    return await with_llm(work, view["empty_key"])
+
+
+def unknown_model():
+    async def work(it):
+        try:
+            await it.chat("openai/no-such-model", ASK)
+        except RuntimeError as error:
+            assert "400" in str(error), error
+            return "400"
+        raise AssertionError("an unknown model was answered")
+    return with_llm(work)
+
+
+def confidential(stream):
+    """ConfidentialLLM through a relay: the SDK verifies hashes, signature and TEE id before it returns."""
+    relay = Relay(llm)
+    try:
+        client = og.ConfidentialLLM(relay.url, rpc_url=RPC)
+        # Its documentation names the enum, but version 1.1.4 sends "TEE_LLM.GPT_5" then: a plain string works.
+        answer = client.chat("openai/gpt-5", ASK, stream=stream)
+        assert answer.content and answer.proof.tee_id == client.tee.tee_id or answer.proof.tee_id == "0x" + client.tee.tee_id, answer.proof
+        assert not any(b"receipt" in body for body in relay.seen), "the relay could read the question"
+        if not stream:
+            return answer.content[:60]
+        frames = len(answer.stream_frames)
+        assert frames > 5, answer.stream_frames
+        bill = json.loads(relay.bills[0])
+        assert int(bill["cost_opg"]) > 0, bill
+        return f"{frames} frames, bill {bill['cost_opg']}"
+    finally:
+        relay.close()
+
+
+async def dead_enclave():
+    """It dies between its last heartbeat and the call: nothing was sent, so the SDK draws another and asks once more."""
+    live = ids(network.alive)[0]
+    for stream in (False, True):
+        with choice([*ids([network.dead]), live]):
+            async def work(it):
+                answer = await it.chat(og.TEE_LLM.GPT_5, ASK, stream=stream)
+                return [chunk async for chunk in answer][-1] if stream else answer
+            answer = proven(await with_llm(work))
+        assert answer.tee_id == live, answer.tee_id
+    return "the second one answered, streamed too"
+
+
+async def all_dead():
+    dead = ids([network.dead])
+    with choice(dead * 2):
+        async def work(it):
+            try:
+                await it.chat(og.TEE_LLM.GPT_5, ASK)
+            except RuntimeError as error:
+                assert "TEE LLM chat failed" in str(error), error
+                return "an error, after one retry"
+            raise AssertionError("a dead enclave answered")
+        return await with_llm(work)
+
+
+async def revoked():
+    """A revoked image leaves the registry at once, for clients that hold a connection too."""
+    node = network.alive[0]
+    async def work(it):
+        assert it.resolve_tee_connection(node["id"]).endpoint == node["endpoint"]
+        ran = network.run("--network", view["network_file"], "registry", "revoke", node["measurement"], "--json")
+        assert ran.returncode == 0, ran.stderr
+        try:
+            it.resolve_tee_connection(node["id"])
+        except ValueError as error:
+            assert "not active in the registry" in str(error), error
+        else:
+            raise AssertionError("a revoked enclave was resolved")
+    with choice(ids(network.alive[1:2])):
+        await with_llm(work)
+    left = {tee.tee_id for tee in TEERegistry(RPC, view["registry"]).get_active_tees_by_type(0)}
+    assert left == set(ids(view["nodes"])) - set(ids([node])), left
+    return "gone from the registry and from resolve()"
+
+
+rows = Rows()
+# Unless a row says otherwise, no row draws the dead one.
+living = mock.patch("random.choice", alive)
+living.start()
+try:
+    rows.run("registry", registry)
+    rows.run("ensure_opg_approval", approval)
+    rows.run("chat", chat)
+    rows.run("streaming", streaming)
+    rows.run("tools", tools)
+    rows.run("tools, stream=True", tools_streamed)
+    rows.run("json_schema", json_schema)
+    rows.run("settlement mode private", private)
+    rows.run("402 unpaid: empty wallet", empty_wallet)
+    rows.run("unknown model", unknown_model)
+    rows.run("402 unpaid: a key from elsewhere", foreign_key)
+    rows.run("approval with a key from elsewhere", foreign_transaction)
+    rows.run("ConfidentialLLM", lambda: confidential(stream=False))
+    rows.run("ConfidentialLLM, streamed", lambda: confidential(stream=True))
+    rows.run("dead enclave: its retry", dead_enclave)
+    rows.run("dead enclave, twice", all_dead)
+    rows.run("chat without approval, sponsored", sponsored)
+    rows.run("revoked PCR", revoked)
+finally:
+    living.stop()
+    status = network.stop()
+    rows.run("up --opengradient ends with Ctrl-C", lambda: None if status == 0 else (_ for _ in ()).throw(AssertionError(network.said)))
+rows.end()
