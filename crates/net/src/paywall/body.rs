@@ -19,6 +19,8 @@ use crate::server::bounded;
 pub(super) struct Unpaid {
     /// In units of [`UNIT`] bytes.
     room: Arc<Semaphore>,
+    /// All of it.
+    units: usize,
 }
 
 /// The room that one body takes, until it is dropped.
@@ -27,13 +29,22 @@ pub(super) struct Room(Option<OwnedSemaphorePermit>);
 
 /// What room is counted in.
 const UNIT: usize = 1024;
+/// Longest body that may take the last quarter of the room: whoever fills it with long ones keeps no
+/// ordinary request out.
+const SMALL: usize = 64 * 1024;
 
 impl Unpaid {
     pub(super) fn new(bytes: usize) -> Self {
         let units = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
         Self {
             room: Arc::new(Semaphore::new(units)),
+            units,
         }
+    }
+
+    /// Whether so much is taken that nobody should wait with a body in hand.
+    pub(super) fn is_tight(&self) -> bool {
+        self.room.available_permits() < self.units / 2
     }
 
     /// Makes room for `bytes` in all; `false` where there is none.
@@ -42,6 +53,10 @@ impl Unpaid {
         let needed = bytes.div_ceil(UNIT).saturating_sub(held);
         if needed == 0 {
             return true;
+        }
+        let left = self.room.available_permits().saturating_sub(needed);
+        if bytes > SMALL && left < self.units / 4 {
+            return false;
         }
         let Ok(needed) = u32::try_from(needed) else {
             return false;

@@ -87,7 +87,12 @@ impl Paywall {
         // 5. Reserved before anything is computed or asked.
         let began = Instant::now();
         // One wait, for whatever it is.
-        let until = began.checked_add(inner.config.join_wait).unwrap_or(began);
+        let patience = if inner.unpaid.is_tight() {
+            Duration::ZERO
+        } else {
+            inner.config.join_wait
+        };
+        let until = began.checked_add(patience).unwrap_or(began);
         let reservation = match self.reserve(&purchase, &sale, now, until).await? {
             Reserved::New(reservation) => reservation,
             Reserved::Open(reservation, answer, amount) => {

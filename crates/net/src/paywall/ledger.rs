@@ -1,6 +1,7 @@
 //! Which authorizations are in use, and what became of them.
 
 mod credit;
+mod entry;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use seamline_evm::x402::SettleResponse;
 
 pub(super) use self::credit::{Affords, Exposure, Limits};
 use self::credit::{Credits, Standing};
+use self::entry::{Entry, State};
 use super::answer::Answer;
 use crate::news::{Listener, Teller};
 
@@ -108,60 +110,6 @@ struct Books {
     stored_bytes: usize,
     /// When the entries are next looked through for expired ones.
     next_sweep: Timestamp,
-}
-
-struct Entry {
-    payer: Address,
-    request: B256,
-    expires: Timestamp,
-    /// Whether it is its key's owner.
-    verified: bool,
-    /// What it costs us where it is never settled, once it is verified; nothing where it is paid
-    /// before it is worked for.
-    exposure: Option<Exposure>,
-    state: State,
-}
-
-impl Entry {
-    fn standing(&self) -> Standing {
-        // Anybody can write a payer into a message: only what is verified counts.
-        let Some(exposure) = self.exposure.filter(|_| self.verified) else {
-            return Standing::Clear;
-        };
-        match &self.state {
-            State::Running(_) => Standing::Open(exposure),
-            State::Done(outcome) => match outcome.as_ref() {
-                Outcome::Unsettled(..) => Standing::Open(exposure),
-                Outcome::Unpaid(_) => Standing::Unpaid,
-                Outcome::Answered(_, settled) | Outcome::Spent(settled) => {
-                    let amount = settled.settled_amount().unwrap_or(exposure.sure);
-                    let (asset, amount) = (exposure.asset, amount.min(exposure.max));
-                    if amount.is_zero() {
-                        Standing::Clear
-                    } else {
-                        Standing::Paid { asset, amount }
-                    }
-                }
-            },
-        }
-    }
-
-    /// How soon it can be forgotten, if at all.
-    fn rank(&self) -> Option<u8> {
-        match &self.state {
-            State::Running(_) => None,
-            State::Done(outcome) => match outcome.as_ref() {
-                Outcome::Spent(_) => Some(0),
-                Outcome::Unpaid(_) => Some(1),
-                Outcome::Answered(..) | Outcome::Unsettled(..) => None,
-            },
-        }
-    }
-}
-
-enum State {
-    Running(Teller<()>),
-    Done(Box<Outcome>),
 }
 
 /// Most entries at a time: each is below 1 KiB without its answer.

@@ -207,3 +207,51 @@ async fn an_announced_length_is_believed() {
         assert_eq!(answer.status, status);
     }
 }
+
+/// Long bodies do not take the room of ordinary requests, and nobody waits with one in hand.
+#[tokio::test]
+async fn long_bodies_leave_room_for_short_ones() {
+    const LONG: usize = 65 * 1_024;
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = Arc::clone(&gate);
+    let handler = move || {
+        let gate = Arc::clone(&waits);
+        async move {
+            drop(gate.acquire().await.unwrap());
+            "answer"
+        }
+    };
+    let config = config(|config| config.max_unpaid_bytes = 4 * LONG);
+    let offers = always(vec![terms("exact", "permit2")]);
+    let shop = Shop::build(Arc::default(), config, offers, axum::routing::any(handler));
+    let shop = Arc::new(shop);
+    let payment = header(&permit(&shop.offer("hello").await, 1));
+    let served = {
+        let (shop, request) = (Arc::clone(&shop), crate::shop::paid("hello", &payment));
+        tokio::spawn(async move { shop.send(request).await.status })
+    };
+    tokio::task::yield_now().await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let (sender, body) = fed();
+        sender.send(Bytes::from(vec![b' '; LONG])).unwrap();
+        let shop = Arc::clone(&shop);
+        let request = tokio::spawn(async move { shop.send(with_body(body)).await });
+        tokio::task::yield_now().await;
+        held.push((sender, request));
+    }
+    let refused = shop.send(with_body(Body::from(vec![b' '; LONG]))).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    let answer = shop.send(with_body(Body::from(vec![b' '; 60_000]))).await;
+    assert_eq!(answer.error(), "Payment required");
+    // A copy of what is served would wait for half a minute.
+    let copy = shop.send(crate::shop::paid("hello", &payment)).await;
+    assert_eq!(copy.status, StatusCode::CONFLICT);
+    assert_eq!(copy.headers["retry-after"], "1");
+    gate.add_permits(1);
+    assert_eq!(served.await.unwrap(), StatusCode::OK);
+    for (sender, request) in held {
+        drop(sender);
+        assert_eq!(request.await.unwrap().error(), "Payment required");
+    }
+}
