@@ -167,9 +167,10 @@ fn tool_call(body: &Value) -> Option<ToolCall> {
     Some(ToolCall {
         id: "call_1".to_owned(),
         name: function.get("name")?.as_str()?.to_owned(),
-        arguments: match arguments {
-            Value::Object(_) => arguments.to_string(),
-            _ => "{}".to_owned(),
+        arguments: if arguments.is_object() {
+            arguments.to_string()
+        } else {
+            "{}".to_owned()
         },
     })
 }
