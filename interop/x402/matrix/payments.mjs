@@ -50,15 +50,31 @@ export async function payOnce(triple, path, { world, meddler, report }) {
   return meddler.seen;
 }
 
-/** Our paywall gives a payer who lost the answer the same answer again, for the same request and authorization. */
+/**
+ * Our paywall gives a payer who lost the answer the same answer again, for the same request and message, where the message
+ * holds what the chain does not show: ours does. Others learn what was settled; so does who leaves it out.
+ */
 async function askAgain(triple, path, request, first, { world, meddler, report }) {
   const before = await balances(world.chain, world.roles);
   const servedBefore = await served(triple);
-  const answer = await fetch(triple.server.url + request, { headers: { "payment-signature": meddler.seen } });
+  const ask = (payment) => fetch(triple.server.url + request, { headers: { "payment-signature": payment } });
+  const cell = { triple: triple.name, path };
+  const message = decode(meddler.seen);
+  const named = message.extensions?.["payment-identifier"]?.info?.id !== undefined;
+  const answer = await ask(meddler.seen);
   const body = await answer.text();
+  const again = answer.status === 200 && body === first.body;
+  const gone = answer.status === 409 && JSON.parse(body).code === "answer_gone" && decode(answer.headers.get("payment-response")).success;
+  report.add(cell, "asked again", named ? again : gone, `${answer.status} ${body}`);
+  if (triple.payer.kind === "seamline") report.add(cell, "named", named, "our payment has no identifier");
+  if (named) {
+    delete message.extensions;
+    const stranger = await ask(Buffer.from(JSON.stringify(message)).toString("base64"));
+    await stranger.arrayBuffer();
+    report.add(cell, "asked by a stranger", stranger.status === 402, `${stranger.status}`);
+  }
   const change = moved(before, await balances(world.chain, world.roles));
-  const ok = answer.status === 200 && body === first.body && change === "" && (await served(triple)) === servedBefore;
-  report.add({ triple: triple.name, path }, "asked again", ok, `${answer.status} ${body}, moved: ${change}`);
+  report.add(cell, "paid no more", change === "" && (await served(triple)) === servedBefore, `moved: ${change}`);
 }
 
 /** Sends an authorization that must be refused for being `wrong`. */
