@@ -103,7 +103,7 @@ impl Desk {
         let account = account.map_err(|err| unreachable(&err))?;
         if account.native < U256::from(gas_limit).saturating_mul(U256::from(fees.max_fee_per_gas)) {
             let message = format!("{from} holds too little of the native coin for {gas_limit} gas");
-            return Err(Failure::new(Exit::No, "registry.gas", message)
+            return Err(Failure::new(Exit::No, "transaction.gas", message)
                 .hint("send it some of the native coin"));
         }
         // 2. Signed where it may block, sent once.
@@ -119,7 +119,7 @@ impl Desk {
         let signer = Arc::clone(signer);
         let signed = tokio::task::spawn_blocking(move || tx::sign(&*signer, &transaction)).await;
         let unsigned = |why: String| {
-            Failure::new(Exit::No, "registry.sign", why)
+            Failure::new(Exit::No, "transaction.sign", why)
                 .hint("nothing was sent: see to the signer, then run the command again")
         };
         let signed = signed
@@ -138,7 +138,7 @@ impl Desk {
                 "the chain's endpoint refused the transaction: {}",
                 err.message
             );
-            return Err(Failure::new(Exit::No, "registry.refused", message)
+            return Err(Failure::new(Exit::No, "transaction.refused", message)
                 .hint("if another transaction of this account is waiting, let it end first"));
         }
         self.included(signed.hash).await
@@ -171,11 +171,11 @@ impl Desk {
         let limit = gas.saturating_add(gas.div_ceil(4));
         if limit > MAX_GAS {
             let message = format!("the registry wants {gas} gas, more than any change needs");
-            return Err(Failure::new(Exit::No, "registry.gas", message)
+            return Err(Failure::new(Exit::No, "transaction.gas", message)
                 .hint("look at the contract at this address before you use it"));
         }
         let fees = Fees::from_history(&history, ceiling).map_err(|err| {
-            Failure::new(Exit::No, "registry.fees", causes(&err))
+            Failure::new(Exit::No, "transaction.fees", causes(&err))
                 .hint("wait until gas is cheaper, or allow more with --max-fee")
         })?;
         Ok((limit, fees))
@@ -192,7 +192,7 @@ impl Desk {
             {
                 if number(receipt.get("status")) != Some(1) {
                     let message = format!("the transaction {hash} was reverted");
-                    return Err(Failure::new(Exit::No, "registry.reverted", message)
+                    return Err(Failure::new(Exit::No, "transaction.reverted", message)
                         .hint("something changed in between: look with `seamline registry list`"));
                 }
                 return Ok(Included {
@@ -202,7 +202,7 @@ impl Desk {
             }
             if started.elapsed() >= PATIENCE {
                 let message = format!("the transaction {hash} is in no block yet");
-                return Err(Failure::new(Exit::Unknown, "registry.pending", message)
+                return Err(Failure::new(Exit::Unknown, "transaction.pending", message)
                     .hint("look for it before you repeat the command"));
             }
             tokio::time::sleep(TURN).await;
@@ -221,75 +221,83 @@ fn local_administrator(home: &Home, network: &NetworkFile) -> Option<Wallet> {
     Wallet::from_bytes(secret.as_slice().try_into().ok()?).ok()
 }
 
+/// Which of its rules the registry refuses by.
+#[derive(Clone, Copy)]
+enum Rule {
+    Role,
+    Measurement,
+    Evidence,
+    Entry,
+    Other,
+}
+
 /// Says in words why the contract refuses.
 fn refused(from: Address, data: &[u8]) -> Failure {
     use alloy_sol_types::SolError as _;
     use seamline_evm::bindings::IRegistry;
     use seamline_evm::registry::admin::IRegistryAdmin;
     let selector = data.get(..4).unwrap_or_default();
-    let reasons: [([u8; 4], &str, &str); 9] = [
+    let reasons: [([u8; 4], Rule, &str); 9] = [
         (
             IRegistryAdmin::AccessControlUnauthorizedAccount::SELECTOR,
-            "registry.role",
+            Rule::Role,
             "this account has not the role for it",
         ),
         (
-            IRegistry::InvalidTEEType::SELECTOR,
-            "registry.type",
-            "the registry has no such type of nodes",
+            IRegistry::NotTEEOwner::SELECTOR,
+            Rule::Role,
+            "this account neither owns the node nor administers the registry",
         ),
         (
             IRegistry::PCRNotApproved::SELECTOR,
-            "registry.measurement",
+            Rule::Measurement,
             "this measurement is not approved",
         ),
         (
             IRegistry::PCRAlreadyExists::SELECTOR,
-            "registry.measurement",
+            Rule::Measurement,
             "this measurement is approved already",
         ),
         (
             IRegistryAdmin::PCRInvalid::SELECTOR,
-            "registry.measurement",
+            Rule::Measurement,
             "a measurement is not 48 bytes, or all zero as in debug mode",
         ),
         (
-            IRegistry::TEEAlreadyExists::SELECTOR,
-            "registry.exists",
-            "the registry has this node already",
-        ),
-        (
-            IRegistry::NotTEEOwner::SELECTOR,
-            "registry.role",
-            "this account neither owns the node nor administers the registry",
-        ),
-        (
             IRegistry::AttestationInvalid::SELECTOR,
-            "registry.evidence",
+            Rule::Evidence,
             "the chain's own check refuses the evidence",
         ),
         (
             IRegistryAdmin::OHTTPConfigSignatureInvalid::SELECTOR,
-            "registry.ohttp",
+            Rule::Evidence,
             "the Oblivious HTTP key is not signed by the enclave",
+        ),
+        (
+            IRegistry::TEEAlreadyExists::SELECTOR,
+            Rule::Entry,
+            "the registry has this node already",
+        ),
+        (
+            IRegistry::InvalidTEEType::SELECTOR,
+            Rule::Entry,
+            "the registry has no such type of nodes",
         ),
     ];
     let known = reasons.iter().find(|(known, ..)| known == selector);
-    let (code, why) = known.map_or_else(
-        || {
-            (
-                "registry.refused",
-                format!("error 0x{}", hex::encode(selector)),
-            )
-        },
-        |(_, code, why)| (*code, (*why).to_owned()),
+    let (rule, why) = known.map_or_else(
+        || (Rule::Other, format!("error 0x{}", hex::encode(selector))),
+        |(_, rule, why)| (*rule, (*why).to_owned()),
     );
-    Failure::new(
-        Exit::No,
-        code,
-        format!("the registry refuses {from}: {why}"),
-    )
-    .hint("nothing was sent")
+    let message = format!("the registry refuses {from}: {why}");
+    let failure = match rule {
+        Rule::Role => Failure::new(Exit::No, "registry.role", message),
+        Rule::Measurement => Failure::new(Exit::No, "registry.measurement", message),
+        Rule::Evidence => Failure::new(Exit::No, "registry.evidence", message),
+        Rule::Entry => Failure::new(Exit::No, "registry.entry", message),
+        Rule::Other => Failure::new(Exit::No, "registry.refused", message),
+    };
+    failure.hint("nothing was sent")
 }
 
 /// Reads a quantity.

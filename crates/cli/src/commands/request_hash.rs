@@ -184,7 +184,7 @@ fn place(text: &[u8], offset: usize) -> (usize, usize) {
 /// One request in, one line of JSON out, so that another program can ask for many.
 fn lines(source: Box<dyn Read>) -> Result<Exit, Failure> {
     let failed =
-        |err: io::Error| Failure::new(Exit::Unknown, "output", format!("the pipe broke: {err}"));
+        |err: io::Error| Failure::new(Exit::Unknown, "stdout", format!("the pipe broke: {err}"));
     let mut source = BufReader::new(source);
     let mut out = io::stdout().lock();
     let mut exit = Exit::Ok;
