@@ -1,8 +1,10 @@
 """OpenGradient's SDK 1.1.4 on `seamline up --opengradient`: every row is a call as its documentation has it."""
 
 import argparse
+import asyncio
 import json
 import os
+import time
 
 from network import Network
 from relay import Relay
@@ -18,8 +20,10 @@ view = network.view
 # The SDK reads this when it is imported.
 os.environ.update(view["environment"])
 import opengradient as og  # noqa: E402
+from eth_hash.auto import keccak  # noqa: E402
 from opengradient.client.opg_token import ERC20_ABI  # noqa: E402
 from opengradient.client.tee_registry import TEERegistry  # noqa: E402
+from opengradient.client.tee_verify import build_inner_request, canonical_request_bytes  # noqa: E402
 
 from unittest import mock  # noqa: E402
 
@@ -159,6 +163,53 @@ async def json_schema():
     return await with_llm(work)
 
 
+async def completion():
+    async def work(it):
+        answer = proven(await it.completion(og.TEE_LLM.GPT_5, "What is a receipt?"))
+        assert answer.completion_output, answer
+        return answer.completion_output[:60]
+    return await with_llm(work)
+
+
+async def image():
+    async def work(it):
+        answer = proven(await it.chat(og.TEE_LLM.GPT_IMAGE_2, [{"role": "user", "content": "a grey pixel"}]))
+        assert answer.images and answer.images[0].startswith("data:image/png;base64,"), answer
+        chunks = [chunk async for chunk in await it.chat(og.TEE_LLM.GPT_IMAGE_2, ASK, stream=True)]
+        assert chunks[-1].images == answer.images, chunks
+        return f"{len(answer.images[0])} characters, streamed too"
+    return await with_llm(work)
+
+
+async def settlement():
+    """Both modes: the batched answer is proven to be under a root on the chain, the private one is in no batch."""
+    hashes = {}
+    for mode in (og.x402SettlementMode.PRIVATE, og.x402SettlementMode.BATCH_HASHED):
+        ask = [{"role": "user", "content": f"What is a receipt? {mode.value}"}]
+        async def work(it):
+            return await it.chat(og.TEE_LLM.GPT_5, ask, x402_settlement_mode=mode)
+        proven(await with_llm(work))
+        # As the SDK's own functions hash it: the defaults of chat() are part of the request.
+        _, canonical = build_inner_request({"model": "gpt-5", "messages": ask, "max_tokens": 100, "temperature": 0.0})
+        hashes[mode] = "0x" + keccak(canonical_request_bytes(canonical)).hex()
+
+    def prove(mode, file):
+        return network.run(
+            "settlement", "prove", "--network", view["network_file"], "--request-hash", hashes[mode], "--out", file,
+        )
+
+    file = os.path.join(network.home.name, "proof.json")
+    deadline = time.monotonic() + 90
+    while (ran := prove(og.x402SettlementMode.BATCH_HASHED, file)).returncode:
+        assert time.monotonic() < deadline, ran.stderr
+        await asyncio.sleep(0.5)
+    checked = network.run("settlement", "verify", "--network", view["network_file"], file)
+    assert checked.returncode == 0, checked.stderr
+    absent = prove(og.x402SettlementMode.PRIVATE, file + ".private")
+    assert absent.returncode != 0 and "settlement.absent" in absent.stderr, absent.stderr
+    return " ".join(checked.stdout.split())[:120]
+
+
 async def private():
     async def work(it):
         answer = await it.chat(og.TEE_LLM.GPT_5, ASK, x402_settlement_mode=og.x402SettlementMode.PRIVATE)
@@ -288,7 +339,10 @@ try:
     rows.run("tools", tools)
     rows.run("tools, stream=True", tools_streamed)
     rows.run("json_schema", json_schema)
+    rows.run("completion", completion)
+    rows.run("image model", image)
     rows.run("settlement mode private", private)
+    rows.run("batch settled and proven", settlement)
     rows.run("402 unpaid: empty wallet", empty_wallet)
     rows.run("unknown model", unknown_model)
     rows.run("402 unpaid: a key from elsewhere", foreign_key)

@@ -16,6 +16,7 @@ use self::example::example;
 ///
 /// | asked | answer |
 /// |---|---|
+/// | of an image model | one grey pixel, PNG |
 /// | with tools | one call of the first tool, or of the one that `tool_choice` names, with arguments of its schema |
 /// | for `json_schema` | the smallest value of the schema |
 /// | for `json_object` | `{"answer": …}` |
@@ -72,6 +73,20 @@ const MODELS: &[&str] = &[
     "glm-5.2",
 ];
 
+/// The image models of the SDK.
+const IMAGE_MODELS: &[&str] = &[
+    "gpt-image-2",
+    "gemini-2.5-flash-image",
+    "gemini-3.1-flash-image",
+    "grok-2-image",
+    "seedream-4.0",
+    "seedance-4.5",
+    "glm-image",
+];
+
+/// One pixel.
+const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
+
 impl StandIn {
     /// `tokens_per_second` is the pace of the texts, as the guide's.
     pub fn new(tokens_per_second: Option<NonZeroU32>) -> Self {
@@ -85,11 +100,15 @@ impl Upstream for StandIn {
     fn models(&self) -> Vec<String> {
         core::iter::once(GuideUpstream::MODEL)
             .chain(MODELS.iter().copied())
+            .chain(IMAGE_MODELS.iter().copied())
             .map(str::to_owned)
             .collect()
     }
 
     fn chat(&self, mut job: ChatJob) -> UpstreamFuture<'_> {
+        if IMAGE_MODELS.contains(&job.model.as_str()) {
+            return answer(&job, Piece::Images(vec![PIXEL.to_owned()]));
+        }
         if job.model != GuideUpstream::MODEL && !MODELS.contains(&job.model.as_str()) {
             return Box::pin(async { Err(UpstreamError::UnknownModel) });
         }

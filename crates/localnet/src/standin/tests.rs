@@ -86,3 +86,12 @@ async fn an_unknown_model_is_refused() {
     let refused = StandIn::new(None).chat(job).await.err();
     assert!(matches!(refused, Some(UpstreamError::UnknownModel)));
 }
+
+#[tokio::test]
+async fn image_models_make_images_whatever_else_is_asked() {
+    let pieces = pieces("gpt-image-2", "user", json!({"tools": weather()})).await;
+    let Some(Piece::Images(images)) = pieces.first() else {
+        panic!("no image");
+    };
+    assert!(images[0].starts_with("data:image/png;base64,"));
+}
