@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use seamline_core::decision::RoutePolicy;
 use seamline_core::{Amount, Charged, NodeId, Timestamp};
+use seamline_evm::chain::Depths;
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::registry::Snapshot;
 use seamline_verify::Verdict;
@@ -131,16 +132,18 @@ impl Client {
     }
 
     /// Looks at every call that is still open, or whose payment is unknown, and asks the chain what
-    /// became of it; and for the claims of what nodes charged over channels. Never signs and never sends an
-    /// authorization. Calls that this client is making right now are left alone. What became known about a
-    /// sealed call is written beside its receipt, as a signed amendment.
+    /// became of it; and for the claims of what nodes charged over channels. What was learned before is held
+    /// against the chain again until it is [`Options::finality_depth`](crate::Options::finality_depth) blocks
+    /// deep: where a fork took it away, it is open again, with its reservation, and is among what is returned.
+    /// Never signs and never sends an authorization. Calls that this client is making right now are left
+    /// alone. What became known about a sealed call is written beside its receipt, as a signed amendment.
     ///
     /// # Errors
     ///
     /// The journal or the chain cannot be read; what was learned before stays written.
     pub async fn recover(&self) -> Result<Vec<Recovered>, Error> {
         let rpc = |chain_id| self.endpoint(chain_id);
-        let recovered = recover::run(&self.books, &self.config.env, &rpc).await?;
+        let recovered = recover::run(&self.books, &self.config.env, &rpc, self.depths()).await?;
         self.amend().await?;
         Ok(recovered)
     }
@@ -169,9 +172,15 @@ impl Client {
     /// As [`Client::recover`].
     pub async fn recover_within(&self, patience: Duration) -> Result<Vec<Recovered>, Error> {
         let rpc = |chain_id| self.endpoint(chain_id);
-        let recovered = recover::run_within(&self.books, &self.config.env, &rpc, patience).await?;
+        let recovered =
+            recover::run_within(&self.books, &self.config.env, &rpc, self.depths(), patience)
+                .await?;
         self.amend().await?;
         Ok(recovered)
+    }
+
+    fn depths(&self) -> Depths {
+        Depths::new(1, self.config.options.finality_depth)
     }
 
     fn endpoint(&self, chain_id: u64) -> Option<Arc<dyn seamline_evm::Rpc>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use seamline_core::receipt::SealingKey;
 use seamline_core::{Address, NodeId};
+use seamline_evm::chain::FINALITY_DEPTH;
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::{Rpc, Signer};
 use seamline_verify::Trust;
@@ -78,6 +79,10 @@ pub struct Options {
     pub node_timeout: Duration,
     /// Longest wait for a settlement to show on chain after the answer, five seconds by default.
     pub settle_wait: Duration,
+    /// Blocks, its own included, under which an outcome is final: until then [`crate::Client::recover`]
+    /// looks whether a fork has taken it away. Twelve by default; a fork of depth `d` is noticed with at
+    /// least `d + 1`.
+    pub finality_depth: u64,
     /// How long a node that failed is left alone, 60 seconds by default.
     pub cooling: Duration,
     /// Weight of price in the score; 60 by default.
@@ -112,6 +117,7 @@ impl Default for Options {
             evidence_ttl: Duration::from_secs(600),
             node_timeout: Duration::from_secs(30),
             settle_wait: Duration::from_secs(5),
+            finality_depth: FINALITY_DEPTH,
             cooling: Duration::from_secs(60),
             weight_price: 60,
             weight_latency: 30,

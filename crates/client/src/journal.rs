@@ -34,6 +34,7 @@ pub use budget::{Budget, Over, Scope, Window};
 pub use channels::{ClaimRecord, VoucherRecord, VoucherState};
 pub use error::JournalError;
 pub use history::Paid;
+pub(crate) use payment::Known;
 pub use payment::{PaymentRecord, PaymentState};
 pub use record::{CallRecord, CallState, PurchaseRecord};
 

@@ -41,6 +41,7 @@ use core::fmt;
 use core::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use seamline_core::{Address, Amount, B256, Charged};
+use seamline_evm::chain::FINALITY_DEPTH;
 use seamline_net::TlsTrust;
 use std::path::PathBuf;
 
@@ -82,6 +83,9 @@ pub struct PayOptions {
     pub channels_per_seller: u32,
     /// Longest wait for a settlement to show on chain after the answer, five seconds by default.
     pub settle_wait: Duration,
+    /// Blocks, its own included, under which an outcome is final: until then [`Payer::recover`] looks
+    /// whether a fork has taken it away. Twelve by default.
+    pub finality_depth: u64,
 }
 
 /// Who may be paid.
@@ -239,6 +243,7 @@ impl Default for PayOptions {
             max_answer_bytes: 16 * 1024 * 1024,
             channels_per_seller: 0,
             settle_wait: Duration::from_secs(5),
+            finality_depth: FINALITY_DEPTH,
         }
     }
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use seamline_core::receipt::{self as event, Outcome, Recorded, SettlementState};
 use seamline_core::{Amount, B256, Charged, Timestamp};
+use seamline_evm::Rpc;
+use seamline_evm::chain::{self, Depths, Finality, Standing};
 use seamline_evm::payment::{Action, Event};
-use seamline_evm::{Rpc, chain};
 use tokio::time::Instant;
 
 use crate::books::Books;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::journal::{CallRecord, CallState, JournalError, PaymentRecord, PaymentState};
+use crate::journal::{CallRecord, CallState, JournalError, Known, PaymentRecord, PaymentState};
 use crate::leg::query;
 use crate::step::Step;
 
@@ -45,6 +46,7 @@ pub(crate) async fn run(
     books: &Books,
     env: &Env,
     rpc: &Endpoints<'_>,
+    depths: Depths,
 ) -> Result<Vec<Recovered>, Error> {
     let outside = |kind| Error::new(kind, Step::Settle, Charged::Unknown, None);
     let _alone = books.recovering.lock().await;
@@ -58,9 +60,19 @@ pub(crate) async fn run(
         }
         let fresh = books.journal.call(call.seq);
         let fresh = fresh.map_err(|err| outside(ErrorKind::Journal(err)))?;
-        if let Some(call) = fresh.filter(needs_a_look) {
-            recovered.push(look(books, env, rpc, call).await.map_err(outside)?);
+        let Some(mut call) = fresh.filter(needs_a_look) else {
+            continue;
+        };
+        let before = known(&call);
+        let was_open = is_open(&call);
+        if !was_open
+            && !stands(books, env, rpc, depths, &mut call)
+                .await
+                .map_err(outside)?
+        {
+            continue;
         }
+        recovered.push(look(books, env, rpc, call, before).await.map_err(outside)?);
     }
     Ok(recovered)
 }
@@ -71,11 +83,12 @@ pub(crate) async fn run_within(
     books: &Books,
     env: &Env,
     rpc: &Endpoints<'_>,
+    depths: Depths,
     patience: Duration,
 ) -> Result<Vec<Recovered>, Error> {
     let until = Instant::now().checked_add(patience);
     loop {
-        let recovered = run(books, env, rpc).await?;
+        let recovered = run(books, env, rpc, depths).await?;
         let next = recovered.iter().filter_map(Recovered::known_after_s).min();
         let Some(deadline_s) = next else {
             return Ok(recovered);
@@ -92,26 +105,77 @@ pub(crate) async fn run_within(
 }
 
 fn needs_a_look(call: &CallRecord) -> bool {
-    let live = call
-        .payment
-        .as_ref()
-        .is_some_and(|payment| payment.state.is_live());
-    call.state == CallState::Open || live
+    let payment = call.payment.as_ref();
+    is_open(call) || payment.is_some_and(|payment| !payment.is_final())
 }
 
-/// Asks the chain about one call, and writes what it says.
+fn is_open(call: &CallRecord) -> bool {
+    let payment = call.payment.as_ref();
+    call.state == CallState::Open || payment.is_some_and(|payment| payment.state.is_live())
+}
+
+pub(crate) fn known(call: &CallRecord) -> Option<Known> {
+    call.payment.as_ref().map(PaymentRecord::known)
+}
+
+/// How long after its deadline an outcome is held against the chain: a chain that is younger than this is
+/// another one, and one that makes no blocks makes nothing deeper.
+const WATCHED_S: u64 = 24 * 60 * 60;
+
+/// Holds an outcome against the chain that it was read from, and reopens it where a fork has taken it away:
+/// `true` then. An endpoint that does not answer leaves it for the next time.
+async fn stands(
+    books: &Books,
+    env: &Env,
+    rpc: &Endpoints<'_>,
+    depths: Depths,
+    call: &mut CallRecord,
+) -> Result<bool, ErrorKind> {
+    let Some(payment) = &mut call.payment else {
+        return Ok(false);
+    };
+    let Some(anchor) = payment.anchor() else {
+        return Ok(false);
+    };
+    let watched_until_s = payment.last_deadline_s().saturating_add(WATCHED_S);
+    if env.now().as_secs() > watched_until_s {
+        payment.finalize();
+    } else {
+        let Some(rpc) = rpc(payment.chain_id()) else {
+            return Ok(false);
+        };
+        match chain::standing(&*rpc, &anchor, depths).await {
+            Ok(Standing::Gone) => {
+                payment.reopen();
+                return Ok(true);
+            }
+            Ok(Standing::There(Finality::Final)) => payment.finalize(),
+            Ok(Standing::There(Finality::Seen | Finality::Confirmed) | Standing::Behind)
+            | Err(_) => return Ok(false),
+        }
+    }
+    books.journal.update(call).map_err(ErrorKind::Journal)?;
+    Ok(false)
+}
+
+/// Asks the chain about one call, and writes what it says. `before` is what the books said.
 async fn look(
     books: &Books,
     env: &Env,
     rpc: &Endpoints<'_>,
     mut call: CallRecord,
+    before: Option<Known>,
 ) -> Result<Recovered, ErrorKind> {
-    let before = call.payment.as_ref().map(|payment| payment.state);
+    let told = before.is_some_and(|before| !before.state.is_live());
     if let Some(payment) = &mut call.payment
         && payment.state.is_live()
         && let Some(rpc) = rpc(payment.chain_id())
     {
-        ask(&*rpc, env, payment).await?;
+        let asked = ask(&*rpc, env, payment).await;
+        // What a fork took away is written down as open, whatever else is known.
+        if !told {
+            asked?;
+        }
     }
     let now_ms = env.now().as_millis();
     write_down(books, &mut call, before, now_ms, Outcome::Abandoned).map_err(ErrorKind::Journal)?;
@@ -127,13 +191,16 @@ async fn look(
 pub(crate) fn write_down(
     books: &Books,
     call: &mut CallRecord,
-    before: Option<PaymentState>,
+    before: Option<Known>,
     now_ms: u64,
     outcome: Outcome,
 ) -> Result<(), JournalError> {
     let was_open = call.state == CallState::Open;
-    let after = call.payment.as_ref().map(|payment| payment.state);
-    let known = !after.is_some_and(PaymentState::is_live);
+    let after = self::known(call);
+    let live = |known: Option<Known>| known.is_some_and(|known| known.state.is_live());
+    // What was told is taken back where a fork took it away, so that is a fact as well.
+    let known = !live(after);
+    let withdrawn = !live(before) && before.is_some();
     let journal = &books.journal;
     match call.receipt {
         _ if was_open && known => {
@@ -144,7 +211,7 @@ pub(crate) fn write_down(
             };
             journal.close_call(call, now_ms, B256::ZERO, outcome)
         }
-        Some(receipt) if known && before != after => {
+        Some(receipt) if (known || withdrawn) && before != after => {
             journal.amend_call(call, now_ms, receipt, amendment(call, now_ms))
         }
         Some(_) | None => journal.update(call),
@@ -168,16 +235,16 @@ async fn ask(rpc: &dyn Rpc, env: &Env, record: &mut PaymentRecord) -> Result<(),
 /// The late fact about a sealed call, as an event of its receipt.
 fn amendment(call: &CallRecord, now_ms: u64) -> Recorded {
     let payment = call.payment.as_ref();
-    let settled = payment.is_some_and(|payment| payment.state == PaymentState::Settled);
+    let state = match payment.map(|payment| payment.state) {
+        Some(PaymentState::Settled) => SettlementState::Settled,
+        Some(PaymentState::Authorized | PaymentState::Unknown) => SettlementState::Unknown,
+        Some(PaymentState::NotSettled) | None => SettlementState::NotSettled,
+    };
     let waited_ms = now_ms.saturating_sub(call.opened_ms);
     Recorded {
         dt_us: waited_ms.saturating_mul(1_000),
         event: event::SettlementSeen {
-            state: if settled {
-                SettlementState::Settled
-            } else {
-                SettlementState::NotSettled
-            },
+            state,
             transaction: payment.and_then(|payment| payment.transaction),
             block_number: payment.and_then(|payment| payment.block),
             block_hash: payment.and_then(|payment| payment.block_hash),

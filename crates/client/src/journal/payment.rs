@@ -1,6 +1,7 @@
 //! One authorization, and what became of it.
 
 use seamline_core::{Address, Amount, B256};
+use seamline_evm::chain::Anchor;
 use seamline_evm::payment::{Action, Misuse, Payment, State, Terms};
 use seamline_evm::scheme::{Method, Scheme, SignedAuthorization, payment_key};
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,24 @@ pub struct PaymentRecord {
     pub block: Option<u64>,
     /// The hash of the settlement's block.
     pub block_hash: Option<B256>,
+    /// The block that `state` was read in, while a fork could still take it away. Absent in journals of
+    /// earlier versions, which called the first block final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rests_on: Option<RestsOn>,
+}
+
+/// A block that the books rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RestsOn {
+    number: u64,
+    hash: B256,
+}
+
+/// What the books say about a payment: two of these differ where something became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) state: PaymentState,
+    block_hash: Option<B256>,
 }
 
 /// An authorization that another one of the same nonce followed.
@@ -117,6 +136,44 @@ impl PaymentRecord {
         self.amount
     }
 
+    /// Whether nobody looks any more: the chain has told, in a block that is deep enough.
+    pub const fn is_final(&self) -> bool {
+        !self.state.is_live() && self.rests_on.is_none()
+    }
+
+    /// What the books say now.
+    pub(crate) const fn known(&self) -> Known {
+        Known {
+            state: self.state,
+            block_hash: self.block_hash,
+        }
+    }
+
+    /// The block that an outcome rests on, where a fork may still take it away.
+    pub(crate) fn anchor(&self) -> Option<Anchor> {
+        let rests_on = self.rests_on?;
+        Some(Anchor {
+            number: rests_on.number,
+            hash: rests_on.hash,
+        })
+    }
+
+    /// The block is deep enough, or the day is over: nobody looks again.
+    pub(crate) const fn finalize(&mut self) {
+        self.rests_on = None;
+    }
+
+    /// A fork took the outcome away: what became of the authorization is open again.
+    pub(crate) const fn reopen(&mut self) {
+        self.state = PaymentState::Unknown;
+        self.forget_outcome();
+    }
+
+    const fn forget_outcome(&mut self) {
+        (self.settled, self.transaction) = (None, None);
+        (self.block, self.block_hash, self.rests_on) = (None, None, None);
+    }
+
     /// What was settled, where it was.
     pub const fn settled(&self) -> Option<Amount> {
         self.settled
@@ -165,6 +222,7 @@ impl PaymentRecord {
             transaction: None,
             block: None,
             block_hash: None,
+            rests_on: None,
         }
     }
 
@@ -272,18 +330,33 @@ impl PaymentRecord {
 
     /// Takes over where the payment stands.
     pub(crate) fn follow(&mut self, payment: &Payment) {
+        self.forget_outcome();
         self.state = match payment.state() {
             State::New | State::Signed | State::Authorized => PaymentState::Authorized,
             State::Sent | State::Submitted { .. } | State::Unknown { .. } => PaymentState::Unknown,
-            State::NotSettled(_) | State::Abandoned => PaymentState::NotSettled,
+            State::Abandoned => PaymentState::NotSettled,
+            State::NotSettled(block) => {
+                self.rests_on = Some(Anchor::from(block).into());
+                PaymentState::NotSettled
+            }
             State::Settled(facts) => {
                 self.settled = Some(facts.amount);
                 self.transaction = Some(facts.transaction);
                 self.block = Some(facts.block_number);
                 self.block_hash = Some(facts.block_hash);
+                self.rests_on = Some(Anchor::from(facts).into());
                 PaymentState::Settled
             }
         };
+    }
+}
+
+impl From<Anchor> for RestsOn {
+    fn from(anchor: Anchor) -> Self {
+        Self {
+            number: anchor.number,
+            hash: anchor.hash,
+        }
     }
 }
 

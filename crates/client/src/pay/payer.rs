@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use seamline_core::Charged;
 use seamline_core::receipt::SealingKey;
+use seamline_evm::chain::Depths;
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::{Rpc, Signer};
 use seamline_net::{ClientOptions, HttpClient, http_client};
@@ -163,7 +164,7 @@ impl Payer {
     }
 
     /// Looks at every call and purchase that is open, or whose payment is unknown, and asks its chain
-    /// what became of it, and for the claims of what sellers charged over channels. Signs and sends nothing.
+    /// what became of it, as [`Client::recover`] does, and for the claims of what sellers charged over channels. Signs and sends nothing.
     /// What became known is written beside the receipts. Those of chains without an endpoint are left alone.
     ///
     /// # Errors
@@ -175,7 +176,8 @@ impl Payer {
             let chain = chains.find(|chain| chain.chain_id == chain_id);
             chain.map(|chain| Arc::clone(&chain.rpc))
         };
-        let recovered = recover::run(&self.books, &self.env, &rpc).await?;
+        let depths = Depths::new(1, self.options.finality_depth);
+        let recovered = recover::run(&self.books, &self.env, &rpc, depths).await?;
         let outside =
             |kind| crate::Error::new(kind, Step::Settle, seamline_core::Charged::Unknown, None);
         let claims = claims::observe(&self.books, &rpc, self.env.now()).await;

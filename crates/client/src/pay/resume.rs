@@ -66,7 +66,7 @@ impl Earlier {
         }
         let failed = |kind| Error::new(kind, Step::Open, charged).of_call(seq, None);
         let mut buying = Buying::again(self, payer, purchase, target, watch).map_err(failed)?;
-        let before = buying.state();
+        let before = recover::known(&buying.leg.record);
         let outcome = buying.present_again().await;
         let charged = buying.charged();
         let failed = |kind, step| Error::new(kind, step, charged).of_call(seq, None);
@@ -145,11 +145,6 @@ impl<'a> Buying<'a> {
             charge_recorded: false,
             repeated: true,
         })
-    }
-
-    fn state(&self) -> Option<PaymentState> {
-        let payment = self.leg.record.payment.as_ref();
-        payment.map(|payment| payment.state)
     }
 
     /// Asks the chain, and presents the same bytes again where that can bring the answer.

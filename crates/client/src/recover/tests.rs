@@ -250,3 +250,106 @@ async fn two_recoveries_close_a_call_once() {
     assert_eq!(*found.lock().unwrap(), 1);
     assert_eq!(desk.log(), 2);
 }
+
+/// What the endpoint says about a block that the books rest on, and about the newest.
+fn place(number: u64, hash: u8, head: u64) -> serde_json::Value {
+    let block = |number: u64, hash: u8| {
+        serde_json::json!({
+            "number": format!("{number:#x}"),
+            "hash": B256::repeat_byte(hash).to_string(),
+            "timestamp": "0x1",
+        })
+    };
+    serde_json::json!([block(head, 0xee), block(number, hash)])
+}
+
+/// A settlement of 40 in block 4, which is the books' word by now.
+async fn settled() -> Desk {
+    let desk = desk();
+    desk.authorized();
+    desk.script
+        .settled(&authorization(1, 100, NOW), 40, NOW.as_secs());
+    assert_eq!(desk.recover_one().await.charged, Charged::Yes);
+    desk
+}
+
+#[tokio::test]
+async fn a_settlement_is_looked_at_until_it_is_final() {
+    let desk = settled().await;
+    for head in [4, 14, 15] {
+        assert!(
+            !desk.client.journal().calls().unwrap()[0]
+                .payment
+                .as_ref()
+                .unwrap()
+                .is_final()
+        );
+        desk.script.push([place(4, 4, head)]);
+        assert!(desk.client.recover().await.unwrap().is_empty());
+    }
+    // Twelve blocks with its own: nobody asks any more, so another chain is not even seen.
+    assert!(
+        desk.client.journal().calls().unwrap()[0]
+            .payment
+            .as_ref()
+            .unwrap()
+            .is_final()
+    );
+    desk.script.push([place(4, 9, 20)]);
+    assert!(desk.client.recover().await.unwrap().is_empty());
+    assert_eq!(desk.reserved(), Amount::ZERO);
+}
+
+#[tokio::test]
+async fn a_settlement_that_a_fork_removes_is_open_again() {
+    let desk = settled().await;
+    desk.script.push([place(4, 9, 5)]);
+    desk.script.unspent(NOW.as_secs() + 1);
+    let found = desk.recover_one().await;
+    assert_eq!((found.charged, found.settled), (Charged::Unknown, None));
+    assert_eq!(found.call.payment.as_ref().unwrap().transaction, None);
+    assert_eq!(desk.reserved(), Amount::new(100));
+    // Settled again elsewhere, or proven never to settle: from the chain alone.
+    desk.pass_the_deadline();
+    desk.script.unspent(NOW.as_secs() + 61);
+    let found = desk.recover_one().await;
+    assert_eq!(
+        (found.charged, desk.reserved()),
+        (Charged::No, Amount::ZERO)
+    );
+}
+
+#[tokio::test]
+async fn a_fork_is_written_down_although_the_chain_is_silent_then() {
+    let desk = settled().await;
+    desk.script.push([place(4, 9, 5)]);
+    let found = desk.recover_one().await;
+    assert_eq!(found.charged, Charged::Unknown);
+    assert_eq!(desk.reserved(), Amount::new(100));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_lags_or_is_silent_takes_nothing_back() {
+    let desk = settled().await;
+    desk.script.push([place(4, 4, 3)]);
+    assert!(desk.client.recover().await.unwrap().is_empty());
+    assert!(desk.client.recover().await.unwrap().is_empty());
+    let call = &desk.client.journal().calls().unwrap()[0];
+    assert_eq!(call.charged(), Charged::Yes);
+    assert!(!call.payment.as_ref().unwrap().is_final());
+}
+
+#[tokio::test]
+async fn an_outcome_of_yesterday_is_not_asked_about() {
+    let desk = settled().await;
+    desk.clock.fetch_add(2 * 24 * 60 * 60, Ordering::SeqCst);
+    desk.script.push([place(4, 9, 5)]);
+    assert!(desk.client.recover().await.unwrap().is_empty());
+    assert!(
+        desk.client.journal().calls().unwrap()[0]
+            .payment
+            .as_ref()
+            .unwrap()
+            .is_final()
+    );
+}
