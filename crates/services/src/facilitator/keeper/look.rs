@@ -208,9 +208,10 @@ fn finished(core: &Core, held: &mut Held, block: Place, seen: &Look) -> Option<E
 /// before the block was made; its own block is enough where nothing more is asked for.
 pub(in crate::facilitator) fn is_confirmed(core: &Core, number: u64, head: u64) -> bool {
     let finality = core.depths.of(number, head);
-    finality.map_or(core.depths.confirmations() == 1, |finality| {
-        finality >= Finality::Confirmed
-    })
+    match finality {
+        Some(finality) => finality >= Finality::Confirmed,
+        None => core.depths.confirmations() == 1,
+    }
 }
 
 async fn batches(rpc: &dyn Rpc, calls: &[RpcCall]) -> Option<Vec<Result<Value, RpcError>>> {
