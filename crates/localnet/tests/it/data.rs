@@ -26,11 +26,19 @@ async fn a_callers_answer_is_in_a_batch_whose_root_is_on_chain() {
     .id();
     let http = seamline_net::http_client(seamline_net::ClientOptions::default()).unwrap();
     let url = format!("{}/settlement/proof/{id}", net.facilitator_url());
-    // Its payment settles, its batch closes, its root is mined: as long as all of that takes.
+    // Its payment settles, its batch closes, its root is mined: as long as all of that takes, and a
+    // bound that only an answer that never comes reaches.
+    let mut said = String::new();
+    let mut looks = 0;
     let proof = loop {
+        looks += 1;
+        assert!(looks < 600, "the facilitator says {said}");
         let response = http.get(&url).await.unwrap();
-        if response.status().is_success() {
-            let body = response.into_body().bytes().await.unwrap();
+        let status = response.status();
+        let body = response.into_body().bytes().await.unwrap();
+        said = String::from_utf8_lossy(&body).into_owned();
+        if looks % 25 == 0 { eprintln!("{said}"); }
+        if status.is_success() {
             let proof = InclusionProof::parse(&body).unwrap();
             if proof.settled.is_some() {
                 break proof;
