@@ -7,6 +7,7 @@ use seamline_core::receipt::SealingKey;
 use seamline_core::{Address, NodeId};
 use seamline_evm::chain::FINALITY_DEPTH;
 use seamline_evm::policy::SpendPolicy;
+use seamline_evm::settlement::SettlementType;
 use seamline_evm::{Rpc, Signer};
 use seamline_verify::Trust;
 
@@ -105,6 +106,10 @@ pub struct Options {
     /// it was charged is the node's word then, bounded by what was promised: the money moves when the
     /// node claims it, and no receipt is complete before.
     pub channels_per_node: u32,
+    /// What enclaves are asked to put on record about a call; nothing by default. A batch publishes the
+    /// hashes of request and answer, with which whoever guesses a short prompt can confirm it; an
+    /// individual settlement publishes both in the clear.
+    pub settlement: SettlementType,
 }
 
 impl Default for Options {
@@ -127,6 +132,7 @@ impl Default for Options {
             max_heartbeat_age: Duration::from_secs(30 * 60),
             avoid: Vec::new(),
             channels_per_node: 0,
+            settlement: SettlementType::Private,
         }
     }
 }

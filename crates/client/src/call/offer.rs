@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use seamline_core::receipt::{self as event, EvidenceType};
 use seamline_evm::registry::NodeRecord;
+use seamline_evm::settlement::TYPE_HEADER;
 use seamline_evm::x402::{PAYMENT_REQUIRED, PaymentRequired};
 
 use super::Call;
@@ -116,12 +117,14 @@ impl Call<'_> {
         });
     }
 
-    /// Headers of every chat request. Settlement data stays off the chain: `private` asks the enclave
-    /// not to publish hashes of this call.
+    /// Headers of every chat request. Settlement data stays off the chain unless the caller wants it
+    /// there: `private` asks the enclave not to publish hashes of this call.
     pub(super) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, AUTHORIZATION);
-        headers.insert("x-settlement-type", HeaderValue::from_static("private"));
+        let settlement = self.client.config.options.settlement;
+        let settlement = HeaderValue::from_static(settlement.as_str());
+        headers.insert(TYPE_HEADER, settlement);
         if self.chat.stream {
             headers.insert(
                 header::ACCEPT,

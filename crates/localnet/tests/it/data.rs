@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use seamline_core::receipt::{Bundle, SignatureChecked, events_of};
-use seamline_evm::settlement::{InclusionProof, SignedInference, batches};
+use seamline_evm::settlement::{InclusionProof, SettlementType, SignedInference, batches};
 use seamline_localnet::contracts::SETTLEMENT;
 
 use crate::support::{World, honest, question};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callers_answer_is_in_a_batch_whose_root_is_on_chain() {
-    let world = World::new(vec![honest("one")]);
+    let mut world = World::new(vec![honest("one")]);
+    world.options.settlement = SettlementType::Batch;
     let (net, client) = world.start().await;
     let reply = client.chat(&question()).await.unwrap();
     let bundle = Bundle::decode(&reply.receipt).unwrap();
@@ -37,7 +38,6 @@ async fn a_callers_answer_is_in_a_batch_whose_root_is_on_chain() {
         let status = response.status();
         let body = response.into_body().bytes().await.unwrap();
         said = String::from_utf8_lossy(&body).into_owned();
-        if looks % 25 == 0 { eprintln!("{said}"); }
         if status.is_success() {
             let proof = InclusionProof::parse(&body).unwrap();
             if proof.settled.is_some() {
