@@ -1,5 +1,7 @@
 //! The seam to a chain: batched JSON-RPC calls, and the reading of their untrusted results.
 
+mod ended;
+
 use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
@@ -51,7 +53,7 @@ pub enum At {
 pub struct RpcError {
     /// JSON-RPC error code; 3 is a revert with data in geth and its relatives.
     pub code: i64,
-    /// Text of the peer: shown, never parsed for decisions except to recognise a revert.
+    /// Text of the peer: shown, never parsed for decisions except to recognise a revert or a halt.
     pub message: String,
     /// The error's `data` member; for a revert, the bytes that the contract reverted with.
     pub data: Option<Value>,
@@ -177,28 +179,6 @@ impl At {
             Self::Latest => "latest".to_owned(),
             Self::Pending => "pending".to_owned(),
             Self::Number(number) => quantity(number),
-        }
-    }
-}
-
-impl RpcError {
-    /// The bytes that a contract reverted with, or `None` where this error is not a revert: then
-    /// it says nothing about the contract and the reader fails closed.
-    ///
-    /// Endpoints differ: code 3 with `data` a string (geth, anvil), `data` nested one deeper
-    /// (hardhat), or only the words `execution reverted` (older geth; then the bytes are empty).
-    pub fn revert(&self) -> Option<Bytes> {
-        let data = match &self.data {
-            Some(Value::Object(fields)) => fields.get("data").and_then(Value::as_str),
-            Some(Value::String(text)) => Some(text.as_str()),
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | None => None,
-        };
-        let bytes = data.and_then(|text| decode_hex(text).ok());
-        let says_revert = self.code == 3 || self.message.contains("execution reverted");
-        match (bytes, says_revert) {
-            (Some(bytes), true) => Some(bytes),
-            (None, true) => Some(Bytes::new()),
-            (Some(_) | None, false) => None,
         }
     }
 }

@@ -18,7 +18,7 @@ type Answer = Result<Value, RpcError>;
 /// Reads the chain's answer to [`VerifyPlan::calls`].
 ///
 /// Fails closed: whatever could not be asked makes the payment invalid, with
-/// `unexpected_verify_error`.
+/// `unexpected_verify_error`. That a contract halted is an answer, and a refusal: its author chose so.
 pub fn conclude_verify(
     plan: &VerifyPlan,
     answer: &Result<Vec<Answer>, TransportError>,
@@ -66,7 +66,14 @@ fn judge(plan: &VerifyPlan, results: &[Answer]) -> Result<(), Reason> {
     }
     // 17. The settlement, simulated; that of an undeployed wallet after its deployment.
     if undeployed && plan.wrapped {
-        return deployment::judge(plan, &known(answer(Ask::Counterfactual))?);
+        let simulation = answer(Ask::Counterfactual);
+        // Each of its steps may fail, so that only a halt ends it: somebody burned the gas of all.
+        if let Some(Err(error)) = simulation
+            && error.halted()
+        {
+            return Err(revert::unnamed(plan));
+        }
+        return deployment::judge(plan, &known(simulation)?);
     }
     // Nothing settles at zero, so there is nothing to simulate.
     if plan.simulated.is_zero() {
@@ -76,7 +83,7 @@ fn judge(plan: &VerifyPlan, results: &[Answer]) -> Result<(), Reason> {
     let Some(Err(error)) = simulation else {
         return known(simulation).map(|_| ());
     };
-    let data = error.revert().ok_or(Reason::UnexpectedVerifyError)?;
+    let data = error.ended().ok_or(Reason::UnexpectedVerifyError)?;
     Err(revert::reason(plan, &data).unwrap_or_else(|| diagnose(plan, results)))
 }
 
@@ -92,7 +99,7 @@ fn diagnose(plan: &VerifyPlan, results: &[Answer]) -> Reason {
                 .and_then(|text| IToken::nameCall::abi_decode_returns_validate(&text).ok());
             let version = says(Ask::Version)
                 .and_then(|text| IToken::versionCall::abi_decode_returns_validate(&text).ok());
-            if matches!(answer(Ask::Spent), Some(Err(error)) if error.revert().is_some()) {
+            if matches!(answer(Ask::Spent), Some(Err(error)) if error.ended().is_some()) {
                 Reason::InvalidExactEvmEip3009NotSupported
             } else if word(answer(Ask::Spent)).is_some_and(|used| used != U256::ZERO) {
                 Reason::InvalidExactEvmNonceAlreadyUsed
@@ -136,7 +143,7 @@ fn account_signature(plan: &VerifyPlan) -> Result<(), Reason> {
 /// signed does not help, because neither Permit2 nor a token would ask for it.
 fn contract_signed(plan: &VerifyPlan, result: Option<&Answer>) -> Result<(), Reason> {
     if let Some(Err(error)) = result {
-        return Err(match error.revert() {
+        return Err(match error.ended() {
             Some(_) => bad_signature(plan),
             None => Reason::UnexpectedVerifyError,
         });

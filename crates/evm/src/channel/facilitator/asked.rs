@@ -153,7 +153,7 @@ impl Asked {
     ) -> Result<(), Reason> {
         match self.answer(Ask::Simulation, results)? {
             Ok(value) => bytes_of(value).map(|_| ()).map_err(|_| unread()),
-            Err(error) => Err(error.revert().map_or_else(unread, |_| reverted)),
+            Err(error) => Err(error.ended().map_or_else(unread, |_| reverted)),
         }
     }
 

@@ -79,7 +79,7 @@ fn contract_signed(
 ) -> Result<(), Reason> {
     let bytes = match answer {
         Ok(value) => bytes_of(value).map_err(|_| unread())?,
-        Err(error) if error.revert().is_some() => return Err(refused()),
+        Err(error) if error.ended().is_some() => return Err(refused()),
         Err(_) => return Err(unread()),
     };
     let magic = IContractSigner::isValidSignatureCall::abi_decode_returns_validate(&bytes);

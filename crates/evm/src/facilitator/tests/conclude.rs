@@ -44,6 +44,66 @@ fn the_code_at_the_payer_chooses_the_signature_check() {
     assert_eq!(reason_on(with(3, Err(down()))), None);
 }
 
+/// How endpoints say that code halted, and how they say that they do not know.
+const HALTS: [(i64, &str); 5] = [
+    (-32_000, "execution halted: OutOfGas(Basic)"),
+    (-32_603, "EVM error InvalidFEOpcode"),
+    (-32_603, "EVM error OutOfGas"),
+    (-32_003, "out of gas"),
+    (-32_000, "invalid opcode: INVALID"),
+];
+const UNKNOWN: [(i64, &str); 4] = [
+    (-32_000, "execution aborted (timeout = 5s)"),
+    (-32_603, "EVM error FatalExternalError"),
+    (-32_005, "daily quota: out of gas"),
+    (-32_000, "insufficient funds for gas * price + value"),
+];
+
+fn said((code, message): (i64, &str)) -> RpcError {
+    RpcError {
+        code,
+        message: message.to_owned(),
+        data: None,
+    }
+}
+
+#[test]
+fn a_wallet_that_halts_is_refused_and_an_endpoint_in_trouble_is_not_its_word() {
+    let with_code = |signature: RpcError| {
+        let mut chain = with(0, Ok(json!("0x60")));
+        chain[3] = Err(signature);
+        reason_on(chain)
+    };
+    for halt in HALTS {
+        let refused = Some(Reason::InvalidPermit2Signature);
+        assert_eq!(with_code(said(halt)), refused, "{halt:?}");
+    }
+    for unknown in UNKNOWN {
+        let closed = Some(Reason::UnexpectedVerifyError);
+        assert_eq!(with_code(said(unknown)), closed, "{unknown:?}");
+    }
+}
+
+#[test]
+fn a_settlement_that_halts_is_diagnosed() {
+    for halt in HALTS {
+        let mut chain = with(4, Err(said(halt)));
+        let refused = Some(Reason::Permit2SimulationFailed);
+        assert_eq!(reason_on(chain.clone()), refused, "{halt:?}");
+        chain[6] = Ok(word(4_999));
+        let poor = Some(Reason::Permit2InsufficientBalance);
+        assert_eq!(reason_on(chain), poor, "{halt:?}");
+    }
+    for unknown in UNKNOWN {
+        let closed = Some(Reason::UnexpectedVerifyError);
+        assert_eq!(
+            reason_on(with(4, Err(said(unknown)))),
+            closed,
+            "{unknown:?}"
+        );
+    }
+}
+
 #[test]
 fn a_contract_payer_may_sign_as_it_likes() {
     let payment = payment_with("/payload/signature", json!("0x010203"), false);

@@ -164,6 +164,15 @@ fn an_undeployed_wallet_is_deployed_and_settled_in_one_call() {
         assert_eq!(answered(Ok(steps(&[]))), closed);
         assert_eq!(answered(Ok(json!("0x"))), closed);
         assert_eq!(answered(Err(reverted(&[]))), closed);
+        assert_eq!(answered(Err(down())), closed);
+        // Multicall3 lets each step fail: that all of it halts is the doing of a step.
+        for message in ["out of gas", "EVM error OutOfGas"] {
+            let halt = RpcError {
+                message: message.to_owned(),
+                ..down()
+            };
+            assert_eq!(answered(Err(halt)), unnamed, "{message}");
+        }
         // Only that call counts: the settlement alone cannot say anything about such a wallet.
         let alone = (Ask::Simulation, Err(reverted(&[])));
         assert_eq!(reason_with(&plan, &[alone]), None);
