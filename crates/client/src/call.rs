@@ -28,8 +28,9 @@ pub(crate) use self::admit::each_token;
 use self::attest::Enclave;
 use self::execute::Response;
 use self::offer::Terms;
+pub(crate) use self::offer::offers;
 use crate::books::Running;
-use crate::chat::Chat;
+use crate::chat::{Chat, ToolCall};
 use crate::client::{Client, Reply, micros};
 use crate::error::{Error, ErrorKind};
 use crate::leg::Leg;
@@ -79,6 +80,7 @@ pub(crate) struct Call<'a> {
 /// What the call has when every step up to the settlement is done.
 struct Answer {
     text: String,
+    tool_calls: Vec<ToolCall>,
     node: NodeId,
     endpoint: String,
 }
@@ -172,10 +174,11 @@ impl<'a> Call<'a> {
         if response.is_err() || proven.is_err() {
             self.step = reached;
         }
-        let text = response?.text;
+        let response = response?;
         proven?;
         Ok(Answer {
-            text,
+            text: response.text,
+            tool_calls: response.tool_calls,
             node: record.node,
             endpoint: record.endpoint.clone(),
         })

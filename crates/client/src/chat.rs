@@ -12,6 +12,24 @@ pub struct Chat {
     pub(crate) max_tokens: u32,
     pub(crate) stream: bool,
     pub(crate) max_price: Option<Amount>,
+    pub(crate) tools: Vec<serde_json::Value>,
+}
+
+/// A function that an answer calls.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The id that an answer to the call refers to.
+    pub id: String,
+    /// The function.
+    pub name: String,
+    /// Its arguments: JSON, as the model wrote it.
+    pub arguments: String,
+}
+
+impl core::fmt::Debug for ToolCall {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ToolCall").finish_non_exhaustive()
+    }
 }
 
 /// One message of a conversation.
@@ -34,6 +52,7 @@ impl Chat {
             max_tokens: Self::DEFAULT_MAX_TOKENS,
             stream: false,
             max_price: None,
+            tools: Vec::new(),
         }
     }
 
@@ -47,6 +66,14 @@ impl Chat {
     #[must_use]
     pub fn user(self, content: impl Into<String>) -> Self {
         self.message("user", content.into())
+    }
+
+    /// Offers a function to the model, in the form of the chat API: `{"type": "function", "function": {…}}`.
+    /// An answer that calls functions has no text: text beside calls is not signed.
+    #[must_use]
+    pub fn tool(mut self, definition: serde_json::Value) -> Self {
+        self.tools.push(definition);
+        self
     }
 
     /// Limits the answer to `tokens`.
@@ -84,14 +111,24 @@ impl Chat {
             .iter()
             .map(|message| serde_json::json!({ "role": message.role, "content": message.content }))
             .collect();
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "model": self.model,
             "messages": messages,
             "max_tokens": self.max_tokens,
             "temperature": 0,
             "stream": self.stream,
         });
+        if let Some(object) = body.as_object_mut()
+            && self.offers_tools()
+        {
+            object.insert("tools".to_owned(), self.tools.clone().into());
+        }
         body.to_string().into_bytes()
+    }
+
+    /// Whether the model may answer with calls of functions.
+    pub(crate) const fn offers_tools(&self) -> bool {
+        !self.tools.is_empty()
     }
 
     /// Whether there is nothing to ask: no message, or only blank ones.

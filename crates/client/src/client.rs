@@ -15,7 +15,7 @@ use seamline_verify::Verdict;
 use crate::amendments;
 use crate::books::Books;
 use crate::call::Call;
-use crate::chat::Chat;
+use crate::chat::{Chat, ToolCall};
 use crate::claims;
 use crate::config::{Config, Network, Options};
 use crate::error::{Error, ErrorKind};
@@ -42,8 +42,10 @@ pub struct Client {
 /// A proven answer.
 #[non_exhaustive]
 pub struct Reply {
-    /// The answer's text.
+    /// The answer's text; empty where it calls functions.
     pub text: String,
+    /// The functions that it calls, of those that [`Chat::tool`] offered.
+    pub tool_calls: Vec<ToolCall>,
     /// The model asked for.
     pub model: String,
     /// The node that answered.

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use seamline_core::receipt::SealingKey;
-use seamline_core::{Address, NodeId};
+use seamline_core::{Address, B256, NodeId};
 use seamline_evm::chain::FINALITY_DEPTH;
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::settlement::SettlementType;
 use seamline_evm::{Rpc, Signer};
 use seamline_verify::Trust;
 
+use crate::dialect::OPENGRADIENT_GATEWAYS;
 use crate::env::Env;
 
 /// Everything that a client must be told. Nothing here has a default: a signer, roots of trust and a
@@ -110,6 +111,9 @@ pub struct Options {
     /// hashes of request and answer, with which whoever guesses a short prompt can confirm it; an
     /// individual settlement publishes both in the clear.
     pub settlement: SettlementType,
+    /// Measurements (PCR hashes) of code that speaks as OpenGradient's public gateway, its published
+    /// build by default. Whether such code is trusted is not said here.
+    pub gateways: Vec<B256>,
 }
 
 impl Default for Options {
@@ -133,6 +137,7 @@ impl Default for Options {
             avoid: Vec::new(),
             channels_per_node: 0,
             settlement: SettlementType::Private,
+            gateways: OPENGRADIENT_GATEWAYS.to_vec(),
         }
     }
 }

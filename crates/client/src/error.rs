@@ -205,6 +205,14 @@ pub enum ErrorKind {
         /// What is wrong, in words.
         what: &'static str,
     },
+    /// The answer is proven, and what the node says beside it cannot be true.
+    #[error("node {} claims what cannot be: {fault}", .node.short())]
+    Claim {
+        /// The node.
+        node: NodeId,
+        /// What cannot be.
+        fault: ClaimFault,
+    },
     /// The node's signature does not cover what was sent and received.
     #[error("the signature of node {} does not hold: {fault}", .node.short())]
     Signature {
@@ -237,6 +245,24 @@ pub enum SignatureFault {
     /// It is not by the attested key.
     #[error("it is not by the attested key")]
     Key,
+    /// It came with an earlier answer to this client.
+    #[error("it came with an earlier answer")]
+    Replayed,
+}
+
+/// What is wrong with something that a node says and nobody signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimFault {
+    /// It counts more tokens than were sent, or than were asked for, or does not add up.
+    #[error("its usage is more than was sent and asked for")]
+    Usage,
+    /// It says that the answer was published, and nobody asked for that.
+    #[error("it published an answer that was to stay off the record")]
+    Unasked,
+    /// Its settlement headers are those of another answer.
+    #[error("its settlement headers are those of another answer")]
+    Other,
 }
 
 /// How long to wait before the same node or the chain is worth asking again.

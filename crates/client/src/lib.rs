@@ -84,6 +84,7 @@ mod claims;
 mod client;
 pub mod confidential;
 mod config;
+mod dialect;
 mod env;
 mod error;
 #[cfg(test)]
@@ -99,11 +100,12 @@ mod sign;
 mod step;
 
 pub use channels::{ChannelStatus, Withdrawal};
-pub use chat::Chat;
+pub use chat::{Chat, ToolCall};
 pub use client::{Client, Reply};
 pub use config::{Config, Home, Network, Options};
+pub use dialect::{Ceiling, OPENGRADIENT_GATEWAYS};
 pub use env::{EntropyError, Env};
-pub use error::{Error, ErrorKind, SignatureFault};
+pub use error::{ClaimFault, Error, ErrorKind, SignatureFault};
 pub use journal::{Journal, JournalError};
 pub use node::{ListedModel, Listing};
 pub use pay::{Payer, PayerConfig, Purchase, Purchased};

@@ -3,11 +3,12 @@
 mod offers;
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use seamline_attest::{Claims, ResponseKey, Verified};
-use seamline_core::{Address, Amount, NodeId, Timestamp};
+use seamline_core::{Address, Amount, B256, NodeId, Timestamp};
 use seamline_evm::registry::NodeRecord;
 use seamline_net::{ClientOptions, HttpClient, http_client};
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 
 use self::offers::Offers;
 use crate::client::{Client, micros};
+use crate::dialect::{Ceiling, Dialect, fetch_ceiling};
 use crate::error::ErrorKind;
 
 /// What is remembered about one node.
@@ -26,6 +28,8 @@ pub(crate) struct NodeState {
     listing: Option<Listing>,
     /// Verified evidence of the instance behind the pinned certificate.
     pub(crate) evidence: Option<Remembered>,
+    /// Signatures of its proven answers, and transactions that it named, newest last.
+    seen: VecDeque<B256>,
     /// What it asked for before.
     pub(crate) offers: Offers,
     /// Until when the node is left alone.
@@ -52,6 +56,8 @@ pub(crate) struct Remembered {
 pub struct Listing {
     /// Each model with its price.
     pub models: Vec<ListedModel>,
+    /// What a call costs at most, where the node lists no models and says nothing else.
+    pub ceiling: Option<Ceiling>,
     /// When it was read.
     pub read: Timestamp,
     /// How long the request took, microseconds.
@@ -73,6 +79,10 @@ pub struct ListedModel {
     /// CAIP-2 id of the chain.
     pub network: String,
 }
+
+/// Signatures of one node that are remembered: what it can have signed within the time that a signature
+/// is accepted, at some ten answers a second.
+const MAX_SEEN: usize = 4_096;
 
 /// Longest list that is read: a node lists tens of models at about 300 bytes each.
 const MAX_LISTING: u64 = 256 * 1024;
@@ -122,6 +132,18 @@ impl NodeState {
         self.evidence = None;
         self.offers.clear();
         Ok(client)
+    }
+
+    /// Whether a signature or a transaction came with an earlier answer; from now on it did.
+    pub(crate) fn saw(&mut self, mark: B256) -> bool {
+        if self.seen.contains(&mark) {
+            return true;
+        }
+        if self.seen.len() >= MAX_SEEN {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(mark);
+        false
     }
 
     pub(crate) fn answered(&mut self) {
@@ -176,7 +198,19 @@ async fn list(client: &Client, record: &NodeRecord) -> Result<Listing, ErrorKind
         return Ok(listing);
     }
     let http = client.node(record.node, |node| node.http(record, options.node_timeout))?;
-    let listing = fetch(&http, record, now).await?;
+    let listing = match Dialect::of(record, &options.gateways) {
+        Dialect::Seamline => fetch(&http, record, now).await?,
+        Dialect::OpenGradient => {
+            let started = Instant::now();
+            let ceiling = fetch_ceiling(&http, record, LISTING_TIMEOUT).await?;
+            Listing {
+                models: Vec::new(),
+                ceiling: Some(ceiling),
+                read: now,
+                latency_us: micros(started.elapsed()),
+            }
+        }
+    };
     client.node(record.node, |node| node.listing = Some(listing.clone()));
     Ok(listing)
 }
@@ -206,6 +240,7 @@ async fn fetch(
     let models = models.ok_or(ErrorKind::Listing { node })?;
     Ok(Listing {
         models,
+        ceiling: None,
         read: now,
         latency_us: micros(started.elapsed()),
     })

@@ -13,6 +13,7 @@ use seamline_net::HttpClient;
 
 use super::{Call, word};
 use crate::client::millis;
+use crate::dialect::Dialect;
 use crate::error::ErrorKind;
 use crate::node::Remembered;
 use crate::step::Step;
@@ -21,6 +22,8 @@ use crate::step::Step;
 pub(super) struct Enclave {
     pub(super) http: HttpClient,
     pub(super) key: Verified<ResponseKey>,
+    /// Of the measurement that evidence proved.
+    pub(super) dialect: Dialect,
 }
 
 /// A document as it came, before it is checked.
@@ -66,6 +69,7 @@ impl Call<'_> {
         Ok(Enclave {
             http,
             key: evidence.key,
+            dialect: Dialect::of(record, &self.client.config.options.gateways),
         })
     }
 

@@ -56,7 +56,8 @@ impl Call<'_> {
         let listed = || listings.iter().filter_map(|(_, listing)| listing.as_ref());
         let offered = listed()
             .flat_map(|listing| &listing.models)
-            .any(|model| model.id == self.chat.model);
+            .any(|model| model.id == self.chat.model)
+            || listed().any(|listing| listing.ceiling.is_some());
         if offered || listed().next().is_none() {
             return Ok(());
         }
@@ -85,6 +86,8 @@ impl Call<'_> {
                 .iter()
                 .find(|model| model.id == self.chat.model)
         });
+        // A node that lists no models may have any, at its ceiling.
+        let ceiling = listing.and_then(|listing| listing.ceiling.as_ref());
         let (health_ppm, cooling_until) = self
             .client
             .node(record.node, |node| (node.health_ppm(), node.cooling_until));
@@ -93,10 +96,19 @@ impl Call<'_> {
             endpoint: record.endpoint.clone(),
             pay_to: record.pay_to,
             measurement: record.pcr_hash,
-            offers_model: listed.is_some(),
-            network: listed.map_or_else(String::new, |model| model.network.clone()),
-            asset: listed.map_or(Address::ZERO, |model| model.asset),
-            cost: listed.map_or(Amount::MAX, |model| self.estimate(model)),
+            offers_model: listed.is_some() || ceiling.is_some(),
+            network: listed
+                .map(|model| model.network.clone())
+                .or_else(|| ceiling.map(|ceiling| ceiling.network.clone()))
+                .unwrap_or_default(),
+            asset: listed
+                .map(|model| model.asset)
+                .or_else(|| ceiling.map(|ceiling| ceiling.asset))
+                .unwrap_or(Address::ZERO),
+            cost: listed
+                .map(|model| self.estimate(model))
+                .or_else(|| ceiling.map(|ceiling| ceiling.amount))
+                .unwrap_or(Amount::MAX),
             latency_us: listing.map_or(u64::MAX, |listing| listing.latency_us),
             health_ppm,
             heartbeat_age_s: snapshot

@@ -2,9 +2,12 @@
 
 mod answer;
 mod pace;
+mod tools;
+
+use core::time::Duration;
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use core::time::Duration;
 use http::{HeaderMap, HeaderValue, header};
 use seamline_core::binding;
 use seamline_core::receipt as event;
@@ -21,6 +24,8 @@ use super::attest::Enclave;
 use super::offer::{chat_url, offers};
 use super::verify::Proof;
 use super::{Call, word};
+use crate::chat::ToolCall;
+use crate::dialect::{Published, Usage};
 use crate::error::ErrorKind;
 use crate::leg::{FIRST_WAIT, MAX_WAIT, Next, UNPROMISED_WAIT};
 use crate::step::Step;
@@ -28,11 +33,26 @@ use crate::step::Step;
 /// What came back for the money.
 pub(super) struct Response {
     pub(super) text: String,
+    /// The functions that it calls; text beside them is not signed, and `text` is empty then.
+    pub(super) tool_calls: Vec<ToolCall>,
     pub(super) proof: Option<Proof>,
+    /// What it says beside its signature.
+    pub(super) usage: Option<Usage>,
+    pub(super) published: Published,
     /// Bytes of the answer that the caller had before the signature could be checked.
     pub(super) used_bytes: u64,
     /// Pieces in which the answer arrived; one where it came whole.
     pub(super) chunks: u64,
+}
+
+impl Response {
+    /// The text whose hash is signed: the tool calls where the answer ends with them, else the text.
+    pub(super) fn preimage(&self) -> Cow<'_, str> {
+        if self.tool_calls.is_empty() {
+            return Cow::Borrowed(&self.text);
+        }
+        Cow::Owned(tools::preimage(&self.tool_calls))
+    }
 }
 
 /// How one presentation ended.
@@ -77,6 +97,12 @@ impl Call<'_> {
                 }
                 // After a lost reply a refusal is only an echo of it: the first failure says more.
                 Presented::Useless(failure) => return Err(lost.unwrap_or(failure)),
+                // Presented again, it would be another inference for the same money.
+                Presented::Lost { failure, heard, .. }
+                    if heard == Event::ReplyLost && !enclave.dialect.answers_again() =>
+                {
+                    return Err(failure);
+                }
                 Presented::Lost {
                     failure,
                     heard,
@@ -169,17 +195,23 @@ impl Call<'_> {
         let streams = content_type
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("text/event-stream"));
+        let published = Published::of(response.headers());
         if streams {
-            return self
-                .read_stream(record, response.into_body(), delivered)
-                .await;
+            let body = response.into_body();
+            let mut read = self.read_stream(record, body, delivered).await?;
+            read.published = published;
+            return Ok(read);
         }
         let interrupted = |source| ErrorKind::Interrupted {
             node,
             source: Some(source),
         };
         let body = response.into_body().bytes().await.map_err(interrupted)?;
-        answer::parse_whole(&body).map_err(|what| ErrorKind::Answer { node, what })
+        let tools = self.chat.offers_tools();
+        let mut read =
+            answer::parse_whole(&body, tools).map_err(|what| ErrorKind::Answer { node, what })?;
+        read.published = published;
+        Ok(read)
     }
 
     async fn read_stream(
@@ -191,7 +223,7 @@ impl Call<'_> {
         let node = record.node;
         let interrupted = |source| ErrorKind::Interrupted { node, source };
         let malformed = |what| ErrorKind::Answer { node, what };
-        let mut answer = answer::Stream::default();
+        let mut answer = answer::Stream::new(self.chat.offers_tools());
         let mut pace = pace::Pace::start();
         let mut decoder = seamline_net::sse::Decoder::new();
         let mut events = Vec::new();
@@ -237,9 +269,9 @@ impl Call<'_> {
     }
 
     pub(super) fn record_end(&mut self, response: &Response) {
-        let bytes = u64::try_from(response.text.len()).unwrap_or(u64::MAX);
-        let output_commitment =
-            binding::output_commitment(&self.output_salt, response.text.as_bytes());
+        let output = response.preimage();
+        let bytes = u64::try_from(output.len()).unwrap_or(u64::MAX);
+        let output_commitment = binding::output_commitment(&self.output_salt, output.as_bytes());
         self.event(event::ResponseEnded {
             bytes,
             chunks: response.chunks,

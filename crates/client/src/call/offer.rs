@@ -140,7 +140,7 @@ pub(super) fn chat_url(record: &NodeRecord) -> String {
 }
 
 /// Reads the one `PAYMENT-REQUIRED` header of an answer.
-pub(super) fn offers(
+pub(crate) fn offers(
     headers: &HeaderMap,
 ) -> Option<Result<PaymentRequired, seamline_evm::Malformed>> {
     let mut values = headers.get_all(PAYMENT_REQUIRED).iter();

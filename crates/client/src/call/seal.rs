@@ -86,6 +86,7 @@ impl Call<'_> {
         let voucher = self.leg.record.voucher.as_ref();
         Reply {
             text: answer.text,
+            tool_calls: answer.tool_calls,
             model: self.chat.model.clone(),
             node: answer.node,
             endpoint: answer.endpoint,

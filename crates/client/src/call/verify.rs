@@ -4,13 +4,14 @@ use core::time::Duration;
 
 use seamline_core::canonical::{message_hash, output_hash};
 use seamline_core::receipt::{self as event, EvidenceType};
-use seamline_core::{B256, NodeId, Timestamp};
+use seamline_core::{B256, NodeId, Timestamp, keccak256};
 use seamline_evm::registry::NodeRecord;
 
 use super::Call;
 use super::attest::Enclave;
 use super::execute::Response;
-use crate::error::{ErrorKind, SignatureFault};
+use crate::dialect::{Dialect, Proven, Usage};
+use crate::error::{ClaimFault, ErrorKind, SignatureFault};
 use crate::step::Step;
 
 /// How far a signed timestamp may be from ours: enclaves and callers keep time by NTP.
@@ -43,7 +44,7 @@ impl Call<'_> {
             .as_ref()
             .ok_or_else(|| fail(SignatureFault::Missing))?;
         let input_hash = self.request.input_hash();
-        let output_hash = output_hash(&response.text);
+        let output_hash = output_hash(&response.preimage());
         let message = message_hash(input_hash, output_hash, proof.timestamp_s);
         let signed = enclave.key.verify(&message, &proof.signature).is_ok();
         let outcome = self.judge(proof, node, input_hash, output_hash, signed);
@@ -61,7 +62,47 @@ impl Call<'_> {
         });
         self.clock("signature", Timestamp::from_secs(proof.timestamp_s));
         outcome.map_err(fail)?;
+        self.claims(enclave, node, proof, response)?;
         self.done();
+        Ok(())
+    }
+
+    /// Holds what nobody signed against what is proven: the answer is this call's own, and what is said
+    /// about its tokens and its way onto the chain can be true.
+    fn claims(
+        &self,
+        enclave: &Enclave,
+        node: NodeId,
+        proof: &Proof,
+        response: &Response,
+    ) -> Result<(), ErrorKind> {
+        // Every signature has a salt of its own, so the same one is the same answer.
+        if self
+            .client
+            .node(node, |state| state.saw(keccak256(&proof.signature)))
+        {
+            let fault = SignatureFault::Replayed;
+            return Err(ErrorKind::Signature { node, fault });
+        }
+        let fail = |fault| ErrorKind::Claim { node, fault };
+        let proven = Proven {
+            node: proof.node,
+            request_hash: proof.request_hash,
+            output_hash: proof.output_hash,
+            timestamp_s: proof.timestamp_s,
+            signature: &proof.signature,
+        };
+        let asked = self.client.config.options.settlement;
+        response.published.check(&proven, asked).map_err(fail)?;
+        let named = response.published.transaction();
+        if named.is_some_and(|named| self.client.node(node, |state| state.saw(named))) {
+            return Err(fail(ClaimFault::Other));
+        }
+        let possible = |usage: &Usage| usage.is_possible(self.body.len(), self.chat.max_tokens);
+        if enclave.dialect == Dialect::OpenGradient && !response.usage.as_ref().is_none_or(possible)
+        {
+            return Err(fail(ClaimFault::Usage));
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use seamline_core::Fault;
 
 use super::refusal::{refusal_code, refusal_fault};
-use super::{ErrorKind, SignatureFault};
+use super::{ClaimFault, ErrorKind, SignatureFault};
 use crate::journal::JournalError;
 
 impl SignatureFault {
@@ -15,6 +15,17 @@ impl SignatureFault {
             Self::Output => "signature.output",
             Self::Time => "signature.time",
             Self::Key => "signature.key",
+            Self::Replayed => "signature.replayed",
+        }
+    }
+}
+
+impl ClaimFault {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Usage => "claim.usage",
+            Self::Unasked => "claim.settlement_unasked",
+            Self::Other => "claim.settlement_other",
         }
     }
 }
@@ -64,6 +75,7 @@ impl ErrorKind {
             Self::OfferChanged { .. } => "offer.changed",
             Self::Interrupted { .. } => "node.interrupted",
             Self::Answer { .. } => "answer.malformed",
+            Self::Claim { fault, .. } => fault.code(),
             Self::Signature { fault, .. } => fault.code(),
         };
         fixed.to_owned()
@@ -100,6 +112,7 @@ impl ErrorKind {
             | Self::OfferChanged { .. }
             | Self::Interrupted { .. }
             | Self::Answer { .. }
+            | Self::Claim { .. }
             | Self::Signature { .. } => Fault::Node,
         }
     }

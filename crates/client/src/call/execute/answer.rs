@@ -9,7 +9,10 @@ use seamline_net::sse::Event;
 use serde::Deserialize;
 
 use super::Response;
+use super::tools::{self, Streamed, WireCall};
 use crate::call::verify::Proof;
+use crate::chat::ToolCall;
+use crate::dialect::{Published, Usage};
 
 /// SSE comment that carries the settlement of a streamed answer.
 const SETTLEMENT_COMMENT: &[u8] = b"seamline-settlement ";
@@ -17,6 +20,7 @@ const SETTLEMENT_COMMENT: &[u8] = b"seamline-settlement ";
 #[derive(Deserialize)]
 struct Whole {
     choices: Vec<WholeChoice>,
+    usage: Option<serde_json::Value>,
     #[serde(flatten)]
     proof: WireProof,
 }
@@ -30,6 +34,8 @@ struct WholeChoice {
 #[derive(Deserialize)]
 struct Message {
     content: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<WireCall>>,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +43,7 @@ struct Frame {
     #[serde(default)]
     choices: Vec<FrameChoice>,
     error: Option<serde_json::Value>,
+    usage: Option<serde_json::Value>,
     #[serde(flatten)]
     proof: WireProof,
 }
@@ -51,6 +58,8 @@ struct FrameChoice {
 #[derive(Default, Deserialize)]
 struct Delta {
     content: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<WireCall>>,
 }
 
 #[derive(Deserialize)]
@@ -58,8 +67,25 @@ struct WireProof {
     tee_signature: Option<String>,
     tee_request_hash: Option<String>,
     tee_output_hash: Option<String>,
-    tee_timestamp: Option<u64>,
+    tee_timestamp: Option<Seconds>,
     tee_id: Option<String>,
+}
+
+/// Whole seconds: a number, or the same as decimal digits, which OpenGradient's SDK accepts.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Digits(String),
+}
+
+impl Seconds {
+    fn read(&self) -> Option<u64> {
+        match self {
+            Self::Number(seconds) => Some(*seconds),
+            Self::Digits(text) => text.parse().ok(),
+        }
+    }
 }
 
 impl WireProof {
@@ -69,7 +95,7 @@ impl WireProof {
             signature: STANDARD.decode(self.tee_signature.as_ref()?).ok()?,
             request_hash: hash(self.tee_request_hash.as_ref()?)?,
             output_hash: hash(self.tee_output_hash.as_ref()?)?,
-            timestamp_s: self.tee_timestamp?,
+            timestamp_s: self.tee_timestamp.as_ref()?.read()?,
             node: NodeId::parse(self.tee_id.as_ref()?)?,
         })
     }
@@ -82,32 +108,64 @@ fn hash(text: &str) -> Option<B256> {
 }
 
 /// Reads a complete answer.
-pub(super) fn parse_whole(body: &[u8]) -> Result<Response, &'static str> {
+pub(super) fn parse_whole(body: &[u8], tools: bool) -> Result<Response, &'static str> {
     let whole: Whole = serde_json::from_slice(body).map_err(|_| "it is not a chat completion")?;
     let choice = whole
         .choices
         .into_iter()
         .next()
         .ok_or("it has no choices")?;
-    refuse_tools(choice.finish_reason.as_deref())?;
+    let calls = ends_with_calls(choice.finish_reason.as_deref(), tools)?;
+    let (text, tool_calls) = if calls {
+        let calls = choice.message.tool_calls.unwrap_or_default();
+        (String::new(), tools::whole(calls)?)
+    } else {
+        (choice.message.content.unwrap_or_default(), Vec::new())
+    };
+    refuse_no_calls(calls, &tool_calls)?;
     Ok(Response {
-        text: choice.message.content.unwrap_or_default(),
+        text,
+        tool_calls,
         proof: whole.proof.read(),
+        usage: usage(whole.usage)?,
+        published: Published::default(),
         used_bytes: 0,
         chunks: 1,
     })
+}
+
+/// What the node says that the call used; nothing where it says nothing.
+fn usage(said: Option<serde_json::Value>) -> Result<Option<Usage>, &'static str> {
+    said.filter(|said| !said.is_null())
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|_| "its usage does not read")
 }
 
 /// A streamed answer so far.
 #[derive(Default)]
 pub(super) struct Stream {
     text: String,
+    /// Whether functions were offered.
+    tools: bool,
+    calls: Streamed,
+    /// Whether the answer ends with calls of functions.
+    ends_with_calls: bool,
+    usage: Option<Usage>,
     proof: Option<Proof>,
     settle_reply: Option<Bytes>,
     complete: bool,
 }
 
 impl Stream {
+    /// Nothing so far, of an answer that may call functions or not.
+    pub(super) fn new(tools: bool) -> Self {
+        Self {
+            tools,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn take(&mut self, event: Event) -> Result<(), &'static str> {
         if self.complete {
             return Err("it goes on after its end");
@@ -135,9 +193,14 @@ impl Stream {
             return Err("the node broke off the stream");
         }
         if let Some(choice) = frame.choices.into_iter().next() {
-            refuse_tools(choice.finish_reason.as_deref())?;
+            self.ends_with_calls |= ends_with_calls(choice.finish_reason.as_deref(), self.tools)?;
             self.text
                 .push_str(&choice.delta.content.unwrap_or_default());
+            self.calls
+                .push(choice.delta.tool_calls.unwrap_or_default())?;
+        }
+        if let Some(usage) = usage(frame.usage)? {
+            self.usage = Some(usage);
         }
         if let Some(proof) = frame.proof.read() {
             self.proof = Some(proof);
@@ -161,20 +224,36 @@ impl Stream {
     /// Ends the answer, of which the caller has used `used` bytes already and which came in
     /// `chunks` pieces.
     pub(super) fn finish(self, used: usize, chunks: u64) -> Result<Response, &'static str> {
+        let (text, tool_calls) = if self.ends_with_calls {
+            (String::new(), self.calls.finish())
+        } else {
+            (self.text, Vec::new())
+        };
+        refuse_no_calls(self.ends_with_calls, &tool_calls)?;
         Ok(Response {
-            text: self.text,
+            text,
+            tool_calls,
             proof: self.proof,
+            usage: self.usage,
+            published: Published::default(),
             used_bytes: u64::try_from(used).map_err(|_| "it is too long")?,
             chunks,
         })
     }
 }
 
-/// Text that accompanies tool calls is not signed, so an answer with tool calls is not one that this
-/// version can prove.
-fn refuse_tools(finish: Option<&str>) -> Result<(), &'static str> {
-    if finish == Some("tool_calls") {
+/// Whether an answer ends with calls of functions, which then are what is signed: text beside them is not.
+fn ends_with_calls(finish: Option<&str>, offered: bool) -> Result<bool, &'static str> {
+    let calls = finish == Some("tool_calls");
+    if calls && !offered {
         return Err("it calls tools, which were not offered");
+    }
+    Ok(calls)
+}
+
+fn refuse_no_calls(ends_with_calls: bool, calls: &[ToolCall]) -> Result<(), &'static str> {
+    if ends_with_calls && calls.is_empty() {
+        return Err("it ends with tool calls and has none");
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ fn whole(rest: &str) -> String {
 
 #[test]
 fn a_whole_answer_reads_with_its_proof() {
-    let read = parse_whole(whole(&format!(",{PROOF}")).as_bytes()).unwrap();
+    let read = parse_whole(whole(&format!(",{PROOF}")).as_bytes(), false).unwrap();
     assert_eq!((read.text.as_str(), read.used_bytes), ("hi", 0));
     assert_eq!(read.proof.unwrap().timestamp_s, 7);
 }
@@ -32,12 +32,12 @@ fn half_a_proof_is_none() {
         "tee_id",
     ] {
         let rest = PROOF.replace(gone, "another_member");
-        let read = parse_whole(whole(&format!(",{rest}")).as_bytes()).unwrap();
+        let read = parse_whole(whole(&format!(",{rest}")).as_bytes(), false).unwrap();
         assert!(read.proof.is_none(), "{gone}");
     }
     for (good, bad) in [("AAAA", "*"), ("1111", "zz"), ("0x33", "0x3")] {
         let rest = PROOF.replacen(good, bad, 1);
-        let read = parse_whole(whole(&format!(",{rest}")).as_bytes()).unwrap();
+        let read = parse_whole(whole(&format!(",{rest}")).as_bytes(), false).unwrap();
         assert!(read.proof.is_none(), "{bad}");
     }
 }
@@ -57,7 +57,7 @@ fn what_is_no_completion_is_refused() {
         &whole("}"),
         &deep,
     ] {
-        assert!(parse_whole(body.as_bytes()).is_err(), "{body:.40}");
+        assert!(parse_whole(body.as_bytes(), false).is_err(), "{body:.40}");
     }
 }
 
