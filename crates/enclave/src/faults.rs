@@ -14,6 +14,8 @@ use crate::identity::EnclaveIdentity;
 pub struct Faults {
     /// Evidence binds the signing key of this identity instead of the enclave's own.
     pub evidence_for: Option<Arc<EnclaveIdentity>>,
+    /// Evidence binds the TLS certificate of this identity instead of the enclave's own.
+    pub evidence_certificate: Option<Arc<EnclaveIdentity>>,
     /// Evidence carries a nonce of the enclave's choice instead of the one asked for.
     pub stale_nonce: bool,
     /// One byte of the answer's text is changed after it was signed.

@@ -144,10 +144,12 @@ async fn attestation(
         Some(other) => other,
         None => enclave.identity(),
     };
-    let user_data = identity::user_data(
-        enclave.identity().tls_certificate(),
-        bound.signing_key_spki(),
-    );
+    let presented = match faults.evidence_certificate.as_deref() {
+        Some(other) => other,
+        None => enclave.identity(),
+    };
+    let user_data =
+        identity::user_data(presented.tls_certificate(), bound.signing_key_spki());
     match enclave.attester.document(&nonce, &user_data, &[]) {
         Ok(document) => format!("{}\n", BASE64.encode(document)).into_response(),
         Err(err) => {

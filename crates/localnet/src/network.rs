@@ -251,6 +251,16 @@ impl Localnet {
         Ok(network)
     }
 
+    /// Takes back the registry's approval of a measurement; the nodes that have it are no candidates any
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`] or [`Error::Read`] where the chain refuses, as for a measurement that is not approved.
+    pub fn revoke(&self, measurement: B256) -> Result<(), Error> {
+        self.hands().revoke(measurement)
+    }
+
     /// Gives `payer` coins and tokens, and lets Permit2 move a bounded part of them, where it has too
     /// little of any.
     ///

@@ -183,6 +183,17 @@ impl Operator<'_> {
         )
     }
 
+    /// Takes back the approval of a measurement: its nodes are disabled with it.
+    pub(crate) fn revoke(&self, measurement: B256) -> Result<(), Error> {
+        self.registry(
+            "revoke a measurement",
+            &IRegistry::revokePCRCall {
+                pcrHash: measurement,
+                teeType: TEE_TYPE,
+            },
+        )
+    }
+
     /// Sends a node's heartbeat; returns the transaction.
     pub(crate) fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<B256, Error> {
         let call = IRegistry::heartbeatCall {
