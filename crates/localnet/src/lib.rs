@@ -28,5 +28,5 @@ mod standin;
 pub use error::Error;
 pub use layout::Layout;
 pub use network::{Config, Localnet, NodeInfo};
-pub use spec::{NodeSpec, three_nodes, three_stand_ins};
+pub use spec::{NodeSpec, Served, three_nodes, three_stand_ins};
 pub use standin::StandIn;

@@ -103,7 +103,12 @@ impl Node {
         });
         // What was delivered before a crash is settled after it.
         paywall.recover().await.map_err(books::failed)?;
-        let router = delayed(enclave.router(&paywall), spec.delay);
+        let router = enclave.router(&paywall);
+        let router = match &spec.danger_served {
+            Some(served) => served(&enclave, router),
+            None => router,
+        };
+        let router = delayed(router, spec.delay);
         let name = spec.name.clone();
         // Whoever connects to a dead node is refused by the system.
         let listener = (!spec.dead).then_some(listener);

@@ -4,10 +4,15 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
+use axum::Router;
 use seamline_core::Amount;
-use seamline_enclave::{Faults, Upstream};
+use seamline_enclave::{Enclave, Faults, Upstream};
 
 use crate::standin::StandIn;
+
+/// Makes what a node serves out of its enclave and the router that the enclave has by itself: for doubles
+/// of other people's enclaves, whose keys and evidence are those of the node.
+pub type Served = Arc<dyn Fn(&Arc<Enclave>, Router) -> Router + Send + Sync>;
 
 /// One node of the local network.
 #[derive(Clone)]
@@ -26,6 +31,8 @@ pub struct NodeSpec {
     pub upstream: Option<Arc<dyn Upstream>>,
     /// Ways in which the node lies or breaks; none for an honest one.
     pub faults: Faults,
+    /// What is served in its place; the enclave's own router by default.
+    pub danger_served: Option<Served>,
     /// Whether its evidence reports another measurement than the one that is registered.
     pub lies_about_measurement: bool,
     /// Whether it sells through payment channels besides.
@@ -45,6 +52,7 @@ impl NodeSpec {
             delay: Duration::ZERO,
             upstream: None,
             faults: Faults::default(),
+            danger_served: None,
             lies_about_measurement: false,
             channels: false,
             dead: false,
