@@ -130,7 +130,7 @@ mod tests {
                 assert_eq!(read(&altered), Err(name), "{wrong}");
             }
         }
-        let mut hexadecimal = good.clone();
+        let mut hexadecimal = good;
         hexadecimal["timestamp"] = json!(format!("{:#x}", expected.0.timestamp));
         assert_eq!(read(&hexadecimal).unwrap(), expected);
         assert_eq!(Heartbeat::parse_body(b"[]"), Err("body"));

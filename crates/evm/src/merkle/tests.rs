@@ -139,7 +139,11 @@ fn seeded(set: usize, index: usize) -> Leaf {
         input_hash: hash("input".to_owned()),
         output_hash: hash("output".to_owned()),
         signature: signature.into(),
-        timestamp: U256::from(1_763_596_800 + set + which),
+        timestamp: U256::from(
+            1_763_596_800_usize
+                .saturating_add(set)
+                .saturating_add(which),
+        ),
     }
 }
 

@@ -27,7 +27,8 @@ fn a_published_dump_is_read_and_proves_its_leaves() {
 
 #[test]
 fn what_a_blob_says_is_computed_again() {
-    let alter: [(fn(&mut Json), BlobError); 10] = [
+    type Alter = fn(&mut Json);
+    let alter: [(Alter, BlobError); 10] = [
         (|it| it["format"] = json!("standard-v2"), BlobError::Format),
         (|it| it["tree"] = json!("0x"), BlobError::Format),
         (

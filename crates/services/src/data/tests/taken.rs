@@ -38,7 +38,8 @@ async fn refusal(world: &World, payments: bool, data: &SettlementData) -> Refusa
 #[tokio::test]
 async fn what_a_stranger_could_make_up_is_refused() {
     let world = World::new();
-    let alter: [(fn(&mut SettlementData), Refusal); 7] = [
+    type Alter = fn(&mut SettlementData);
+    let alter: [(Alter, Refusal); 7] = [
         (
             |it| it.inference.signature = sign(b"another key", &it.inference.message_hash()).into(),
             Refusal::Signature,

@@ -120,7 +120,7 @@ impl World {
                 None
             }
             Some(left) => {
-                state.dies_in = Some(left - 1);
+                state.dies_in = Some(left.saturating_sub(1));
                 Some(act(&mut state))
             }
             None => Some(act(&mut state)),
@@ -147,8 +147,8 @@ impl World {
 
     pub(super) fn advance(&self, seconds: u64) {
         let mut state = self.state();
-        state.now_s += seconds;
-        state.newest += seconds / 2;
+        state.now_s = state.now_s.saturating_add(seconds);
+        state.newest = state.newest.saturating_add(seconds / 2);
     }
 }
 
@@ -161,7 +161,7 @@ impl State {
 
     /// Mines a call, as the contract would.
     fn mine(&mut self, call: &Call) -> Standing {
-        self.newest += 1;
+        self.newest = self.newest.saturating_add(1);
         let (block, transaction) = (self.newest, sha256(&[call.id.as_slice()]));
         let record = record(call);
         let duplicate = self
@@ -191,7 +191,7 @@ impl State {
                 let time = format!("{:#x}", self.now_s);
                 Ok(
                     json!({"number": format!("{number:#x}"), "hash": word(self.hash(number)),
-                    "parentHash": word(self.hash(number - 1)), "timestamp": time}),
+                    "parentHash": word(self.hash(number.saturating_sub(1))), "timestamp": time}),
                 )
             }
             "eth_call" if call.params[0]["to"] == json!(format!("{REGISTRY:#x}")) => {
@@ -351,7 +351,7 @@ impl Sender for World {
                     return *standing;
                 }
                 if call.to == REGISTRY {
-                    state.beats += 1;
+                    state.beats = state.beats.saturating_add(1);
                 }
                 let transaction = sha256(&[call.id.as_slice()]);
                 let pending = Standing::Pending { transaction };
@@ -405,7 +405,7 @@ pub(super) fn answer(index: u8) -> SettlementData {
         input_hash: B256::repeat_byte(index),
         output_hash: B256::repeat_byte(0x77),
         signature: Vec::new().into(),
-        timestamp: NOW - u64::from(index),
+        timestamp: NOW.saturating_sub(u64::from(index)),
     };
     inference.signature = sign(SPKI, &inference.message_hash()).into();
     SettlementData {
