@@ -148,8 +148,7 @@ async fn attestation(
         Some(other) => other,
         None => enclave.identity(),
     };
-    let user_data =
-        identity::user_data(presented.tls_certificate(), bound.signing_key_spki());
+    let user_data = identity::user_data(presented.tls_certificate(), bound.signing_key_spki());
     match enclave.attester.document(&nonce, &user_data, &[]) {
         Ok(document) => format!("{}\n", BASE64.encode(document)).into_response(),
         Err(err) => {

@@ -15,6 +15,7 @@ mod channel_sale;
 mod channel_service;
 mod contracts;
 mod data;
+mod gateway;
 mod killed;
 mod layout;
 mod liars;
