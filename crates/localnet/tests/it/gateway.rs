@@ -48,9 +48,9 @@ impl Gateway {
         world.options.gateways = vec![info.measurement];
         double.place(
             net.facilitator_url(),
-            net.facilitator().to_checksum(None),
-            info.pay_to.to_checksum(None),
-            format!("eip155:{}", net.chain().chain_id()),
+            &net.facilitator().to_checksum(None),
+            &info.pay_to.to_checksum(None),
+            &format!("eip155:{}", net.chain().chain_id()),
         );
         let client = world.client(&net);
         Self {
@@ -301,7 +301,7 @@ async fn lie_settlement_of_another_call() {
 
 /// The check that refused, in words.
 fn why(error: &Error) -> String {
-    seamline_core::chain(error).to_string()
+    seamline_core::chain(error)
 }
 
 fn other() -> Arc<EnclaveIdentity> {

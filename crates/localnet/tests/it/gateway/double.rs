@@ -89,9 +89,9 @@ impl Double {
     pub(crate) fn place(
         &self,
         facilitator_url: &str,
-        facilitator: String,
-        pay_to: String,
-        network: String,
+        facilitator: &str,
+        pay_to: &str,
+        network: &str,
     ) {
         let http = http_client(ClientOptions::default()).unwrap();
         let api = HttpFacilitator::new(http, facilitator_url);
@@ -186,10 +186,11 @@ impl Double {
             Response::builder().header("x-upto-session", "11d07f5c-9b4e-4b7e-93a4-3b6c0d5e4f21");
         if asked.get("x-settlement-type").unwrap() == "individual" || lie == Lie::UnaskedSettlement
         {
+            let another = Proof::other(enclave, &request);
             let of = if lie == Lie::OtherSettlement {
-                Proof::other(enclave, &request)
+                &another
             } else {
-                proof.clone()
+                &proof
             };
             answer = answer
                 .header("x-tee-signature", &of.signature)
@@ -201,14 +202,11 @@ impl Double {
                 .header("x-settlement-status", "queued")
                 .header("x-settlement-tx-hash", B256::repeat_byte(0x77).to_string());
         }
-        let usage = match lie {
-            Lie::InflatedUsage => {
-                json!({ "prompt_tokens": prompt, "completion_tokens": 9_000, "total_tokens": prompt + 9_000 })
-            }
-            _ => {
-                json!({ "prompt_tokens": prompt, "completion_tokens": 9, "total_tokens": prompt + 9 })
-            }
-        };
+        let completion = if lie == Lie::InflatedUsage { 9_000 } else { 9 };
+        let usage = json!({
+            "prompt_tokens": prompt, "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        });
         let (content_type, bytes) = if request.stream() {
             (
                 "text/event-stream; charset=utf-8",
@@ -240,7 +238,6 @@ fn request(payment: &PaymentPayload, requirements: &Value) -> FacilitatorRequest
 }
 
 /// What is said, and what is signed about it.
-#[derive(Clone)]
 struct Proof {
     text: String,
     /// Name and arguments of a function that is called.
@@ -284,7 +281,14 @@ impl Proof {
                 }
             }
             Lie::WrongTimestamp => said.timestamp_s -= 7,
-            _ => {}
+            Lie::None
+            | Lie::OldSignature
+            | Lie::CutBeforeSignature
+            | Lie::DoneWithoutSignature
+            | Lie::InflatedUsage
+            | Lie::Replayed
+            | Lie::OtherSettlement
+            | Lie::UnaskedSettlement => {}
         }
         said
     }
@@ -398,10 +402,10 @@ fn frames(proof: &Proof, model: &str, usage: &Value, lie: &Lie) -> Bytes {
             number("total_tokens"),
         )
     };
-    match lie {
-        Lie::CutBeforeSignature => {}
-        Lie::DoneWithoutSignature => stream.push_str(&last("")),
-        _ => stream.push_str(&last(&signed)),
+    if *lie == Lie::DoneWithoutSignature {
+        stream.push_str(&last(""));
+    } else if *lie != Lie::CutBeforeSignature {
+        stream.push_str(&last(&signed));
     }
     stream.into()
 }

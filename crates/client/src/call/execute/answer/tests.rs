@@ -117,3 +117,72 @@ fn a_settlement_that_does_not_read_is_no_settlement() {
     stream.take(Event::Comment(comment)).unwrap();
     assert!(stream.take_settle_reply().is_none());
 }
+
+const CALL: &str =
+    r#"{"index":0,"id":"call_7","type":"function","function":{"name":"f","arguments":"{}"}}"#;
+
+#[test]
+fn calls_of_functions_stand_for_the_text() {
+    let body = format!(
+        r#"{{"choices":[{{"message":{{"content":"beside","tool_calls":[{CALL}]}},"finish_reason":"tool_calls"}}],{PROOF}}}"#
+    );
+    assert!(parse_whole(body.as_bytes(), false).is_err(), "not offered");
+    let read = parse_whole(body.as_bytes(), true).unwrap();
+    assert_eq!((read.text.as_str(), read.tool_calls.len()), ("", 1));
+    let signed =
+        r#"[{"function": {"arguments": "{}", "name": "f"}, "id": "call_7", "type": "function"}]"#;
+    assert_eq!(read.preimage(), signed);
+    // Whoever turns the reason round only chooses what is held against the signature.
+    let turned = body.replace("\"tool_calls\"}]", "\"stop\"}]");
+    let read = parse_whole(turned.as_bytes(), true).unwrap();
+    assert_eq!((&*read.preimage(), read.tool_calls.len()), ("beside", 0));
+    let none = body.replace(CALL, "");
+    assert!(parse_whole(none.as_bytes(), true).is_err(), "no calls");
+    let many = body.replace(CALL, &vec![CALL; 129].join(","));
+    assert!(parse_whole(many.as_bytes(), true).is_err(), "too many");
+}
+
+#[test]
+fn fragments_of_calls_are_put_together() {
+    let mut stream = Stream::new(true);
+    for fragment in [
+        r#"{"index":1,"id":"b","function":{"name":"g","arguments":"{\"x\":"}}"#,
+        r#"{"index":0,"id":"a","function":{"name":"f","arguments":""}}"#,
+        r#"{"index":1,"function":{"arguments":"1}"}}"#,
+    ] {
+        let frame = format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{fragment}]}}}}]}}"#);
+        stream.take(message(&frame)).unwrap();
+    }
+    let last = r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}],"usage":null}"#;
+    stream.take(message(last)).unwrap();
+    let read = stream.finish(0, 1).unwrap();
+    let calls: Vec<_> = read
+        .tool_calls
+        .iter()
+        .map(|call| {
+            (
+                call.id.as_str(),
+                call.name.as_str(),
+                call.arguments.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(calls, [("a", "f", ""), ("b", "g", "{\"x\":1}")]);
+    let mut stream = Stream::new(true);
+    stream.take(message(last)).unwrap();
+    assert!(stream.finish(0, 1).is_err(), "it has no calls");
+}
+
+#[test]
+fn a_time_may_be_digits_and_usage_counts() {
+    let digits = PROOF.replace(":7,", ":\"7\",");
+    let read = parse_whole(whole(&format!(",{digits}")).as_bytes(), false).unwrap();
+    assert_eq!(read.proof.unwrap().timestamp_s, 7);
+    for bad in [":true,", ":7.5,", ":-7,"] {
+        let bad = PROOF.replace(":7,", bad);
+        let read = parse_whole(whole(&format!(",{bad}")).as_bytes(), false);
+        assert!(read.is_err(), "{bad}");
+    }
+    let words = whole(r#","usage":{"prompt_tokens":"many"}"#);
+    assert!(parse_whole(words.as_bytes(), false).is_err());
+}
