@@ -1,6 +1,7 @@
 //! The facilitator's rules against the contracts: what they call valid settles, and what they refuse
 //! does not.
 
+mod service;
 mod wallets;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};

@@ -20,16 +20,16 @@ sol! {
     }
 }
 
-const FACTORY: Address = address!("00000000000000000000000000000000000010f4");
+pub(super) const FACTORY: Address = address!("00000000000000000000000000000000000010f4");
 const BURNER: Address = address!("00000000000000000000000000000000000010f5");
-const OWNED: Address = address!("00000000000000000000000000000000000010f1");
+pub(super) const OWNED: Address = address!("00000000000000000000000000000000000010f1");
 const SALT: B256 = B256::with_last_byte(7);
 const MAGIC: B256 = B256::new(hex!(
     "6492649264926492649264926492649264926492649264926492649264926492"
 ));
 
 /// The same payment from another account, signed by the payer's key; `wrap` makes its signature.
-fn from_account(
+pub(super) fn from_account(
     world: &World,
     offer: &Value,
     from: Address,
@@ -57,7 +57,7 @@ fn fund(world: &World, wallet: Address) {
     world.send(&world.payer, TOKEN, &call);
 }
 
-fn wallets() -> World {
+pub(super) fn wallets() -> World {
     World::with(|genesis| {
         genesis
             .place(FACTORY, artifact("test/WalletFactory").deployed_bytecode)
@@ -67,7 +67,7 @@ fn wallets() -> World {
 }
 
 /// A wallet that is not there yet, funded, and the input that makes it.
-fn counterfactual(world: &World) -> (Address, Vec<u8>) {
+pub(super) fn counterfactual(world: &World) -> (Address, Vec<u8>) {
     let owner = world.payer.address();
     let wallet = world.read(FACTORY, &WalletFactory::walletOfCall { owner, salt: SALT });
     fund(world, wallet);
@@ -75,7 +75,7 @@ fn counterfactual(world: &World) -> (Address, Vec<u8>) {
     (wallet, deploy.abi_encode())
 }
 
-fn wrapped(factory: Address, input: &[u8], inner: Vec<u8>) -> Vec<u8> {
+pub(super) fn wrapped(factory: Address, input: &[u8], inner: Vec<u8>) -> Vec<u8> {
     let parts = (factory, Bytes::copy_from_slice(input), Bytes::from(inner));
     [parts.abi_encode_params().as_slice(), MAGIC.as_slice()].concat()
 }
