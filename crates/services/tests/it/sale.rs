@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Extension, Router};
@@ -11,11 +11,11 @@ use http::{Request, StatusCode};
 use seamline_core::Amount;
 use seamline_evm::x402::{FacilitatorRequest, OfferTerms, PaymentRequired, Reason, SettleResponse};
 use seamline_net::{
-    ClientOptions, FacilitatorApi as _, HttpFacilitator, PaymentContext, Paywall, PaywallConfig,
-    Problem, http_client, serve,
+    ClientOptions, FacilitatorApi as _, FacilitatorError, HttpFacilitator, PaymentContext, Paywall,
+    PaywallConfig, Problem, http_client, serve,
 };
 use seamline_services::facilitator::router;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
@@ -94,6 +94,71 @@ async fn an_offer_is_paid_answered_and_settled_once() {
     other["payTo"] = serde_json::json!("0x9999999999999999999999999999999999999999");
     let refused = send(&shop, Some(&request_for(&other, 2, MAX))).await;
     assert_eq!(refused.status(), StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(desk.chain.mined_nonces(), [0]);
+}
+
+/// A 503 without an offer: nobody who knows x402 signs another payment for it.
+fn assert_later(answer: &Response) {
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert!(!answer.headers().contains_key("payment-required"));
+}
+
+#[tokio::test]
+async fn a_facilitator_without_its_chain_is_later_and_never_a_refusal() {
+    let desk = Desk::open().await;
+    let remote = listen(&desk).await;
+    let config = PaywallConfig::new("https://node.example", Arc::new(|| NOW));
+    let paywall = Paywall::new(config, Arc::new(remote.clone()), price);
+    let chain = Arc::clone(&desk.chain);
+    // The chain is lost while the first answer is computed.
+    let losing = move |payment: Extension<PaymentContext>| {
+        chain.set(Mood::Down);
+        handler(payment)
+    };
+    let shop = Router::new().route("/v1/chat/completions", paywall.protect(post(losing)));
+    let payment = named(request(1, MAX));
+
+    // Before the answer: nothing was computed, nothing is charged.
+    desk.chain.set(Mood::Down);
+    for refused in [
+        remote.verify(&payment).await.map(|_| ()),
+        remote.settle(&payment).await.map(|_| ()),
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(refused, FacilitatorError::Status(503)),
+            "{refused}"
+        );
+    }
+    let answer = send(&shop, Some(&payment)).await;
+    assert_later(&answer);
+    assert!(!answer.headers().contains_key("payment-response"));
+    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let told = (&body["code"], &body["charged"], &body["retry"]);
+    let expected = (
+        &json!("facilitator_unavailable"),
+        &json!("no"),
+        &json!(true),
+    );
+    assert_eq!(told, expected);
+
+    // Between answer and settlement: it may still settle.
+    desk.chain.set(Mood::Instant);
+    let answer = send(&shop, Some(&payment)).await;
+    assert_later(&answer);
+    let header = answer.headers()["payment-response"].as_bytes();
+    let settled = SettleResponse::from_header(header).unwrap();
+    assert_eq!(settled.error_reason, Some(Reason::SettlementPending));
+    assert_eq!(desk.chain.distinct(), 0);
+
+    // The same payment gets the answer that was computed, and is settled once.
+    desk.chain.set(Mood::Instant);
+    for _ in 0..2 {
+        let answer = send(&shop, Some(&payment)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
     assert_eq!(desk.chain.mined_nonces(), [0]);
 }
 
