@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// What another request for the same payment failed with, which this one had joined.
     #[error(transparent)]
-    Flight(Arc<Error>),
+    Flight(Arc<Self>),
     /// The system has no randomness to name this replica.
     #[error("the system has no randomness")]
     Randomness,

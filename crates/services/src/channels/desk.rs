@@ -191,7 +191,7 @@ impl Desk {
                     };
                     self.lane.begin(job).await.map_err(|error| match error {
                         JobError::Facilitator(error) => Failure::Unavailable(error),
-                        full => Failure::Full(full),
+                        full @ (JobError::Budget { .. } | JobError::Memo) => Failure::Full(full),
                     })?
                 }
             };

@@ -224,8 +224,9 @@ fn late(detail: &str) -> SignError {
 }
 
 fn why(error: seamline_evm::Error) -> SignError {
-    match error {
-        seamline_evm::Error::Sign(error) => error,
-        other => late(&other.to_string()),
+    if let seamline_evm::Error::Sign(error) = error {
+        error
+    } else {
+        late(&error.to_string())
     }
 }

@@ -1,5 +1,6 @@
 //! A paid call with everything real but the chain: paywall, facilitator over HTTP, signed payment.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -108,7 +109,11 @@ fn assert_later(answer: &Response) {
 async fn a_facilitator_without_its_chain_is_later_and_never_a_refusal() {
     let desk = Desk::open().await;
     let remote = listen(&desk).await;
-    let config = PaywallConfig::new("https://node.example", Arc::new(|| NOW));
+    let config = PaywallConfig {
+        // Nobody waits long for a chain that is away.
+        settle_wait: Duration::from_secs(1),
+        ..PaywallConfig::new("https://node.example", Arc::new(|| NOW))
+    };
     let paywall = Paywall::new(config, Arc::new(remote.clone()), price);
     let chain = Arc::clone(&desk.chain);
     // The chain is lost while the first answer is computed.
@@ -155,10 +160,16 @@ async fn a_facilitator_without_its_chain_is_later_and_never_a_refusal() {
 
     // The same payment gets the answer that was computed, and is settled once.
     desk.chain.set(Mood::Instant);
-    for _ in 0..2 {
-        let answer = send(&shop, Some(&payment)).await;
-        assert_eq!(answer.status(), StatusCode::OK);
+    let mut answer = send(&shop, Some(&payment)).await;
+    for _ in 0..30 {
+        // Only where this machine was too slow for one wait.
+        if answer.status() == StatusCode::OK {
+            break;
+        }
+        assert_later(&answer);
+        answer = send(&shop, Some(&payment)).await;
     }
+    assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(desk.chain.mined_nonces(), [0]);
 }
 

@@ -116,7 +116,9 @@ pub(in crate::facilitator) async fn orphans(core: &Core) -> Result<Vec<Held>, St
 
 pub(super) fn adopt(core: &Core, mut settlement: Settlement) -> Result<Held, StoreError> {
     if settlement.is_filler() {
-        let payer = settlement.gas().map_or(core.address(), |gas| gas.payer);
+        let payer = settlement
+            .gas()
+            .map_or_else(|| core.address(), |gas| gas.payer);
         core.gas().adopt(settlement.key(), payer);
         return Ok(Held::new(settlement, None));
     }

@@ -217,7 +217,9 @@ impl Postgres {
         );
         change(&mut page);
         let after = page.settlement.as_ref();
-        let of = of.or(after.map(Settlement::signer)).unwrap_or_default();
+        let of = of
+            .or_else(|| after.map(Settlement::signer))
+            .unwrap_or_default();
         for entry in entries(before, after.and_then(Settlement::gas)) {
             self.count(&transaction, of, &entry).await?;
         }

@@ -110,7 +110,8 @@ fn apply(
     // Last: a change that is refused has written nothing.
     count(
         write,
-        of.or(after.map(Settlement::signer)).unwrap_or_default(),
+        of.or_else(|| after.map(Settlement::signer))
+            .unwrap_or_default(),
         &entries(before, after.and_then(Settlement::gas)),
     )
 }
