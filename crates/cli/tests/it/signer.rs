@@ -114,7 +114,7 @@ fn a_signature_of_another_key_is_not_used() {
     let program = Program::start(&home, |question| signed_by(&"11".repeat(32), question));
     let ran = program.run(&home, &["wallet", "approve", "2"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
-    ran.says("[approve.sign]").says("another key");
+    ran.says("[transaction.sign]").says("another key");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_answer_that_does_not_read_is_not_used() {
         });
         let ran = program.run(&home, &["wallet", "approve", "2"]);
         assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
-        ran.says("[approve.sign]");
+        ran.says("[transaction.sign]");
     }
 }
 

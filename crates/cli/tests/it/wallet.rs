@@ -58,7 +58,7 @@ fn other_network(home: &Home) -> PathBuf {
         "token": ADDRESS,
         "token_symbol": "USDC",
         "token_decimals": 6,
-        "evidence": "dev",
+        "evidence": "nitro",
     });
     fs::write(&path, network.to_string()).unwrap();
     path

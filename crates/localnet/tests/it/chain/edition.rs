@@ -1,10 +1,10 @@
 //! Chains that were stored before their genesis grew.
 
-use alloy_primitives::{Address, B256, Bytes, U256, address, b256};
+use alloy_primitives::{Address, Bytes, U256, address};
 use seamline_core::Timestamp;
 use seamline_localnet::chain::{Artifact, Chain, ChainConfig, Error, Genesis, Orphans};
 use seamline_localnet::contracts::{
-    self, BATCH_SETTLEMENT, ERC3009_COLLECTOR, MULTICALL3, PERMIT2_COLLECTOR,
+    self, BATCH_SETTLEMENT, ERC3009_COLLECTOR, MULTICALL3, PERMIT2_COLLECTOR, REGISTRY,
 };
 use serde_json::json;
 
@@ -132,33 +132,51 @@ fn code_that_came_first_stays() {
     assert_eq!(code(&chain, made), artifact.deployed_bytecode);
 }
 
-/// What version 0.1.0 wrote, before payment channels: recomputed from its artifacts outside of this code.
-const FIRST_EDITION: B256 =
-    b256!("5d64b6993c5861bc24afbe4445448fb59fd5946f09017c8bfa310f312a4c6787");
-
 #[test]
-fn networks_of_the_first_edition_are_still_opened() {
-    let (operator, settler) = (Address::repeat_byte(0x11), Address::repeat_byte(0x22));
-    let newest =
-        contracts::genesis(Timestamp::from_secs(START), operator, &[settler]).expect("artifacts");
-    let mut first = Genesis::new(Timestamp::from_secs(START));
-    first.accounts.clone_from(&newest.accounts);
-    let added = [
-        BATCH_SETTLEMENT,
-        ERC3009_COLLECTOR,
-        PERMIT2_COLLECTOR,
-        MULTICALL3,
-    ];
-    for address in added {
-        assert!(first.accounts.remove(&address).is_some());
-    }
-    assert_eq!(first.digest(), FIRST_EDITION);
+fn networks_without_channels_are_still_opened() {
     let folder = tempfile::tempdir().expect("a folder");
-    drop(open(&folder, first).expect("a chain"));
+    let newest = network();
+    drop(open(&folder, without_channels(&newest)).expect("a chain"));
     let chain = open(&folder, newest.clone()).expect("the same chain");
-    for address in added {
+    for address in ADDITIONS {
         assert_eq!(code(&chain, address), newest.accounts[&address].code);
     }
+}
+
+#[test]
+fn networks_with_another_registry_are_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let newest = network();
+    let mut former = without_channels(&newest);
+    let registry = former.accounts.get_mut(&REGISTRY).expect("a registry");
+    registry.init_code = Bytes::new();
+    registry.code = counter_code();
+    drop(open(&folder, former.clone()).expect("a chain"));
+    let err = open(&folder, newest).expect_err("refused");
+    assert!(matches!(err, Error::OtherGenesis { .. }), "{err}");
+    assert!(err.to_string().contains("move it away"), "{err}");
+    open(&folder, former).expect("unharmed");
+}
+
+const ADDITIONS: [Address; 4] = [
+    BATCH_SETTLEMENT,
+    ERC3009_COLLECTOR,
+    PERMIT2_COLLECTOR,
+    MULTICALL3,
+];
+
+fn network() -> Genesis {
+    let (operator, settler) = (Address::repeat_byte(0x11), Address::repeat_byte(0x22));
+    contracts::genesis(Timestamp::from_secs(START), operator, &[settler]).expect("artifacts")
+}
+
+fn without_channels(newest: &Genesis) -> Genesis {
+    let mut first = Genesis::new(Timestamp::from_secs(START));
+    first.accounts.clone_from(&newest.accounts);
+    for address in ADDITIONS {
+        assert!(first.accounts.remove(&address).is_some());
+    }
+    first
 }
 
 #[test]
