@@ -206,7 +206,7 @@ impl Settlement {
     }
 
     /// Until when a store keeps it once it is finished, Unix seconds: the deadline, or
-    /// [`KEEP_FINISHED_S`] after its beginning where the payer named a later one. By then the chain
+    /// thirty days after its beginning where the payer named a later one. By then the chain
     /// itself has long refused the nonce, or was never going to spend it.
     pub const fn keep_until_s(&self) -> u64 {
         if self.began_s == 0 {
