@@ -12,6 +12,7 @@ pub mod decision;
 mod fault;
 pub mod hesitation;
 mod ids;
+pub mod infer;
 pub mod json;
 pub mod receipt;
 mod time;
