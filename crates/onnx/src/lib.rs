@@ -1,0 +1,1 @@
+//! Keeps ONNX models by their content and runs them.
