@@ -28,7 +28,7 @@ pub use body::{Core, EvidenceEntry, EvidenceType};
 pub use bundle::{Bundle, Leaf, Slot, events_of};
 pub use error::{Error, Part};
 pub use event::*;
-pub use field::{MAX_WORD, Outcome, SettlementState, Value, Word};
+pub use field::{MAX_WORD, Outcome, RecordMode, RecordStage, SettlementState, Value, Word};
 pub use recorder::{Recorder, Sealed};
 pub use sign::{PublicKey, SealingKey};
 pub use summary::{Compared, Cost, DecisionSummary, Summary, SummaryPart};

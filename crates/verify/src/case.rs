@@ -5,7 +5,7 @@ use std::fmt::Display;
 use seamline_core::decision::{Catalogue, RoutePolicy};
 use seamline_core::receipt::{
     Bundle, CatalogueRead, Closed, Core, EventBody, EventKind, Opened, Outcome as CallOutcome,
-    SettlementSeen, Slot, events_of,
+    RecordSeen, SettlementSeen, Slot, events_of,
 };
 use seamline_core::{B256, SourceClass, Timestamp};
 use seamline_evm::policy::SpendPolicy;
@@ -24,6 +24,8 @@ pub(crate) struct Case<'a> {
     pub(crate) findings: Vec<Finding>,
     /// What became known after the receipt was sealed, oldest first: when, and what.
     pub(crate) amended: Vec<(u64, SettlementSeen)>,
+    /// What became known later about the answer's record, oldest first.
+    pub(crate) recorded: Vec<RecordSeen>,
 }
 
 impl<'a> Case<'a> {
@@ -40,6 +42,7 @@ impl<'a> Case<'a> {
             opened,
             findings: Vec::new(),
             amended: Vec::new(),
+            recorded: Vec::new(),
         }
     }
 

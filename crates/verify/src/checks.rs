@@ -6,6 +6,7 @@ mod evidence;
 mod integrity;
 mod payment;
 mod purchase;
+mod record;
 mod replay;
 mod response;
 mod session;
@@ -54,9 +55,11 @@ pub(crate) fn run(bytes: &[u8], amendments: &[Vec<u8>], trust: &Trust, now: Time
     evidence::check(&mut case);
     // 15-16. The enclave's signature over request and answer.
     response::check(&mut case);
-    // 17-21. Catalogue, decisions, summary, hesitations.
+    // 17. The answer's record on a chain.
+    record::check(&mut case);
+    // 18-22. Catalogue, decisions, summary, hesitations.
     replay::check(&mut case);
-    // 27. The verdict.
+    // 23. The verdict.
     conclude(case)
 }
 

@@ -82,6 +82,9 @@ claims! {
     ResponseTime = "response.time", Some(Level::L3), "the answer was signed during the call";
     RequestContent = "request.content", None, "the attached request is the one that was committed and signed";
     OutputContent = "output.content", None, "the attached answer is the one that was committed and signed";
+    RecordStates = "record.states", None, "what is said about the answer's record is whole and in order";
+    RecordInclusion = "record.inclusion", None, "the batch holds this very answer";
+    RecordOnChain = "record.on_chain", None, "the answer's record is on the chain";
     CatalogueRoot = "catalogue.root", Some(Level::L3), "the candidates hash to the recorded root";
     CatalogueRegistry = "catalogue.registry", Some(Level::L3), "the registry is the one that you trust";
     CatalogueOnChain = "catalogue.on_chain", None, "the registry held these candidates at that block";

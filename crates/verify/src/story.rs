@@ -14,6 +14,7 @@ use seamline_core::receipt::{
 use seamline_core::{Address, Amount};
 
 use crate::case::printable;
+use crate::claim::{Claim, Outcome};
 use crate::text::{DEV, verdict_line};
 use crate::token::{self, Token};
 use crate::verdict::Verdict;
@@ -60,6 +61,7 @@ impl<'a> Teller<'a> {
         self.evidence();
         self.answer();
         self.settlement();
+        self.record();
         self.hesitations();
         self.hidden();
         let verdict = wrap(&printable(&verdict_line(self.verdict)));
@@ -296,6 +298,21 @@ impl<'a> Teller<'a> {
         let waited = seconds(seen.waited_ms.saturating_mul(1_000));
         let _ = write!(line, ", waited {waited}");
         self.say('>', "settle", &line);
+    }
+
+    /// The answer's record on a chain, as far as the verdict knows: also what became known later.
+    fn record(&mut self) {
+        let Some(found) = self.verdict.about(Claim::RecordOnChain).last() else {
+            return;
+        };
+        let mut proofs = self.verdict.about(Claim::RecordInclusion);
+        let proven = match proofs.next_back().map(|it| it.outcome) {
+            Some(Outcome::Pass) => "proven to be in the batch; ",
+            Some(Outcome::Fail) => "NOT in the batch; ",
+            Some(_) | None => "",
+        };
+        let line = format!("{proven}{}", found.detail);
+        self.say('>', "record", &line);
     }
 
     fn hesitations(&mut self) {

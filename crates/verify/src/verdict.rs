@@ -131,7 +131,7 @@ impl Verdict {
     }
 
     /// The findings about one claim.
-    pub fn about(&self, claim: Claim) -> impl Iterator<Item = &Finding> {
+    pub fn about(&self, claim: Claim) -> impl DoubleEndedIterator<Item = &Finding> {
         let findings = self.findings.iter();
         findings.filter(move |finding| finding.claim == claim)
     }

@@ -197,6 +197,9 @@ codes! {
     Explored = 34, "EXPLORED", "The node was chosen to learn about it, not by its score.",
         "probability of this choice",
         Ppm, Below [Some(1_000_001), None, None], reads [Decided];
+    SaySo = 35, "SAYSO", "The node said something that nothing proves.",
+        "facts that the node's dialect asserts",
+        Count, Above [Some(0), None, None], reads [Asserted];
 }
 
 impl core::fmt::Display for Code {

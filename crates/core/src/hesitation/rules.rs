@@ -7,9 +7,9 @@ use alloy_primitives::U256;
 use super::{Code, Hesitation, Severity};
 use crate::decision::{Catalogue, DecidingKey, Decision, Rejection, RoutePolicy, Verdict};
 use crate::receipt::{
-    Admitted, Attested, CatalogueRead, ClockRead, Closed, Decided, EventBody, EvidenceFetched,
-    FellBack, Offered, Opened, ResponseEnded, Retried, SettlementSeen, SettlementState,
-    SignatureChecked, Slot, Stalled, events_of,
+    Admitted, Asserted, Attested, CatalogueRead, ClockRead, Closed, Decided, EventBody,
+    EvidenceFetched, FellBack, Offered, Opened, ResponseEnded, Retried, SettlementSeen,
+    SettlementState, SignatureChecked, Slot, Stalled, events_of,
 };
 
 /// What a rule found at one event.
@@ -106,6 +106,7 @@ fn worst(code: Code, slots: &[Slot<'_>]) -> Option<Hesitation> {
         Code::RegStale => each(slots, code, |read: &CatalogueRead| {
             Some(signed(read.read_age_ms))
         }),
+        Code::SaySo => say_so(slots),
     };
     let badness = |found: &Found| {
         // Further beyond the threshold is worse; on equal terms the earlier event is reported.
@@ -233,6 +234,13 @@ fn retry(slots: &[Slot<'_>]) -> Vec<Found> {
     (1..)
         .zip(events_of::<Retried>(slots))
         .filter_map(|(count, (index, ..))| measured(Code::Retry, index, count))
+        .collect()
+}
+
+fn say_so(slots: &[Slot<'_>]) -> Vec<Found> {
+    (1..)
+        .zip(events_of::<Asserted>(slots))
+        .filter_map(|(count, (index, ..))| measured(Code::SaySo, index, count))
         .collect()
 }
 

@@ -6,7 +6,7 @@
 
 use alloy_primitives::{Address, B256};
 
-use super::field::{Field, Outcome, SettlementState, Value, Word};
+use super::field::{Field, Outcome, RecordMode, RecordStage, SettlementState, Value, Word};
 use crate::cbor::{Error, Reader, Writer};
 use crate::{Amount, CallId, Charged, NodeId, SourceClass};
 
@@ -453,6 +453,46 @@ events! {
         /// `first` named by the server itself.
         payee: Word,
     }
+
+    /// What is said or known about the answer's record on a chain: everything about an answer that
+    /// settles later but money. It may come with the answer, or amend the receipt.
+    RecordSeen = 25, "record", {
+        /// How much is known.
+        stage: RecordStage,
+        /// What the node was asked to put on record.
+        mode: RecordMode,
+        /// Who says it: `caller`, `header` or `frame` of the node's answer, `proof` that was checked,
+        /// `chain` that was read.
+        via: Word,
+        /// EIP-155 id of the chain.
+        chain_id: Option<u64>,
+        /// The settlement contract.
+        contract: Option<Address>,
+        /// Root of the batch.
+        root: Option<B256>,
+        /// Siblings from the answer's leaf up to the root, 32 bytes each.
+        siblings: Option<Vec<u8>>,
+        /// The transaction of the record.
+        transaction: Option<B256>,
+        /// Its block.
+        block_number: Option<u64>,
+        /// Hash of its block.
+        block_hash: Option<B256>,
+        /// Identifier of the blob with what was recorded.
+        blob: Option<Word>,
+        /// The facilitator's name of the work.
+        job: Option<Word>,
+    }
+
+    /// What a node said beside its signature, and what it was held against: nothing proves it.
+    Asserted = 26, "asserted", {
+        /// The node.
+        node: NodeId,
+        /// What it says: `usage`, `record`.
+        fact: Word,
+        /// What it was held against, without being proven.
+        against: Word,
+    }
 }
 
 impl EventKind {
@@ -504,6 +544,8 @@ impl Event {
             | Self::VoucherCharged(_)
             | Self::SessionNamed(_)
             | Self::Purchased(_)
+            | Self::RecordSeen(_)
+            | Self::Asserted(_)
             | Self::Closed(_) => None,
         }
     }

@@ -19,6 +19,9 @@ pub const MAX_WORD: usize = 256;
 pub struct Word(String);
 
 impl Word {
+    /// No text.
+    pub const EMPTY: Self = Self(String::new());
+
     /// Takes `text`, replacing what is not printable ASCII and cutting what is too long.
     pub fn new(text: &str) -> Self {
         let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
@@ -245,6 +248,10 @@ numbered! {
         None = 0, Authorized = 1, Submitted = 2, Settled = 3, NotSettled = 4, Unknown = 5,
         Superseded = 6,
     }
+    RecordStage, Self::as_str, {
+        Asked = 0, Named = 1, Included = 2, Recorded = 3, Missing = 4, Failed = 5,
+    }
+    RecordMode, Self::as_str, { Private = 0, Batch = 1, Individual = 2 }
 }
 
 /// How a call ended.
@@ -311,5 +318,58 @@ impl SettlementState {
             self,
             Self::None | Self::Settled | Self::NotSettled | Self::Superseded
         )
+    }
+}
+
+/// What a node is asked to put on record about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordMode {
+    /// Nothing.
+    Private,
+    /// The answer's leaf in a batch, whose root is recorded.
+    Batch,
+    /// The answer's hashes, in a transaction of its own.
+    Individual,
+}
+
+impl RecordMode {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Batch => "batch",
+            Self::Individual => "individual",
+        }
+    }
+}
+
+/// How much is known about the record of an answer on a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordStage {
+    /// The node was asked for it, and nobody said more.
+    Asked,
+    /// The node says where it is, or will be.
+    Named,
+    /// A batch of this root holds the answer: the siblings prove it.
+    Included,
+    /// The recorder read the record on the chain, at a block.
+    Recorded,
+    /// The recorder asked the chain, which has no such record of this answer.
+    Missing,
+    /// The node says that it failed.
+    Failed,
+}
+
+impl RecordStage {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Named => "named",
+            Self::Included => "included",
+            Self::Recorded => "recorded",
+            Self::Missing => "missing",
+            Self::Failed => "failed",
+        }
     }
 }

@@ -345,9 +345,10 @@ impl Chain {
 
 /// What amendments say: the event, if it is one that can become known later.
 ///
-/// Only settlement facts can. An amendment of another kind says nothing.
+/// Only what settles later can: money, and the answer's record on a chain. An amendment of another kind
+/// says nothing.
 pub const fn is_amendable(event: &Event) -> bool {
-    matches!(event, Event::SettlementSeen(_))
+    matches!(event, Event::SettlementSeen(_) | Event::RecordSeen(_))
 }
 
 #[cfg(test)]

@@ -225,6 +225,27 @@ fn one_of_each() -> Vec<Event> {
             payee: "listed".into(),
         }
         .into(),
+        RecordSeen {
+            stage: RecordStage::Recorded,
+            mode: RecordMode::Batch,
+            via: "chain".into(),
+            chain_id: Some(31_610),
+            contract: Some(Address::repeat_byte(6)),
+            root: Some(hash),
+            siblings: Some(vec![7; 64]),
+            transaction: Some(hash),
+            block_number: Some(12),
+            block_hash: Some(hash),
+            blob: Some("blob-1".into()),
+            job: Some("job-1".into()),
+        }
+        .into(),
+        Asserted {
+            node,
+            fact: "usage".into(),
+            against: "request".into(),
+        }
+        .into(),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What became known after the receipt was sealed, as far as its recorder says it.
 
 use seamline_core::SourceClass;
-use seamline_core::receipt::{Amendment, Error, PublicKey, SettlementSeen};
+use seamline_core::receipt::{Amendment, Error, PublicKey, RecordSeen, SettlementSeen};
 
 use crate::case::Case;
 use crate::claim::{Claim, Outcome};
@@ -37,6 +37,12 @@ pub(super) fn check(case: &mut Case<'_>, files: &[Vec<u8>]) {
                 amendment.index(),
                 seen.state.as_str()
             );
+            case.add(claim, SourceClass::Asserted, Outcome::Pass, (), detail);
+        }
+        if let Some((_, seen)) = amendment.get::<RecordSeen>() {
+            case.recorded.push(seen.clone());
+            let (index, stage) = (amendment.index(), seen.stage.as_str());
+            let detail = format!("entry {index} of the log: the answer's record is {stage}");
             case.add(claim, SourceClass::Asserted, Outcome::Pass, (), detail);
         }
     }

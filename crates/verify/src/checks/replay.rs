@@ -1,4 +1,4 @@
-//! Checks 17 to 21: everything that can be computed again is computed again.
+//! Checks 18 to 22: everything that can be computed again is computed again.
 
 use core::time::Duration;
 

@@ -93,6 +93,14 @@ pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
             ));
         }
     }
+    let mut about = case.findings.iter();
+    if about.any(|it| it.claim == Claim::RecordOnChain) {
+        list.push(
+            "That the answer is on record: its batch, its transaction and their block are recorded words; ask \
+             the chain, and the registry for the key that signed."
+                .to_owned(),
+        );
+    }
     let settled = case.events::<SettlementSeen>().into_iter().rev();
     let mut settled = settled.filter(|(_, _, it)| it.state == SettlementState::Settled);
     if let Some((_, _, seen)) = settled.next() {

@@ -9,12 +9,15 @@ mod offer;
 mod order;
 mod policy;
 mod purchase;
+pub(crate) mod records;
 mod response;
 mod routing;
 mod schemes;
 mod sessions;
 mod settlement;
 
+pub(crate) use self::amendments::file as settled_later;
+pub(crate) use self::purchase::world as purchased;
 use seamline_verify::{Claim, Level, Outcome, Status};
 
 use crate::fixture::World;

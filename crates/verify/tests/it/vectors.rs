@@ -12,6 +12,8 @@ use crate::fixture::{World, facilitator, keys, later, route_policy};
 use crate::forge::Forge;
 use crate::shapes::MUTATIONS;
 
+mod late;
+
 const FILE: &str = "receipt/receipts.json";
 
 /// Structural changes that are worth a vector: one per check.

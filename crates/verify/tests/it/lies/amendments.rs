@@ -50,7 +50,7 @@ fn entry(world: &World, index: u64, seen: SettlementSeen) -> Entry {
     }
 }
 
-fn file(world: &World, index: u64, seen: SettlementSeen) -> Vec<u8> {
+pub(crate) fn file(world: &World, index: u64, seen: SettlementSeen) -> Vec<u8> {
     let entry = entry(world, index, seen);
     Amendment::seal(entry, &world.seal_key).unwrap().encode()
 }

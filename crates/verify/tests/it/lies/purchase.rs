@@ -10,7 +10,7 @@ use crate::fixture::{World, event_mut};
 const ORIGIN: &str = "https://api.example";
 
 /// A call without registry, decision and evidence, at one origin.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let mut world = World::new();
     let of_nodes = [
         EventKind::CatalogueRead,
