@@ -60,6 +60,8 @@ pub(crate) use self::respond::retry_after;
 pub(crate) use self::settle::has_code;
 pub use self::settlement::{GasUse, Lease, Settlement};
 pub(crate) use self::store::postgres_pool;
+#[cfg(test)]
+pub(crate) use self::store::tests::server as postgres_server;
 pub use self::store::{
     Change, LEASE, MemoryStore, Page, Spent, Store, StoreError, StoreFuture, StoreLocation,
     open_store,

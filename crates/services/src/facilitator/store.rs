@@ -201,4 +201,4 @@ impl core::fmt::Debug for StoreLocation {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

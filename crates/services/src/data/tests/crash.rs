@@ -1,13 +1,15 @@
 //! The process dies before or after each of its effects: nothing is lost, nothing settles twice.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use seamline_core::B256;
 use seamline_evm::settlement::{JobStatus, Stage};
 
-use super::world::{World, answer};
-use crate::data::DataDesk;
+use super::world::{CONTRACT, World, answer};
 use crate::data::book;
+use crate::data::{DataDesk, MemoryTable, open_table};
+use crate::facilitator::StoreLocation;
 
 /// Hands over six answers and lets everything happen; returns the ids that were acknowledged.
 async fn live(world: &World, desk: &DataDesk) -> Vec<B256> {
@@ -26,7 +28,7 @@ async fn live(world: &World, desk: &DataDesk) -> Vec<B256> {
     taken
 }
 
-fn check(world: &World, taken: &[B256], what: &str) {
+pub(super) fn check(world: &World, taken: &[B256], what: &str) {
     let roots = world.roots();
     let once: HashSet<B256> = roots.iter().copied().collect();
     assert_eq!(once.len(), roots.len(), "{what}: a root is on chain twice");
@@ -42,12 +44,28 @@ fn check(world: &World, taken: &[B256], what: &str) {
     }
 }
 
-#[tokio::test]
-async fn nothing_is_lost_and_nothing_settles_twice_wherever_it_dies() {
-    let mut deaths = 0;
+/// Where processes die.
+pub(super) struct Deaths {
+    /// Every how manieth effect is one.
+    pub(super) stride: usize,
+}
+
+/// Lets processes die before and after their effects, each in a world of its own whose table is at
+/// `place`, under the chain id that it says; returns how many died.
+pub(super) async fn dies_everywhere(
+    deaths: Deaths,
+    place: impl Fn() -> (StoreLocation, u64),
+) -> u32 {
+    let mut count: u32 = 0;
     for dies_after in [false, true] {
-        for dies_in in 0.. {
-            let world = World::new();
+        for dies_in in (0..).step_by(deaths.stride) {
+            let (place, chain_id) = place();
+            let shared = matches!(place, StoreLocation::Memory);
+            let open = || async {
+                let table = open_table(place.clone(), chain_id, CONTRACT).await;
+                table.unwrap()
+            };
+            let mut world = World::over(open().await);
             world.state().dies_in = Some(dies_in);
             world.state().dies_after = dies_after;
             let first = world.desk(false);
@@ -59,7 +77,11 @@ async fn nothing_is_lost_and_nothing_settles_twice_wherever_it_dies() {
                 state.dead = false;
                 state.dies_in = None;
             }
-            // The next process; whoever was not answered hands over again.
+            // The next process opens the place anew; whoever was not answered hands over again.
+            if !shared {
+                world.table = Arc::new(MemoryTable::new());
+                world.table = open().await;
+            }
             let second = world.desk(false);
             world.state().now_s = super::world::NOW + 10;
             taken.extend(live(&world, &second).await);
@@ -72,9 +94,15 @@ async fn nothing_is_lost_and_nothing_settles_twice_wherever_it_dies() {
             if !died {
                 break;
             }
-            deaths += 1;
+            count = count.saturating_add(1);
         }
     }
+    count
+}
+
+#[tokio::test]
+async fn nothing_is_lost_and_nothing_settles_twice_wherever_it_dies() {
+    let deaths = dies_everywhere(Deaths { stride: 1 }, || (StoreLocation::Memory, 1)).await;
     // Fewer would mean that effects are not counted any more.
     assert!(deaths > 60, "{deaths}");
 }

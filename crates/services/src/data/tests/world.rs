@@ -8,7 +8,7 @@ use alloy_sol_types::{SolCall as _, SolEvent as _, SolValue as _};
 use axum::body::Bytes;
 use seamline_core::{Address, B256, NodeId, Timestamp, U256, sha256};
 use seamline_evm::bindings::{ISettlement, TEEInfo};
-use seamline_evm::rpc::BatchFuture;
+use seamline_evm::rpc::{BatchFuture, TransportError, TransportKind};
 use seamline_evm::settlement::{BatchRule, SettlementData, SignedInference, Standing, Tree};
 use seamline_evm::{Rpc, RpcCall, RpcError};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ const DEPTH: u64 = 3;
 /// Everything that outlives a process.
 #[derive(Clone)]
 pub(super) struct World {
-    pub(super) table: MemoryTable,
+    pub(super) table: Arc<dyn Table>,
     pub(super) state: Arc<Mutex<State>>,
 }
 
@@ -49,6 +49,8 @@ pub(super) struct State {
     pub(super) refuses: bool,
     /// The blob store returns other bytes.
     pub(super) lies: bool,
+    /// The chain's endpoint does not answer.
+    pub(super) silent: bool,
     pub(super) beats: usize,
     /// Effects until the process dies.
     pub(super) dies_in: Option<u64>,
@@ -63,8 +65,13 @@ struct Dead;
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::over(Arc::new(MemoryTable::new()))
+    }
+
+    /// A world whose processes keep their books in `table`.
+    pub(super) fn over(table: Arc<dyn Table>) -> Self {
         let world = Self {
-            table: MemoryTable::new(),
+            table,
             state: Arc::default(),
         };
         world.state().now_s = NOW;
@@ -283,6 +290,11 @@ fn record(call: &Call) -> Option<(Vec<B256>, Vec<u8>)> {
 impl Rpc for World {
     fn batch<'a>(&'a self, calls: &'a [RpcCall]) -> BatchFuture<'a> {
         let state = self.state();
+        if state.silent {
+            let kind = TransportKind::Unreachable;
+            let detail = "nobody listens".to_owned();
+            return Box::pin(async move { Err(TransportError { kind, detail }) });
+        }
         let answers = calls.iter().map(|call| state.answer(call)).collect();
         Box::pin(async move { Ok(answers) })
     }

@@ -8,7 +8,7 @@ use super::*;
 use crate::facilitator::settlement::{Attempt, End, Event, Now, Pace, Place, Purpose, Stage};
 
 #[path = "../../../tests/it/postgres.rs"]
-mod server;
+pub(crate) mod server;
 
 const SIGNER: Address = Address::repeat_byte(7);
 const LONG: Duration = Duration::from_secs(60);
