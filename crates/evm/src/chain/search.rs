@@ -48,7 +48,8 @@ pub struct SettlementFacts {
 /// Most transfers of one payer that are looked at between two blocks. A call looks at the minutes
 /// since it began; more than this many payments in that time means that `from_block` is wrong.
 const MAX_CANDIDATES: usize = 1024;
-/// Transactions that are asked for in one batch, with their receipts.
+/// Most transactions that are asked for in one batch, with their receipts. The first batch asks for one,
+/// the newest: whoever asks has usually just been told that it was settled.
 const PER_BATCH: usize = 32;
 
 /// Looks, up to `until`, for the settlement that spent exactly this nonce, whoever sent its transaction
@@ -117,7 +118,10 @@ async fn by_input(
     until: &Block,
 ) -> Result<Option<SettlementFacts>, Error> {
     let candidates = candidates(rpc, query, until).await?;
-    for group in candidates.chunks(PER_BATCH) {
+    let (mut rest, mut size) = (candidates.as_slice(), 1);
+    while !rest.is_empty() {
+        let (group, older) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+        (rest, size) = (older, size.saturating_mul(4).min(PER_BATCH));
         let calls: Vec<RpcCall> = group
             .iter()
             .flat_map(|hash| {
