@@ -15,6 +15,7 @@
 //! Three upstreams exist: [`MockUpstream`], whose models are none, [`GuideUpstream`], a deterministic index of Seamline's handbook that needs
 //! nothing else, and [`OpenAiUpstream`], which forwards to any OpenAI-compatible endpoint.
 
+mod access;
 mod attester;
 mod call;
 mod chat;

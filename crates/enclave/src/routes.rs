@@ -13,6 +13,7 @@ use seamline_core::json::{Object, Value};
 use seamline_net::{FacilitatorApi, Paywall, PaywallConfig, Problem, Shape};
 use serde::Deserialize;
 
+use crate::access;
 use crate::call::Kind;
 use crate::chat;
 use crate::enclave::Enclave;
@@ -67,10 +68,11 @@ impl Enclave {
                 router
             }
         };
-        router.layer(middleware::map_response(move |response: Response| {
+        let router = router.layer(middleware::map_response(move |response: Response| {
             let software = enclave.is_software();
             async move { say_evidence(response, software) }
-        }))
+        }));
+        router.layer(middleware::map_request(access::note))
     }
 
     /// What Oblivious HTTP may reach, of which `ohttp::inner` lists methods and paths: the same handlers,
