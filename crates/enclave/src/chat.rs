@@ -13,6 +13,7 @@ use seamline_net::limits::REQUEST_BODY_BYTES;
 use seamline_net::{DataMode, PaymentContext, Problem, Shape};
 
 use crate::call::{Call, Kind, payment_of, words};
+use crate::data::DATA_SETTLEMENT;
 use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::frames::{self, Answer};
@@ -66,10 +67,6 @@ pub(crate) async fn handle(enclave: Arc<Enclave>, kind: Kind, request: Request) 
     }
     response
 }
-
-/// Says that no data settlement happens, to callers that asked for one with `X-SETTLEMENT-TYPE`.
-const DATA_SETTLEMENT: header::HeaderName =
-    header::HeaderName::from_static("x-seamline-data-settlement");
 
 fn understand(
     enclave: &Enclave,

@@ -1,5 +1,6 @@
 //! Handing the hashes of an answer over for settlement (`X-SETTLEMENT-TYPE`).
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -9,27 +10,59 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use seamline_core::json::{Object, Value};
 use seamline_net::{DataMode, DataSettlement, DataTicket, InferenceData};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::call::Call;
 use crate::enclave::Enclave;
 use crate::frames::Proof;
 
+/// Says that an answer goes on no record (`none`), or not yet (`pending`).
+pub(crate) const DATA_SETTLEMENT: HeaderName =
+    HeaderName::from_static("x-seamline-data-settlement");
+/// The same in the final frame of a stream.
+const DATA_SETTLEMENT_MEMBER: &str = "seamline_data_settlement";
+
 /// How long a caller waits for the promise of a settlement of its own.
 const WAIT: Duration = Duration::from_secs(10);
+/// How long an answer waits for its leaf to be durable: a facilitator answers within a round trip and a
+/// check of a signature.
+const LEAF: Duration = Duration::from_secs(2);
 /// How often a leaf is handed over before it is given up.
 const TRIES: u32 = 5;
 /// The first pause between two tries, doubled with each.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Leaves that wait in memory: a kilobyte each. Beyond that an answer says that it has none.
+const MOST_WAITING: usize = 1_024;
 
 /// What became of an answer's hashes, as far as its caller is told.
 pub(crate) enum Handed {
-    /// Nothing is said: nothing is to be settled, or the facilitator gathers it.
+    /// Nothing is said: nothing is to be settled, or the facilitator has the leaf, durably.
     Silent,
+    /// The facilitator does not have the leaf yet: it waits in this process's memory.
+    Pending,
+    /// The answer goes on no record: its leaf was refused, or too many wait.
+    Lost,
     /// A settlement of its own is promised.
     Ticket(Box<DataTicket>),
     /// A settlement of its own was asked for and not promised.
     Failed,
+}
+
+/// The leaves that were not taken yet.
+pub(crate) struct Leaves {
+    room: Arc<Semaphore>,
+    /// The facilitator let an answer wait in vain: the next ones do not wait until it takes a leaf.
+    late: Arc<AtomicBool>,
+}
+
+impl Default for Leaves {
+    fn default() -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(MOST_WAITING)),
+            late: Arc::default(),
+        }
+    }
 }
 
 impl Enclave {
@@ -38,8 +71,12 @@ impl Enclave {
         self.config.data.is_some()
     }
 
-    /// Hands the hashes of an answer over: at once where the caller waits for its ticket, else in the
-    /// background. The answer does not depend on it.
+    /// Hands the hashes of an answer over, before the answer ends: a leaf is durable at the facilitator
+    /// then, or its caller is told that it is not. The answer does not depend on it.
+    ///
+    /// # Limits
+    ///
+    /// An answer waits for at most two seconds, and not at all behind one that waited in vain.
     pub(crate) async fn settle_data(&self, call: &Call, proof: &Proof, answer: &Bytes) -> Handed {
         let Some(desk) = &self.config.data else {
             return Handed::Silent;
@@ -56,10 +93,7 @@ impl Enclave {
         };
         match call.mode {
             DataMode::Private => Handed::Silent,
-            DataMode::Batch => {
-                self.tasks.spawn(hand_over(Arc::clone(desk), inference));
-                Handed::Silent
-            }
+            DataMode::Batch => self.leaf(desk, inference).await,
             DataMode::Individual => {
                 inference.contents = Some((call.request.clone(), answer.clone()));
                 let handed = desk.settle_data(DataMode::Individual, &inference);
@@ -79,19 +113,65 @@ impl Enclave {
             }
         }
     }
-}
 
-/// Hands a leaf over until it is taken.
-async fn hand_over(desk: Arc<dyn DataSettlement>, inference: InferenceData) {
-    let mut pause = PAUSE;
-    for attempt in 1..=TRIES {
-        match desk.settle_data(DataMode::Batch, &inference).await {
-            Ok(_) => return,
-            Err(err) => {
-                let error = seamline_core::chain(&err);
-                tracing::warn!(error, "a leaf was not taken for settlement");
+    /// Hands a leaf over, in a task of its own that outlives the answer where it takes longer.
+    async fn leaf(&self, desk: &Arc<dyn DataSettlement>, inference: InferenceData) -> Handed {
+        let Ok(place) = Arc::clone(&self.leaves.room).try_acquire_owned() else {
+            tracing::error!("a leaf is given up: too many wait for the facilitator");
+            return Handed::Lost;
+        };
+        let (say, mut first) = oneshot::channel();
+        let (desk, late) = (Arc::clone(desk), Arc::clone(&self.leaves.late));
+        self.tasks.spawn(async move {
+            hand_over(desk.as_ref(), &inference, say, &late).await;
+            drop(place);
+        });
+        if self.leaves.late.load(Ordering::Relaxed) {
+            return first.try_recv().unwrap_or(Handed::Pending);
+        }
+        match timeout(LEAF, first).await {
+            Ok(said) => said.unwrap_or(Handed::Pending),
+            Err(_) => {
+                tracing::warn!("the facilitator is late: answers do not wait for their leaves");
+                self.leaves.late.store(true, Ordering::Relaxed);
+                Handed::Pending
             }
         }
+    }
+}
+
+/// Hands a leaf over until it is taken or refused; says how the first try went.
+async fn hand_over(
+    desk: &dyn DataSettlement,
+    inference: &InferenceData,
+    say: oneshot::Sender<Handed>,
+    late: &AtomicBool,
+) {
+    let mut say = Some(say);
+    let mut pause = PAUSE;
+    let mut tell = move |handed: Handed| {
+        if let Some(say) = say.take() {
+            // Nobody waits any more where the receiver is gone.
+            drop(say.send(handed));
+        }
+    };
+    for attempt in 1..=TRIES {
+        match timeout(WAIT, desk.settle_data(DataMode::Batch, inference)).await {
+            Ok(Ok(_)) => {
+                late.store(false, Ordering::Relaxed);
+                return tell(Handed::Silent);
+            }
+            Ok(Err(err)) => {
+                let error = seamline_core::chain(&err);
+                if err.is_final() {
+                    tracing::error!(error, "a leaf is refused: its batch will not hold it");
+                    return tell(Handed::Lost);
+                }
+                tracing::warn!(error, "a leaf was not taken for settlement");
+            }
+            Err(_) => tracing::warn!("a leaf was not taken in time"),
+        }
+        tell(Handed::Pending);
         if attempt < TRIES {
             sleep(pause).await;
             pause = pause.saturating_mul(2);
@@ -101,11 +181,25 @@ async fn hand_over(desk: Arc<dyn DataSettlement>, inference: InferenceData) {
 }
 
 impl Handed {
-    /// The headers of an answer with a settlement of its own; none otherwise.
+    /// What is said of a leaf that the facilitator does not have.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Silent | Self::Lost | Self::Ticket(_) | Self::Failed => "none",
+        }
+    }
+
+    /// The headers of an answer with a settlement of its own, or whose leaf the facilitator does not
+    /// have; none otherwise.
     pub(crate) fn headers(&self, proof: &Proof) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let ticket = match self {
             Self::Silent => return headers,
+            Self::Pending | Self::Lost => {
+                let said = HeaderValue::from_static(self.word());
+                headers.insert(DATA_SETTLEMENT, said);
+                return headers;
+            }
             Self::Ticket(ticket) => Some(ticket),
             Self::Failed => None,
         };
@@ -142,11 +236,12 @@ impl Handed {
         headers
     }
 
-    /// The members of a stream's final frame; none where there is no settlement of its own.
+    /// The members of a stream's final frame; none where there is nothing to say.
     pub(crate) fn members(&self, frame: Object) -> Object {
         let text = |text: Option<String>| text.map_or(Value::Null, Value::from);
         match self {
             Self::Silent => frame,
+            Self::Pending | Self::Lost => frame.with(DATA_SETTLEMENT_MEMBER, self.word()),
             Self::Ticket(ticket) => frame
                 .with("data_settlement_success", true)
                 .with("settlement_type", "individual")

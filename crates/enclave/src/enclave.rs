@@ -28,6 +28,7 @@ pub struct Enclave {
     pub(crate) offers: AtomicU64,
     /// Hashes on their way to their settlement.
     pub(crate) tasks: Tasks,
+    pub(crate) leaves: data::Leaves,
     heartbeats: Mutex<HeartbeatStatus>,
 }
 
@@ -93,6 +94,7 @@ impl Enclave {
             clock,
             offers: AtomicU64::new(0),
             tasks: Tasks::new(),
+            leaves: data::Leaves::default(),
             heartbeats: Mutex::default(),
         }))
     }

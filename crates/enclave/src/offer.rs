@@ -1,10 +1,11 @@
 use bytes::Bytes;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use seamline_core::{Address, Amount};
 use seamline_evm::scheme::Scheme;
+use seamline_evm::settlement::TYPE_HEADER;
 use seamline_evm::x402::OfferTerms;
-use seamline_net::{Pricer, Problem};
+use seamline_net::{DataMode, Pricer, Problem};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -50,10 +51,19 @@ impl Pricer for CallPricer {
             None => enclave.highest_ceiling(bytes).map_err(unpriced)?,
         };
         let metered = terms(enclave, ceiling);
-        let channel = enclave.config.channels.then(|| through_channel(&metered));
+        let through = enclave.config.channels && !wants_record(enclave, head);
+        let channel = through.then(|| through_channel(&metered));
         // `upto` first: who does not choose takes the first.
         Ok([Some(metered), channel].into_iter().flatten().collect())
     }
+}
+
+/// Whether the caller asks for a record of the answer on chain. A record names the payment that settled
+/// for its answer, and nothing on chain settles for one voucher of a channel: such a call is not offered
+/// to be paid by one, rather than paid for and left without its record.
+fn wants_record(enclave: &Enclave, head: &Parts) -> bool {
+    let wish = head.headers.get(TYPE_HEADER).map(HeaderValue::as_bytes);
+    wish.is_some() && enclave.settles_data() && DataMode::of_header(wish) != DataMode::Private
 }
 
 /// Nothing is sold while it is not known what to ask for it.

@@ -181,8 +181,12 @@ impl Streaming {
         self.state = State::Ended;
     }
 
+    /// The answer ends without a signature. What had left is due, as it is from a caller who leaves: a
+    /// failure that a request can provoke would make its text free.
     fn on_failure(&mut self) {
-        self.call.give_away();
+        if self.sent_tokens == 0 && self.images.is_empty() {
+            self.call.give_away();
+        }
         self.ready.push_back(frames::FAILED);
         self.state = State::Ended;
     }

@@ -124,3 +124,16 @@ pub enum DataError {
     #[error("the facilitator's answer is malformed")]
     Malformed,
 }
+
+impl DataError {
+    /// Whether the same inference would be refused again: it is malformed, unpaid, too old, or not the
+    /// node's. Statuses that say "later" (408, 425, 429) are not final, nor is anything from 500 on.
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Refused(status) => {
+                matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429)
+            }
+            Self::Unreachable(_) | Self::Malformed => false,
+        }
+    }
+}

@@ -17,7 +17,8 @@ use seamline_evm::x402::{
     VerifyResponse,
 };
 use seamline_net::{
-    ChannelConfig, ChannelMemory, Channels, FacilitatorApi, FacilitatorFuture, Paywall,
+    ChannelConfig, ChannelMemory, Channels, DataError, DataFuture, DataMode, DataSettlement,
+    DataTicket, FacilitatorApi, FacilitatorFuture, InferenceData, Paywall,
 };
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -87,9 +88,14 @@ struct World {
 
 impl World {
     async fn open() -> Self {
+        Self::open_with(None).await
+    }
+
+    async fn open_with(data: Option<Arc<dyn DataSettlement>>) -> Self {
         let clock = Arc::new(|| Timestamp::from_secs(NOW_S));
         let mut config = config();
         config.channels = true;
+        config.data = data;
         let (asset, attester) = (config.asset, Arc::new(Echo(AttesterKind::Software)));
         let upstream = Arc::new(GuideUpstream::new(None));
         let enclave = Enclave::new(config, identity(), attester, upstream, clock.clone()).unwrap();
@@ -167,6 +173,69 @@ async fn a_channel_is_offered_beside_upto_at_the_same_price() {
     assert!(!channel.extra.contains_key("assetTransferMethod"));
     let authorizer = Wallet::from_bytes(&[9; 32]).unwrap().address();
     assert_eq!(channel.extra["receiverAuthorizer"], authorizer.to_string());
+}
+
+/// Takes whatever it is given.
+struct Desk;
+
+impl DataSettlement for Desk {
+    fn settle_data<'a>(
+        &'a self,
+        _: DataMode,
+        _: &'a InferenceData,
+    ) -> DataFuture<'a, Result<Option<DataTicket>, DataError>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_to_be_on_record_is_not_offered_a_channel() {
+    let (with, without) = (
+        World::open_with(Some(Arc::new(Desk))).await,
+        World::open().await,
+    );
+    for (world, wish, schemes) in [
+        (&with, Some("batch"), vec!["upto"]),
+        (&with, Some("individual"), vec!["upto"]),
+        // As OpenGradient's gateways read it: batch.
+        (&with, Some("whatever"), vec!["upto"]),
+        (&with, Some("private"), vec!["upto", "batch-settlement"]),
+        (&with, None, vec!["upto", "batch-settlement"]),
+        // Nothing is on record here, which its answers say.
+        (&without, Some("batch"), vec!["upto", "batch-settlement"]),
+    ] {
+        let mut request = chat(QUESTION);
+        if let Some(wish) = wish {
+            let wish = wish.parse().unwrap();
+            request.headers_mut().insert("x-settlement-type", wish);
+        }
+        let (status, headers, _) = world.send(request).await;
+        assert_eq!(status, StatusCode::PAYMENT_REQUIRED);
+        let required = PaymentRequired::from_header(headers["payment-required"].as_bytes());
+        let offers = required.unwrap().offers;
+        let offered: Vec<_> = offers.iter().map(|it| it.terms().scheme.clone()).collect();
+        assert_eq!(offered, schemes, "{wish:?}");
+    }
+    // A voucher for the offer that others get buys nothing, and costs nothing.
+    let admitted = with.admitted(QUESTION).await;
+    let account = with.payer.address();
+    let config = config_of(&admitted, account, account, B256::ZERO).unwrap();
+    let mut books = Channel::new(config, 31_610);
+    let now = Timestamp::from_secs(NOW_S);
+    let rule = DepositRule::default();
+    let payment = books.pay(&admitted, &with.keys(), &rule, B256::ZERO, now);
+    let mut request = chat(QUESTION);
+    let header = payment.unwrap().header().parse().unwrap();
+    request.headers_mut().insert("payment-signature", header);
+    let wish = "batch".parse().unwrap();
+    request.headers_mut().insert("x-settlement-type", wish);
+    let (status, headers, _) = with.send(request).await;
+    assert_eq!(status, StatusCode::PAYMENT_REQUIRED);
+    assert!(headers.contains_key("payment-required"));
+    assert!(
+        with.channels.channel(&books.id()).is_none(),
+        "nothing is deposited"
+    );
 }
 
 #[tokio::test]

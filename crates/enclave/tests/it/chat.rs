@@ -226,8 +226,16 @@ async fn failures_of_the_upstream_cost_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_says_so_and_costs_nothing() {
-    for pieces in [vec![text("half an"), Err(500)], vec![text("half an")]] {
+async fn a_stream_that_fails_says_so_and_costs_what_had_left() {
+    let none = vec![];
+    // Four words of the prompt and two of the answer.
+    let left = vec![Amount::new(2 * 4 + 5 * 2)];
+    for (pieces, costs) in [
+        (vec![text("half an"), Err(500)], &left),
+        (vec![text("half an")], &left),
+        (vec![Err(500)], &none),
+        (vec![], &none),
+    ] {
         let shop = Shop::with(config(), Arc::new(Scripted(pieces)));
         let answer = shop.buy(&streamed(QUESTION)).await;
         assert_eq!(answer.status, StatusCode::OK);
@@ -235,7 +243,7 @@ async fn a_stream_that_fails_says_so_and_costs_nothing() {
         assert!(answer.text().contains(failed), "{}", answer.text());
         assert!(!answer.text().contains("[DONE]"));
         assert!(!answer.text().contains("tee_signature"));
-        assert_eq!(shop.settled().await, []);
+        assert_eq!(&shop.settled().await, costs);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What becomes of the hashes of an answer.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,17 +11,27 @@ use seamline_core::canonical::message_hash;
 use seamline_enclave::MockUpstream;
 use seamline_net::{DataError, DataFuture, DataMode, DataSettlement, DataTicket, InferenceData};
 use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::opengradient::dollars;
 use crate::shop::{Answer, PAYER, Shop, chat, identity, streamed};
 
+/// Says that an answer is not on record.
+const SAID: &str = "x-seamline-data-settlement";
+const MEMBER: &str = "seamline_data_settlement";
 const ASKED: &str = r#"{"model": "gpt-5", "messages": [{"role": "user", "content": "one two"}], "max_tokens": 100}"#;
 
 /// Notes what it is given; refuses the first times that it is told to.
 #[derive(Default)]
 struct Desk {
+    asked: AtomicU32,
     taken: Mutex<Vec<(DataMode, InferenceData)>>,
     refusals: Mutex<u32>,
+    /// The status of a refusal; 503 where it is none.
+    status: Option<u16>,
+    /// It answers nobody before this is told.
+    silent: Option<Semaphore>,
 }
 
 impl DataSettlement for Desk {
@@ -30,10 +41,14 @@ impl DataSettlement for Desk {
         inference: &'a InferenceData,
     ) -> DataFuture<'a, Result<Option<DataTicket>, DataError>> {
         Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            if let Some(silent) = &self.silent {
+                drop(silent.acquire().await);
+            }
             let mut refusals = self.refusals.lock().unwrap();
             if let Some(left) = refusals.checked_sub(1) {
                 *refusals = left;
-                return Err(DataError::Refused(503));
+                return Err(DataError::Refused(self.status.unwrap_or(503)));
             }
             self.taken.lock().unwrap().push((mode, inference.clone()));
             Ok(Some(DataTicket {
@@ -50,10 +65,14 @@ impl DataSettlement for Desk {
 }
 
 fn shop(refusals: u32) -> (Shop, Arc<Desk>) {
-    let desk = Arc::new(Desk {
+    open(Desk {
         refusals: Mutex::new(refusals),
         ..Desk::default()
-    });
+    })
+}
+
+fn open(desk: Desk) -> (Shop, Arc<Desk>) {
+    let desk = Arc::new(desk);
     let mut config = dollars();
     let settles: Arc<dyn DataSettlement> = Arc::<Desk>::clone(&desk);
     config.data = Some(settles);
@@ -62,6 +81,13 @@ fn shop(refusals: u32) -> (Shop, Arc<Desk>) {
 }
 
 async fn buy(shop: &Shop, body: &str, mode: Option<&'static str>) -> Answer {
+    let answer = answered(shop, body, mode).await;
+    assert!(shop.enclave.tasks().drain(Duration::from_secs(30)).await);
+    answer
+}
+
+/// As [`buy`], and leaves what is under way under way.
+async fn answered(shop: &Shop, body: &str, mode: Option<&'static str>) -> Answer {
     let offer = shop.send(chat(body)).await.offer();
     let mut request = shop.paid(chat(body), &offer);
     if let Some(mode) = mode {
@@ -70,7 +96,6 @@ async fn buy(shop: &Shop, body: &str, mode: Option<&'static str>) -> Answer {
     }
     let answer = shop.send(request).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    assert!(shop.enclave.tasks().drain(Duration::from_secs(30)).await);
     answer
 }
 
@@ -108,11 +133,84 @@ async fn hashes_become_leaves_unless_they_are_private() {
 #[tokio::test(start_paused = true)]
 async fn a_leaf_is_handed_over_until_it_is_taken() {
     let (shop, desk) = shop(4);
-    buy(&shop, ASKED, None).await;
+    let answer = buy(&shop, ASKED, None).await;
+    // It was in memory only when the answer left, and that was said.
+    assert_eq!(answer.header(SAID), "pending");
     assert_eq!(desk.taken.lock().unwrap().len(), 1);
     let (shop, desk) = self::shop(5);
     buy(&shop, ASKED, None).await;
     assert_eq!(desk.taken.lock().unwrap().len(), 0, "given up");
+}
+
+#[tokio::test]
+async fn a_leaf_is_durable_before_its_answer_ends() {
+    let (shop, desk) = shop(0);
+    for body in [ASKED.to_owned(), streamed(ASKED)] {
+        let answer = answered(&shop, &body, None).await;
+        assert!(!answer.headers.contains_key(SAID));
+        assert!(!answer.text().contains(MEMBER), "{}", answer.text());
+        assert_eq!(desk.taken.lock().unwrap().drain(..).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_leaf_that_is_refused_for_good_is_not_handed_over_again() {
+    for (status, said, tries) in [
+        (400, "none", 1),
+        (404, "none", 1),
+        (413, "none", 1),
+        (422, "none", 1),
+    ] {
+        let (shop, desk) = open(Desk {
+            refusals: Mutex::new(9),
+            status: Some(status),
+            ..Desk::default()
+        });
+        assert_eq!(buy(&shop, ASKED, None).await.header(SAID), said);
+        let last = buy(&shop, &streamed(ASKED), None).await.frames().pop();
+        assert_eq!(last.unwrap()[MEMBER], said);
+        assert_eq!(desk.asked.load(Ordering::SeqCst), 2 * tries, "{status}");
+        assert_eq!(desk.taken.lock().unwrap().len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_says_later_is_tried_again() {
+    for status in [408, 425, 429, 500, 502] {
+        let (shop, desk) = open(Desk {
+            refusals: Mutex::new(1),
+            status: Some(status),
+            ..Desk::default()
+        });
+        assert_eq!(buy(&shop, ASKED, None).await.header(SAID), "pending");
+        assert_eq!(desk.taken.lock().unwrap().len(), 1, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_facilitator_that_is_silent_costs_one_answer_its_patience() {
+    let (shop, desk) = open(Desk {
+        silent: Some(Semaphore::new(0)),
+        ..Desk::default()
+    });
+    let began = Instant::now();
+    assert_eq!(answered(&shop, ASKED, None).await.header(SAID), "pending");
+    assert_eq!(began.elapsed().as_secs(), 2);
+    // Whoever comes next does not wait.
+    let began = Instant::now();
+    let last = answered(&shop, &streamed(ASKED), None).await.frames().pop();
+    assert_eq!(last.unwrap()[MEMBER], "pending");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    // It speaks again: both leaves get there, and answers wait for their leaf as before.
+    desk.silent.as_ref().unwrap().add_permits(1);
+    assert!(shop.enclave.tasks().drain(Duration::from_secs(60)).await);
+    assert_eq!(desk.taken.lock().unwrap().len(), 2);
+    assert!(
+        !answered(&shop, ASKED, None)
+            .await
+            .headers
+            .contains_key(SAID)
+    );
 }
 
 #[tokio::test]
