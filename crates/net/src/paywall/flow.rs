@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::StatusCode;
+use http::request::Parts;
 use seamline_core::{Amount, Timestamp};
 use seamline_evm::scheme::is_fallback;
 use tokio::time::Instant;
@@ -24,7 +26,7 @@ use super::meter::{Meter, PaymentContext};
 use super::purchase::Purchase;
 use super::request::{guard, strip};
 use super::sale::{Refused, Sale};
-use super::session::{Opening, dead};
+use super::session::{Open, Opening, dead};
 use super::store::{Debt, StoreError};
 use crate::problem::Problem;
 
@@ -93,8 +95,12 @@ impl Paywall {
             inner.config.join_wait
         };
         let until = began.checked_add(patience).unwrap_or(began);
-        let reservation = match self.reserve(&purchase, &sale, now, until).await? {
+        let reservation = match self.reserve(&purchase, &sale, &head, now, until).await? {
             Reserved::New(reservation) => reservation,
+            Reserved::Session(open) => {
+                drop(room);
+                return self.run_in_session(open, &sale, head, body, next).await;
+            }
             Reserved::Open(reservation, answer, amount) => {
                 return self
                     .settle_again(reservation, purchase, &sale, answer, amount)
@@ -158,10 +164,18 @@ impl Paywall {
         &self,
         purchase: &Purchase,
         sale: &Sale,
+        head: &Parts,
         now: Timestamp,
         until: Instant,
     ) -> Result<Reserved, Refusal> {
         loop {
+            // A message that opens a session is reserved until that is settled: what its twin waits for
+            // is the opening, which is not missed from here on.
+            let mut opened = core::pin::pin!(self.0.sessions.opened().notified());
+            opened.as_mut().enable();
+            if let Some(open) = self.session_of(purchase, head) {
+                return Ok(Reserved::Session(open?));
+            }
             let mut twin = match self.0.ledger.begin(purchase.presentation(), now) {
                 Admission::New(reservation) => return Ok(Reserved::New(reservation)),
                 Admission::Resume(reservation, answer, amount) => {
@@ -176,11 +190,13 @@ impl Paywall {
                 Admission::Join(twin) => twin,
             };
             // Nothing is ever sent: the twin's end drops the sender.
-            if tokio::time::timeout_at(until, twin.changed())
-                .await
-                .is_err()
-            {
-                return Err(Refusal::answer(answer::in_flight()));
+            tokio::select! {
+                biased;
+                _ = twin.changed() => {}
+                () = opened, if purchase.session => {}
+                () = tokio::time::sleep_until(until) => {
+                    return Err(Refusal::answer(answer::in_flight()));
+                }
             }
         }
     }
@@ -275,6 +291,8 @@ impl Paywall {
 enum Reserved {
     /// All of the work.
     New(Reservation),
+    /// Nothing: it goes on in the session that its twin opened.
+    Session(Arc<Open>),
     /// The settlement only: the handler has run.
     Open(Reservation, Option<Answer>, Amount),
 }

@@ -23,6 +23,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use seamline_core::{Amount, B256, sha256};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use self::hold::SessionHold;
@@ -48,7 +49,11 @@ const MARGIN: Duration = Duration::from_secs(10);
 
 /// The sessions of one paywall.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<Books>);
+pub(super) struct Sessions {
+    books: Mutex<Books>,
+    /// Told when a session opens: who presented the same message meanwhile goes on in it.
+    opened: Notify,
+}
 
 #[derive(Default)]
 struct Books {
@@ -114,6 +119,7 @@ impl Paywall {
                 .insert(open.authorization, Arc::clone(&open));
             (open, core::mem::replace(&mut books.tended, true))
         };
+        self.0.sessions.opened.notify_waiters();
         if !tended {
             self.tend();
         }
@@ -285,6 +291,11 @@ impl Opening {
 }
 
 impl Sessions {
+    /// Resolves when a session opens from now on.
+    pub(super) const fn opened(&self) -> &Notify {
+        &self.opened
+    }
+
     fn of_token(&self, token: &[u8]) -> Option<Arc<Open>> {
         self.lock().by_token.get(&sha256(&[token])).cloned()
     }
@@ -312,7 +323,7 @@ impl Sessions {
 
     /// Never held across an await, nor together with a session's own lock.
     fn lock(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -22,6 +22,8 @@ use crate::shop::{
     runs, script, unpaid,
 };
 
+mod joined;
+
 /// What a session is asked for: a few requests of `MAX` and some bytes each.
 const CAP: u128 = 4 * (MAX + 5);
 
