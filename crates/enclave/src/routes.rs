@@ -59,6 +59,7 @@ impl Enclave {
             .with_state(Arc::clone(self))
             .route("/v1/chat/completions", self.route(paywall, Kind::Chat))
             .route("/v1/completions", self.route(paywall, Kind::Completion))
+            .route("/v1/web_search", post(web_search))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         let router = match self.ohttp_routes(paywall, self.inner_router()) {
@@ -118,6 +119,19 @@ fn say_evidence(mut response: Response, software: bool) -> Response {
         response.headers_mut().insert(EVIDENCE, dev);
     }
     response
+}
+
+/// Later gateways of OpenGradient search the web with a key for a search engine, and answer so without one.
+/// It stands before the paywall: what is not served is not asked money for.
+async fn web_search() -> Response {
+    let text =
+        "Web search is not available: this enclave has no search engine. Nothing was charged";
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "web_search_unavailable",
+        text,
+    )
+    .into_response_as(Shape::OpenGradient)
 }
 
 #[derive(Deserialize)]

@@ -147,6 +147,25 @@ async fn models_are_listed_with_their_prices() {
 }
 
 #[tokio::test]
+async fn a_web_search_is_refused_in_words_and_not_asked_money_for() {
+    let shop = Shop::open();
+    for body in [r#"{"query": "receipts", "num_results": 3}"#, "", "no json"] {
+        let request = Request::post("/v1/web_search")
+            .header("content-type", "application/json")
+            .header("authorization", "Bearer x")
+            .body(body.into());
+        let answer = shop.send(request.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+        let text = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(text.contains("no search engine"), "{text}");
+        assert!(!answer.headers.contains_key("payment-required"));
+    }
+    let answer = shop.get("/v1/web_search").await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(shop.settled().await, []);
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let shop = Shop::open();
     let missing = shop.get("/v1/responses").await;
