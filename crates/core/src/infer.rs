@@ -16,16 +16,20 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
+mod check;
 mod fixed;
 mod model_id;
+mod request;
 mod runner;
 mod tensor;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use fixed::{Fixed, FixedError, MAX_DECIMALS};
 pub use model_id::{ModelId, ModelIdError};
+pub use request::{InferError, InferRequest, model_elements, outputs_preimage};
 pub use runner::{ElementKind, ModelInfo, ModelRunner, PortInfo, RunError, RunLimits, Stop};
 pub use tensor::{Inputs, Outputs, Tensor, TensorError, TensorSet, Values};
 

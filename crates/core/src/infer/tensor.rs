@@ -62,6 +62,16 @@ pub enum TensorError {
         /// How many values it has.
         values: usize,
     },
+    /// The explicit form of a tensor is not `shape` beside `values` or `strings`, or holds something else
+    /// than it says.
+    #[error("tensor `{name}` is not of the form `shape` beside `values` or `strings`")]
+    Form {
+        /// The tensor.
+        name: String,
+    },
+    /// The tensors are not an object of tensors by name.
+    #[error("the tensors are not an object")]
+    NotAnObject,
     /// Nested lists are not as long as one another.
     #[error("tensor `{name}` is ragged: lists of one level differ in length or depth")]
     Ragged {
@@ -112,6 +122,8 @@ impl TensorError {
             Self::Name => "tensor_name",
             Self::Dimensions { .. } => "tensor_dimensions",
             Self::Shape { .. } => "tensor_shape",
+            Self::Form { .. } => "tensor_form",
+            Self::NotAnObject => "tensors_not_an_object",
             Self::Ragged { .. } => "tensor_ragged",
             Self::Mixed { .. } => "tensor_mixed",
             Self::ValueType { .. } => "tensor_value_type",

@@ -157,6 +157,15 @@ impl From<i64> for Number {
     }
 }
 
+impl From<i128> for Number {
+    fn from(value: i128) -> Self {
+        Self(i64::try_from(value).map_or_else(
+            |_| Repr::Big(value.to_string().into_boxed_str()),
+            Repr::Small,
+        ))
+    }
+}
+
 impl From<u64> for Number {
     fn from(value: u64) -> Self {
         Self(i64::try_from(value).map_or_else(
