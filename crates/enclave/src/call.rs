@@ -19,7 +19,6 @@ pub(crate) enum Kind {
 
 /// A call that has been paid for and understood.
 pub(crate) struct Call {
-    pub(crate) kind: Kind,
     /// The model as the request spells it, which answers echo.
     pub(crate) model: String,
     pub(crate) price: CallPrice,

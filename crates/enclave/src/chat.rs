@@ -55,17 +55,26 @@ pub(crate) async fn handle(enclave: Arc<Enclave>, kind: Kind, request: Request) 
         Ok(pieces) => pieces,
         Err(err) => return upstream_failed(&err),
     };
-    let unsettled = wish.is_some() && !enclave.settles_data() && mode != DataMode::Private;
     let mut response = if stream {
-        event_stream(Streaming::new(enclave, call, pieces))
+        event_stream(Streaming::new(Arc::clone(&enclave), call, pieces))
     } else {
-        whole(&enclave, &call, pieces).await
+        whole(&enclave, kind, &call, pieces).await
     };
-    if unsettled {
+    say_unsettled(&enclave, &mut response, wish.is_some(), mode);
+    response
+}
+
+/// Tells a caller that asked for data settlement where there is none.
+pub(crate) fn say_unsettled(
+    enclave: &Enclave,
+    response: &mut Response,
+    wished: bool,
+    mode: DataMode,
+) {
+    if wished && !enclave.settles_data() && mode != DataMode::Private {
         let none = HeaderValue::from_static("none");
         response.headers_mut().insert(DATA_SETTLEMENT, none);
     }
-    response
 }
 
 fn understand(
@@ -91,7 +100,6 @@ fn understand(
     };
     let prompt = asked.messages.iter().map(|said| words(&said.text));
     let call = Call {
-        kind,
         model: asked.model,
         price,
         input_hash: asked.input_hash,
@@ -113,7 +121,7 @@ fn understand(
 }
 
 /// Collects the answer, signs it and sets what it costs.
-async fn whole(enclave: &Enclave, call: &Call, mut pieces: Pieces) -> Response {
+async fn whole(enclave: &Enclave, kind: Kind, call: &Call, mut pieces: Pieces) -> Response {
     let mut made = Made::default();
     while let Some(piece) = pieces.next().await {
         match piece {
@@ -121,7 +129,7 @@ async fn whole(enclave: &Enclave, call: &Call, mut pieces: Pieces) -> Response {
             Ok(Piece::ToolCalls(calls)) => made.tool_calls = calls,
             Ok(Piece::Images(images)) => made.images.extend(images),
             Ok(Piece::End { finish, usage }) => {
-                return match signed(enclave, call, made, finish, usage).await {
+                return match signed(enclave, kind, call, made, finish, usage).await {
                     Ok(response) => response,
                     Err(err) => failed(&seamline_core::chain(&err)),
                 };
@@ -142,13 +150,14 @@ struct Made {
 
 async fn signed(
     enclave: &Enclave,
+    kind: Kind,
     call: &Call,
     mut made: Made,
     finish: Finish,
     usage: Option<Usage>,
 ) -> Result<Response, Error> {
-    let id = answer_id(call.kind)?;
-    let finish = match call.kind {
+    let id = answer_id(kind)?;
+    let finish = match kind {
         Kind::Chat => finish,
         // A completion is text, whatever the model would rather do.
         Kind::Completion if finish == Finish::ToolCalls => Finish::Stop,
@@ -172,7 +181,7 @@ async fn signed(
         cost: call.statement(),
         proof: &proof,
     };
-    let body = match call.kind {
+    let body = match kind {
         Kind::Chat => answer.body(),
         Kind::Completion => answer.completion(),
     };
@@ -196,16 +205,21 @@ fn event_stream(streaming: Streaming) -> Response {
 
 /// `chatcmpl-` or `cmpl-` and a random UUID (RFC 9562, version 4).
 fn answer_id(kind: Kind) -> Result<String, Error> {
+    unique_id(match kind {
+        Kind::Chat => "chatcmpl",
+        Kind::Completion => "cmpl",
+    })
+}
+
+/// A prefix, `-` and a random UUID (RFC 9562, version 4).
+pub(crate) fn unique_id(prefix: &str) -> Result<String, Error> {
     let mut bytes = [0_u8; 16];
     rand::fill(&mut bytes).map_err(|_| Error::Sign)?;
     let mut number = u128::from_be_bytes(bytes);
     number = (number & !(0xf << 76)) | (0x4 << 76);
     number = (number & !(0x3 << 62)) | (0x2 << 62);
     let digits = format!("{number:032x}");
-    let mut id = match kind {
-        Kind::Chat => "chatcmpl".to_owned(),
-        Kind::Completion => "cmpl".to_owned(),
-    };
+    let mut id = prefix.to_owned();
     let mut rest = digits.as_str();
     for len in [8, 4, 4, 4, 12] {
         let (part, others) = rest.split_at_checked(len).unwrap_or((rest, ""));

@@ -6,6 +6,7 @@ use seamline_core::{Address, Amount};
 use seamline_net::{DataSettlement, SessionRules};
 
 use crate::faults::Faults;
+use crate::infer::InferConfig;
 use crate::tariff::DollarPrices;
 
 /// What one model costs at this node.
@@ -47,6 +48,8 @@ pub struct EnclaveConfig {
     pub sessions: Option<SessionRules>,
     /// Who settles the hashes of answers; nobody. Callers that ask for it are told then.
     pub data: Option<Arc<dyn DataSettlement>>,
+    /// The models that `POST /v1/infer` runs; none.
+    pub infer: Option<InferConfig>,
     /// The most tokens an answer may have: larger requests are bounded to it, and a request without
     /// `max_tokens` is priced at it.
     pub max_tokens: u64,
@@ -80,6 +83,7 @@ impl EnclaveConfig {
             dollars: None,
             sessions: None,
             data: None,
+            infer: None,
             max_tokens: 1_024,
             max_timeout_s: 300,
             channels: false,

@@ -13,6 +13,7 @@ use crate::feed::Unpriced;
 use crate::frames::Proof;
 use crate::heartbeat::HeartbeatPlan;
 use crate::identity::EnclaveIdentity;
+use crate::infer::Desk;
 use crate::price::CallPrice;
 use crate::upstream::Upstream;
 
@@ -22,6 +23,8 @@ pub struct Enclave {
     pub(crate) identity: Arc<EnclaveIdentity>,
     pub(crate) attester: Arc<dyn Attester>,
     pub(crate) upstream: Arc<dyn Upstream>,
+    /// Where models run; `None` where there are none.
+    pub(crate) desk: Option<Desk>,
     pub(crate) clock: Clock,
     pub(crate) started: Timestamp,
     /// How often terms were asked for, which only the fault of rising offers looks at.
@@ -82,11 +85,12 @@ impl Enclave {
             .iter()
             .flat_map(|dollars| dollars.models.keys());
         let mut priced = config.prices.keys().chain(dollars);
-        if !priced.any(|model| served.contains(model)) {
+        if !priced.any(|model| served.contains(model)) && config.infer.is_none() {
             return invalid("no model of the upstream has a price");
         }
         Ok(Arc::new(Self {
             started: clock(),
+            desk: config.infer.clone().map(Desk::new),
             config,
             identity,
             attester,

@@ -117,7 +117,7 @@ impl Answer<'_> {
 }
 
 impl Proof {
-    fn extend(&self, object: Object) -> Object {
+    pub(crate) fn extend(&self, object: Object) -> Object {
         let Self {
             signature,
             request_hash,

@@ -29,6 +29,7 @@ mod frames;
 mod guide;
 mod heartbeat;
 mod identity;
+mod infer;
 mod iso8601;
 mod keys;
 mod mock;
@@ -54,10 +55,12 @@ pub use feed::{
 pub use guide::GuideUpstream;
 pub use heartbeat::HeartbeatPlan;
 pub use identity::EnclaveIdentity;
+pub use infer::InferConfig;
 pub use keys::{ProviderKeys, serve_keys};
 pub use mock::MockUpstream;
 pub use ohttp::OhttpRegistration;
 pub use openai::{OpenAiOptions, OpenAiUpstream};
+pub use seamline_core::infer::{ModelRunner, RunError, RunLimits};
 pub use serve::serve;
 pub use tariff::{DollarPrice, DollarPrices};
 pub use upstream::{

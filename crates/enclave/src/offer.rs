@@ -13,6 +13,7 @@ use crate::enclave::Enclave;
 
 use crate::call::Kind;
 use crate::feed::Unpriced;
+use crate::infer;
 use crate::request::Asked;
 
 /// Prices inference requests: the ceiling of what they can cost.
@@ -25,16 +26,15 @@ pub(crate) struct CallPricer(pub(crate) Arc<Enclave>);
 impl Pricer for CallPricer {
     fn offers(&self, head: &Parts, body: &Bytes) -> Result<Vec<OfferTerms>, Problem> {
         let enclave = &self.0;
+        let path = head.uri.path().trim_end_matches('/');
+        if path == infer::PATH {
+            return infer::ceiling(enclave, body).map(|ceiling| sold(enclave, head, ceiling));
+        }
         if let Some(reason) = enclave.upstream.unready() {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Problem::new(status, "not_ready", reason));
         }
-        let kind = if head
-            .uri
-            .path()
-            .trim_end_matches('/')
-            .ends_with("/chat/completions")
-        {
+        let kind = if path.ends_with("/chat/completions") {
             Kind::Chat
         } else {
             Kind::Completion
@@ -50,12 +50,16 @@ impl Pricer for CallPricer {
             Some(ceiling) => ceiling,
             None => enclave.highest_ceiling(bytes).map_err(unpriced)?,
         };
-        let metered = terms(enclave, ceiling);
-        let through = enclave.config.channels && !wants_record(enclave, head);
-        let channel = through.then(|| through_channel(&metered));
-        // `upto` first: who does not choose takes the first.
-        Ok([Some(metered), channel].into_iter().flatten().collect())
+        Ok(sold(enclave, head, ceiling))
     }
+}
+
+/// What is offered at a ceiling; `upto` first: who does not choose takes the first.
+fn sold(enclave: &Enclave, head: &Parts, ceiling: Amount) -> Vec<OfferTerms> {
+    let metered = terms(enclave, ceiling);
+    let through = enclave.config.channels && !wants_record(enclave, head);
+    let channel = through.then(|| through_channel(&metered));
+    [Some(metered), channel].into_iter().flatten().collect()
 }
 
 /// Whether the caller asks for a record of the answer on chain. A record names the payment that settled

@@ -19,6 +19,7 @@ use crate::chat;
 use crate::enclave::Enclave;
 use crate::frames::pretty;
 use crate::identity;
+use crate::infer;
 use crate::iso8601::iso8601;
 use crate::offer::CallPricer;
 
@@ -60,6 +61,7 @@ impl Enclave {
             .route("/v1/chat/completions", self.route(paywall, Kind::Chat))
             .route("/v1/completions", self.route(paywall, Kind::Completion))
             .route("/v1/web_search", post(web_search))
+            .route(infer::PATH, self.infer_route(paywall))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         let router = match self.ohttp_routes(paywall, self.inner_router()) {
@@ -92,22 +94,32 @@ impl Enclave {
             .fallback(not_found)
     }
 
+    fn infer_route(self: &Arc<Self>, paywall: &Paywall) -> MethodRouter {
+        if self.config.faults.fail_before_payment {
+            return post(unavailable);
+        }
+        let enclave = Arc::clone(self);
+        paywall.protect(post(move |request: Request| {
+            infer::handle(enclave, request)
+        }))
+    }
+
     fn route(self: &Arc<Self>, paywall: &Paywall, kind: Kind) -> MethodRouter {
         if self.config.faults.fail_before_payment {
-            return post(|| async {
-                Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "request_failed",
-                    "Request processing failed",
-                )
-                .into_response_as(Shape::OpenGradient)
-            });
+            return post(unavailable);
         }
         let enclave = Arc::clone(self);
         paywall.protect(post(move |request: Request| {
             chat::handle(enclave, kind, request)
         }))
     }
+}
+
+/// What a node that is made to fail says.
+async fn unavailable() -> Response {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new(status, "request_failed", "Request processing failed")
+        .into_response_as(Shape::OpenGradient)
 }
 
 /// Says on every answer that no hardware stands behind this enclave, where that is so.
@@ -315,6 +327,7 @@ async fn models(State(enclave): State<Arc<Enclave>>) -> Response {
     let data = enclave
         .models()
         .map(|model| Value::from(describe(&enclave, &model)));
+    let data = data.chain(infer_models(&enclave).map(Value::from));
     let body = Object::new()
         .with("object", "list")
         .with("data", data.collect::<Value>());
@@ -322,8 +335,14 @@ async fn models(State(enclave): State<Arc<Enclave>>) -> Response {
 }
 
 async fn model(State(enclave): State<Arc<Enclave>>, Path(id): Path<String>) -> Response {
-    match enclave.models().find(|model| *model == id) {
-        Some(model) => json(StatusCode::OK, describe(&enclave, &model)),
+    let named = |model: &Object| model.get("id").and_then(Value::as_str) == Some(id.as_str());
+    let chat = enclave.models().find(|model| *model == id);
+    let model = match chat {
+        Some(model) => Some(describe(&enclave, &model)),
+        None => infer_models(&enclave).find(named),
+    };
+    match model {
+        Some(model) => json(StatusCode::OK, model),
         None => Problem::new(
             StatusCode::NOT_FOUND,
             "model_not_found",
@@ -331,6 +350,16 @@ async fn model(State(enclave): State<Arc<Enclave>>, Path(id): Path<String>) -> R
         )
         .into_response_as(Shape::OpenAi),
     }
+}
+
+/// The models that `POST /v1/infer` runs.
+fn infer_models(enclave: &Enclave) -> impl Iterator<Item = Object> {
+    let desk = enclave.desk.iter();
+    let infos = desk.flat_map(|desk| {
+        let ids = desk.models().into_iter();
+        ids.filter_map(move |id| Some((desk, desk.info(id)?)))
+    });
+    infos.map(move |(desk, info)| infer::describe(enclave, desk, &info))
 }
 
 /// One model: OpenAI's members, and what a payer needs to know under `seamline`. Amounts are

@@ -163,6 +163,9 @@ pub enum RunError {
     /// The run would hold more memory than it may.
     #[error("the run needs more memory than it may have")]
     OutOfMemory,
+    /// All places for runs are taken.
+    #[error("every place for a run is taken")]
+    Busy,
     /// The run took longer than it may, or nobody waits for it.
     #[error("the run was stopped")]
     Stopped,
@@ -193,6 +196,7 @@ impl RunError {
             Self::NotRepresentable { .. } => "output_not_representable",
             Self::TooLarge => "output_too_large",
             Self::OutOfMemory => "run_memory",
+            Self::Busy => "run_busy",
             Self::Stopped => "run_time",
             Self::Model { .. } => "model_broken",
             Self::Runtime { .. } => "runtime_failed",
@@ -211,6 +215,7 @@ impl RunError {
             | Self::TooLarge => Fault::Caller,
             Self::UnknownModel
             | Self::OutOfMemory
+            | Self::Busy
             | Self::Stopped
             | Self::Model { .. }
             | Self::Runtime { .. } => Fault::Node,
