@@ -10,7 +10,8 @@ use alloy_primitives::Address;
 use axum::Router;
 use seamline_core::{NodeId, Timestamp, keccak256};
 use seamline_enclave::{
-    Attester as _, Enclave, EnclaveConfig, EnclaveIdentity, GuideUpstream, ModelPrice, Upstream,
+    Attester as _, Enclave, EnclaveConfig, EnclaveIdentity, GuideUpstream, InferConfig, ModelPrice,
+    Upstream,
 };
 use seamline_evm::bindings::TEEInfo;
 use seamline_net::{Channels, Clock, DataSettlement, FacilitatorApi, LocalScheme, Paywall, Tasks};
@@ -302,6 +303,8 @@ fn enclave(
     config.registry = shared.layout.registry;
     config.channels = spec.channels;
     config.data = Some(Arc::clone(shared.data));
+    let runner = spec.models.clone();
+    config.infer = runner.map(|runner| InferConfig::new(runner, price));
     shared
         .facilitator_url
         .clone_into(&mut config.facilitator_url);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use seamline_core::Amount;
-use seamline_enclave::{Enclave, Faults, Upstream};
+use seamline_enclave::{Enclave, Faults, ModelRunner, Upstream};
 
 use crate::standin::StandIn;
 
@@ -29,6 +29,9 @@ pub struct NodeSpec {
     pub delay: Duration,
     /// Another upstream than the guide model, under its own model ids.
     pub upstream: Option<Arc<dyn Upstream>>,
+    /// What runs the models that the node serves by `POST /v1/infer`, at the node's prices per million
+    /// elements; none.
+    pub models: Option<Arc<dyn ModelRunner>>,
     /// Ways in which the node lies or breaks; none for an honest one.
     pub faults: Faults,
     /// What is served in its place; the enclave's own router by default.
@@ -51,6 +54,7 @@ impl NodeSpec {
             words_per_second: 0,
             delay: Duration::ZERO,
             upstream: None,
+            models: None,
             faults: Faults::default(),
             danger_served: None,
             lies_about_measurement: false,
