@@ -101,6 +101,7 @@ impl Session {
         let signer = Arc::clone(&key.signer);
         let mut budget = caps.policy(&token, Some(network.facilitator));
         let mut options = Options::default();
+        options.settlement_contract = network.settlement;
         if channels > 0 {
             budget.schemes.push(Scheme::BatchSettlement);
             options.channels_per_node = channels;

@@ -11,12 +11,17 @@ use crate::error::ErrorKind;
 use crate::sealing::write_whole;
 
 /// Writes the file of every amendment in the log that has none, named `CALL_ID.INDEX.seama`. A file is whole or
-/// not there; one that is there is left as it is.
-pub(crate) fn export(books: &Books, key: &SealingKey, folder: &Path) -> Result<(), ErrorKind> {
+/// not there; one that is there is left as it is. Returns the new ones, oldest first.
+pub(crate) fn export(
+    books: &Books,
+    key: &SealingKey,
+    folder: &Path,
+) -> Result<Vec<PathBuf>, ErrorKind> {
     let entries = books.journal.amendments().map_err(ErrorKind::Journal)?;
     if entries.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let mut written = Vec::new();
     let unwritable = |path: &Path| {
         let path = path.to_owned();
         move |source| ErrorKind::Write { path, source }
@@ -36,8 +41,9 @@ pub(crate) fn export(books: &Books, key: &SealingKey, folder: &Path) -> Result<(
         let sealed = Amendment::seal(entry, key).map_err(ErrorKind::Seal)?;
         let path = folder.join(name);
         write_whole(&path, &sealed.encode()).map_err(unwritable(&path))?;
+        written.push(path);
     }
-    Ok(())
+    Ok(written)
 }
 
 fn name(call_id: &str, entry: &Entry) -> String {

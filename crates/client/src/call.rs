@@ -8,6 +8,7 @@ mod discover;
 mod execute;
 mod offer;
 mod open;
+mod record;
 mod seal;
 mod settle;
 mod verify;
@@ -160,7 +161,10 @@ impl<'a> Call<'a> {
         };
         // 10. verify
         let proven = match &response {
-            Ok(response) => self.verify(record, &enclave, response),
+            Ok(response) => match self.verify(record, &enclave, response) {
+                Ok(()) => self.note_claims(record, &enclave, response).await,
+                refused => refused,
+            },
             Err(_) => Ok(()),
         };
         // 11. settle: also after a failure, which is when it matters what was charged

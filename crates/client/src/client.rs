@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::journal::Journal;
 use crate::node::{Listing, NodeState};
 use crate::purse::ChannelUse;
+use crate::records;
 use crate::recover::{self, Recovered};
 use crate::sealing;
 use crate::sign::Funds;
@@ -156,9 +157,20 @@ impl Client {
         let rpc = |chain_id| self.endpoint(chain_id);
         let now = self.config.env.now();
         let claims = claims::observe(&self.books, &rpc, now).await;
+        let records = self.observe_records().await;
         let (key, folder) = (&self.config.recorder, &self.config.home.receipts);
         amendments::export(&self.books, key, folder).map_err(outside)?;
-        claims.map(drop).map_err(outside)
+        claims.map(drop).and(records).map_err(outside)
+    }
+
+    /// Looks for the records that nodes named, where it is known which contract keeps them.
+    async fn observe_records(&self) -> Result<(), ErrorKind> {
+        let Some(contract) = self.config.options.settlement_contract else {
+            return Ok(());
+        };
+        let Network { rpc, chain_id, .. } = &self.config.network;
+        let (folder, now) = (&self.config.home.receipts, self.config.env.now());
+        records::observe(&self.books, folder, rpc, *chain_id, contract, now).await
     }
 
     /// Recovers as [`Client::recover`], and asks the chain once more right after each deadline that comes

@@ -111,6 +111,10 @@ pub struct Options {
     /// hashes of request and answer, with which whoever guesses a short prompt can confirm it; an
     /// individual settlement publishes both in the clear.
     pub settlement: SettlementType,
+    /// The contract that records answers (`spec/settlement.md`), on the chain of the network; none by
+    /// default. Where it is known, a transaction that a node names is read before it counts as a record: one
+    /// RPC call with the answer, and one with each [`crate::Client::recover`] until it is there.
+    pub settlement_contract: Option<Address>,
     /// Measurements (PCR hashes) of code that speaks as OpenGradient's public gateway, its published
     /// build by default. Whether such code is trusted is not said here.
     pub gateways: Vec<B256>,
@@ -137,6 +141,7 @@ impl Default for Options {
             avoid: Vec::new(),
             channels_per_node: 0,
             settlement: SettlementType::Private,
+            settlement_contract: None,
             gateways: OPENGRADIENT_GATEWAYS.to_vec(),
         }
     }

@@ -25,7 +25,7 @@ use seamline_evm::scheme::Scheme;
 use seamline_net::HttpClient;
 use seamline_net::client::Error as NetError;
 
-pub(crate) use self::asserted::{Proven, Published, Usage};
+pub(crate) use self::asserted::{Framed, Proven, Published, Said, Usage};
 use crate::call::offers;
 use crate::error::ErrorKind;
 

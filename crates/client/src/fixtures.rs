@@ -102,6 +102,8 @@ pub(crate) fn open(journal: &Journal, now: Timestamp) -> CallRecord {
             receipt: None,
             purchase: None,
             voucher: None,
+            answer: None,
+            named_record: None,
         };
         (call_id, B256::repeat_byte(1), record)
     });

@@ -36,7 +36,7 @@ pub use error::JournalError;
 pub use history::Paid;
 pub(crate) use payment::Known;
 pub use payment::{PaymentRecord, PaymentState};
-pub use record::{CallRecord, CallState, PurchaseRecord};
+pub use record::{CallRecord, CallState, NamedRecord, PurchaseRecord};
 
 /// Log index -> entry bytes (`spec/receipt.md`, "The log").
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
@@ -105,7 +105,8 @@ impl Journal {
         let chain = Chain::check(&entries).map_err(|_| broken())?;
         let mut book = Book::default();
         let calls = journal.calls().map_err(damaged_if_storage)?;
-        for call in &calls {
+        // Oldest first: who had an answer first has it.
+        for call in calls.iter().rev() {
             book.note(call);
         }
         // Every opened call has its record, and no other call has.
@@ -245,6 +246,13 @@ impl Journal {
     /// Purchases of this key that may have been paid and brought no answer, oldest first.
     pub(crate) fn undelivered(&self, key: &B256) -> Vec<u64> {
         lock(&self.state).book.undelivered(key)
+    }
+
+    /// Takes what is an answer only once, a signature or a transaction, for a call; `false` where another
+    /// call of this installation had it. It is durable with the call's record, which the caller writes
+    /// before the answer is used.
+    pub(crate) fn claim_answer(&self, seq: u64, mark: B256) -> bool {
+        lock(&self.state).book.claim_answer(seq, mark)
     }
 
     /// All calls, newest first.

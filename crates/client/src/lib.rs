@@ -94,6 +94,7 @@ mod leg;
 mod node;
 pub mod pay;
 mod purse;
+pub mod records;
 mod recover;
 mod sealing;
 mod sign;

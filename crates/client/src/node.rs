@@ -3,12 +3,11 @@
 mod offers;
 
 use core::time::Duration;
-use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use seamline_attest::{Claims, ResponseKey, Verified};
-use seamline_core::{Address, Amount, B256, NodeId, Timestamp};
+use seamline_core::{Address, Amount, NodeId, Timestamp};
 use seamline_evm::registry::NodeRecord;
 use seamline_net::{ClientOptions, HttpClient, http_client};
 use serde::Deserialize;
@@ -28,8 +27,6 @@ pub(crate) struct NodeState {
     listing: Option<Listing>,
     /// Verified evidence of the instance behind the pinned certificate.
     pub(crate) evidence: Option<Remembered>,
-    /// Signatures of its proven answers, and transactions that it named, newest last.
-    seen: VecDeque<B256>,
     /// What it asked for before.
     pub(crate) offers: Offers,
     /// Until when the node is left alone.
@@ -80,10 +77,6 @@ pub struct ListedModel {
     pub network: String,
 }
 
-/// Signatures of one node that are remembered: what it can have signed within the time that a signature
-/// is accepted, at some ten answers a second.
-const MAX_SEEN: usize = 4_096;
-
 /// Longest list that is read: a node lists tens of models at about 300 bytes each.
 const MAX_LISTING: u64 = 256 * 1024;
 /// A node that takes longer to list its models is not worth waiting for.
@@ -132,18 +125,6 @@ impl NodeState {
         self.evidence = None;
         self.offers.clear();
         Ok(client)
-    }
-
-    /// Whether a signature or a transaction came with an earlier answer; from now on it did.
-    pub(crate) fn saw(&mut self, mark: B256) -> bool {
-        if self.seen.contains(&mark) {
-            return true;
-        }
-        if self.seen.len() >= MAX_SEEN {
-            self.seen.pop_front();
-        }
-        self.seen.push_back(mark);
-        false
     }
 
     pub(crate) fn answered(&mut self) {

@@ -12,6 +12,7 @@ mod mode;
 mod node;
 mod proof;
 mod view;
+mod witness;
 
 pub use self::blob::{BlobError, Tree, individual_blob};
 pub use self::data::{Content, Malformed, SettlementData, SignedInference, number};
@@ -24,6 +25,7 @@ pub use self::mode::{SettlementType, UnknownType};
 pub use self::node::{NodeKey, node_key};
 pub use self::proof::{InclusionProof, ProofError};
 pub use self::view::{JobStatus, SettlementJob};
+pub use self::witness::{Witnessed, witness};
 
 /// Request header that names the mode; a client's word to an enclave, and an enclave's to a
 /// facilitator.

@@ -1,7 +1,9 @@
 //! JSON views: derived, never normative. The file is the receipt.
 
 use seamline_core::hesitation::Hesitation;
-use seamline_core::receipt::{Bundle, Cost, DecisionSummary, Leaf, Value as Field};
+use seamline_core::receipt::{
+    Amendment, Bundle, Cost, DecisionSummary, Event, Leaf, Value as Field,
+};
 use serde_json::{Map, Value, json};
 
 use crate::claim::Finding;
@@ -155,14 +157,26 @@ fn decision_json(decision: &DecisionSummary) -> Value {
     })
 }
 
+/// An amendment as JSON: its place in the log, and the event.
+pub fn amendment_json(amendment: &Amendment) -> Value {
+    let event = amendment.recorded().map(|recorded| {
+        let kind = recorded.event.kind().as_str();
+        json!({ "kind": kind, "dt_us": recorded.dt_us, "fields": fields_json(&recorded.event) })
+    });
+    json!({ "index": amendment.index(), "event": event })
+}
+
+fn fields_json(event: &Event) -> Map<String, Value> {
+    let fields = event.fields().into_iter();
+    let fields = fields.map(|(name, value)| (name.to_owned(), field_json(value)));
+    fields.collect()
+}
+
 fn event_json(leaf: &Leaf, kind: &str) -> Value {
     let Leaf::Shown { recorded, .. } = leaf else {
         return json!({ "kind": kind, "hidden": true, "leaf": leaf.hash() });
     };
-    let mut fields = Map::new();
-    for (name, value) in recorded.event.fields() {
-        fields.insert(name.to_owned(), field_json(value));
-    }
+    let fields = fields_json(&recorded.event);
     json!({ "kind": kind, "dt_us": recorded.dt_us, "fields": fields })
 }
 

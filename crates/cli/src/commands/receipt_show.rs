@@ -1,23 +1,42 @@
 //! `seamline receipt show`: what a receipt records, event by event.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use seamline_core::receipt::{Bundle, Slot, Value};
+use seamline_core::receipt::{Amendment, Bundle, Event, PublicKey, Slot, Value};
+use seamline_verify::view;
 
 use crate::args::ReceiptShow;
-use crate::commands::receipt_verify::read;
+use crate::commands::receipt_verify::{amendments, read};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output;
 
 pub(crate) fn run(context: &Context, args: &ReceiptShow) -> Result<Exit, Failure> {
-    let (_, _, bundle) = open(context, &args.receipt)?;
+    let (path, _, bundle) = open(context, &args.receipt)?;
+    let late = late(&path, &bundle)?;
     if args.output.json {
-        output::json(&seamline_verify::view::receipt_json(&bundle))?;
+        let mut receipt = view::receipt_json(&bundle);
+        if let Some(members) = receipt.as_object_mut() {
+            let late: Vec<_> = late.iter().map(view::amendment_json).collect();
+            members.insert("amendments".to_owned(), late.into());
+        }
+        output::json(&receipt)?;
     } else {
-        output::data(&text(&bundle))?;
+        output::data(&text(&bundle, &late))?;
     }
     Ok(Exit::Ok)
+}
+
+/// What became known after the receipt was sealed, as its recorder signed it, oldest first.
+fn late(path: &Path, bundle: &Bundle) -> Result<Vec<Amendment>, Failure> {
+    let core = bundle.core();
+    let key = PublicKey::from_bytes(&core.recorder).ok();
+    let read = amendments(path)?.into_iter().filter_map(|file| {
+        let amendment = Amendment::decode(&file).ok()?;
+        let own = amendment.check(key.as_ref()?, core.seq, &bundle.receipt_hash());
+        own.ok().map(|()| amendment)
+    });
+    Ok(read.collect())
 }
 
 /// Opens a receipt by file name, or by the id (or a prefix of it) of a call of this home.
@@ -81,7 +100,7 @@ fn locate(context: &Context, named: &str) -> Result<PathBuf, Failure> {
 const MAX_SHOWN: usize = 64;
 
 /// The events in order, one line each, then the evidence that goes with them.
-fn text(bundle: &Bundle) -> String {
+fn text(bundle: &Bundle, late: &[Amendment]) -> String {
     let core = bundle.core();
     let mut lines = vec![format!(
         "receipt {} of call {} (#{})",
@@ -95,21 +114,25 @@ fn text(bundle: &Bundle) -> String {
     for (index, slot) in bundle.slots().iter().enumerate() {
         lines.push(match slot {
             Slot::Shown(recorded) => {
-                let fields: Vec<_> = recorded
-                    .event
-                    .fields()
-                    .into_iter()
-                    .map(|(name, value)| format!("{name}={}", shown(&value)))
-                    .collect();
                 let millis = recorded.dt_us / 1_000;
                 format!(
                     "{index:>3} +{millis:>5} ms {:<15} {}",
                     slot.kind().as_str(),
-                    fields.join(" ")
+                    written(&recorded.event)
                 )
             }
             Slot::Hidden(kind) => format!("{index:>3}           {:<15} hidden", kind.as_str()),
         });
+    }
+    for amendment in late {
+        let Some(recorded) = amendment.recorded() else {
+            continue;
+        };
+        lines.push(format!(
+            "    later        {:<15} {}",
+            recorded.event.kind().as_str(),
+            written(&recorded.event)
+        ));
     }
     for entry in &core.evidence {
         let held = if bundle.evidence(&entry.hash).is_some() {
@@ -125,6 +148,15 @@ fn text(bundle: &Bundle) -> String {
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// The fields of an event on one line.
+fn written(event: &Event) -> String {
+    let fields = event.fields().into_iter();
+    let fields: Vec<_> = fields
+        .map(|(name, value)| format!("{name}={}", shown(&value)))
+        .collect();
+    fields.join(" ")
 }
 
 fn shown(value: &Value) -> String {

@@ -199,7 +199,7 @@ impl Call<'_> {
         if streams {
             let body = response.into_body();
             let mut read = self.read_stream(record, body, delivered).await?;
-            read.published = published;
+            read.published = published.framed(read.published.take_frame());
             return Ok(read);
         }
         let interrupted = |source| ErrorKind::Interrupted {

@@ -130,5 +130,7 @@ fn fresh_record(seq: u64, call_id: CallId, opened: Timestamp, chat: &Chat) -> Ca
         receipt: None,
         purchase: None,
         voucher: None,
+        answer: None,
+        named_record: None,
     }
 }

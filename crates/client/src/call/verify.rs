@@ -6,12 +6,14 @@ use seamline_core::canonical::{message_hash, output_hash};
 use seamline_core::receipt::{self as event, EvidenceType};
 use seamline_core::{B256, NodeId, Timestamp, keccak256};
 use seamline_evm::registry::NodeRecord;
+use seamline_evm::settlement::SettlementType;
 
 use super::Call;
 use super::attest::Enclave;
 use super::execute::Response;
 use crate::dialect::{Dialect, Proven, Usage};
 use crate::error::{ClaimFault, ErrorKind, SignatureFault};
+use crate::journal::NamedRecord;
 use crate::step::Step;
 
 /// How far a signed timestamp may be from ours: enclaves and callers keep time by NTP.
@@ -70,20 +72,21 @@ impl Call<'_> {
     /// Holds what nobody signed against what is proven: the answer is this call's own, and what is said
     /// about its tokens and its way onto the chain can be true.
     fn claims(
-        &self,
+        &mut self,
         enclave: &Enclave,
         node: NodeId,
         proof: &Proof,
         response: &Response,
     ) -> Result<(), ErrorKind> {
         // Every signature has a salt of its own, so the same one is the same answer.
-        if self
-            .client
-            .node(node, |state| state.saw(keccak256(&proof.signature)))
-        {
+        let (seq, journal) = (self.leg.record.seq, &self.client.books.journal);
+        let mark = keccak256(&proof.signature);
+        if !journal.claim_answer(seq, mark) {
             let fault = SignatureFault::Replayed;
             return Err(ErrorKind::Signature { node, fault });
         }
+        // Written with the settlement, which comes next.
+        self.leg.record.answer = Some(mark);
         let fail = |fault| ErrorKind::Claim { node, fault };
         let proven = Proven {
             node: proof.node,
@@ -94,10 +97,12 @@ impl Call<'_> {
         };
         let asked = self.client.config.options.settlement;
         response.published.check(&proven, asked).map_err(fail)?;
-        let named = response.published.transaction();
-        if named.is_some_and(|named| self.client.node(node, |state| state.saw(named))) {
+        let named = response.published.said().and_then(|it| it.transaction);
+        if named.is_some_and(|named| !journal.claim_answer(seq, named)) {
             return Err(fail(ClaimFault::Other));
         }
+        let individual = asked == SettlementType::Individual;
+        self.leg.record.named_record = individual.then(|| NamedRecord::new(named, self.from_block));
         let possible = |usage: &Usage| usage.is_possible(self.body.len(), self.chat.max_tokens);
         if enclave.dialect == Dialect::OpenGradient && !response.usage.as_ref().is_none_or(possible)
         {

@@ -51,11 +51,48 @@ pub(crate) struct Proven<'a> {
     pub(crate) signature: &'a [u8],
 }
 
-/// What the headers of an answer say about its way onto the chain.
+/// What an answer says about its way onto the chain.
 #[derive(Clone, Default)]
 pub(crate) struct Published {
     /// `x-tee-*` and `x-settlement-*`, as they came.
     headers: HeaderMap,
+    /// What the last frame of a stream says beside.
+    frame: Option<Framed>,
+}
+
+/// What the last frame of a stream says about the settlement of its own answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Framed {
+    #[serde(rename = "data_settlement_success")]
+    success: Option<bool>,
+    #[serde(rename = "settlement_type")]
+    mode: Option<String>,
+    #[serde(rename = "data_settlement_transaction_hash")]
+    transaction: Option<String>,
+    #[serde(rename = "data_settlement_blob_id")]
+    blob: Option<String>,
+    #[serde(rename = "settlement_job_id")]
+    job: Option<String>,
+    #[serde(rename = "data_settlement_error")]
+    error: Option<String>,
+}
+
+/// What a node says about the record of its answer, as nobody has checked it yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// `header` or `frame`.
+    pub(crate) via: &'static str,
+    pub(crate) transaction: Option<B256>,
+    pub(crate) blob: Option<String>,
+    pub(crate) job: Option<String>,
+    pub(crate) failed: bool,
+}
+
+impl Framed {
+    /// What the frame says, if it says anything.
+    pub(crate) fn said(self) -> Option<Self> {
+        (self != Self::default()).then_some(self)
+    }
 }
 
 impl Published {
@@ -68,12 +105,44 @@ impl Published {
                 kept.append(name.clone(), value.clone());
             }
         }
-        Self { headers: kept }
+        Self {
+            headers: kept,
+            frame: None,
+        }
     }
 
-    /// The transaction that is said to put the answer on record.
-    pub(crate) fn transaction(&self) -> Option<B256> {
-        hash(self.one("x-settlement-tx-hash")?)
+    /// What the last frame of the stream says.
+    pub(crate) fn take_frame(&mut self) -> Option<Framed> {
+        self.frame.take()
+    }
+
+    /// Adds what the last frame of the stream says.
+    pub(crate) fn framed(self, frame: Option<Framed>) -> Self {
+        Self { frame, ..self }
+    }
+
+    /// What is said about the answer's record; of headers and frame what the frame says, which comes last.
+    pub(crate) fn said(&self) -> Option<Said> {
+        if let Some(frame) = &self.frame {
+            return Some(Said {
+                via: "frame",
+                transaction: frame.transaction.as_deref().and_then(hash),
+                blob: frame.blob.clone(),
+                job: frame.job.clone(),
+                failed: frame.success == Some(false) || frame.error.is_some(),
+            });
+        }
+        let text = |name: &str| self.one(name).map(ToOwned::to_owned);
+        let said = Said {
+            via: "header",
+            transaction: self.one("x-settlement-tx-hash").and_then(hash),
+            blob: text("x-settlement-walrus-blob-id"),
+            job: text("x-settlement-job-id"),
+            failed: self.one("x-settlement-status") == Some("failed"),
+        };
+        let says =
+            said.failed || said.transaction.is_some() || said.blob.is_some() || said.job.is_some();
+        says.then_some(said)
     }
 
     /// Holds the headers against the proof of the same answer, and against what was asked.
@@ -83,10 +152,23 @@ impl Published {
         asked: SettlementType,
     ) -> Result<(), ClaimFault> {
         let says = |name: &str| self.headers.contains_key(name);
-        let published = says("x-settlement-tx-hash") || says("x-settlement-walrus-blob-id");
+        let frame = self.frame.as_ref();
+        let framed = frame.is_some_and(|it| it.transaction.is_some() || it.blob.is_some());
+        let published = framed
+            || says("x-settlement-tx-hash")
+            || says("x-settlement-walrus-blob-id")
+            || self.names_mode(SettlementType::Individual);
         if published && asked != SettlementType::Individual {
             return Err(ClaimFault::Unasked);
         }
+        if self.names_mode(SettlementType::Batch) && asked == SettlementType::Private {
+            return Err(ClaimFault::Unasked);
+        }
+        let transaction = frame.and_then(|it| it.transaction.as_deref());
+        let agrees = transaction.is_none_or(|text| {
+            let header = self.one("x-settlement-tx-hash");
+            hash(text).is_some() && header.is_none_or(|header| hash(header) == hash(text))
+        });
         let holds = self.agrees("x-tee-id", |text| NodeId::parse(text) == Some(proven.node))
             && self.agrees("x-tee-request-hash", |text| {
                 hash(text) == Some(proven.request_hash)
@@ -100,12 +182,20 @@ impl Published {
             && self.agrees("x-tee-signature", |text| {
                 STANDARD.decode(text).is_ok_and(|it| it == proven.signature)
             })
-            && self.agrees("x-settlement-tx-hash", |text| hash(text).is_some());
+            && self.agrees("x-settlement-tx-hash", |text| hash(text).is_some())
+            && agrees;
         if holds {
             Ok(())
         } else {
             Err(ClaimFault::Other)
         }
+    }
+
+    /// Whether headers or frame say that the answer was handed over in this mode.
+    fn names_mode(&self, mode: SettlementType) -> bool {
+        let framed = self.frame.as_ref().and_then(|it| it.mode.as_deref());
+        let named = [self.one("x-settlement-type"), framed];
+        named.into_iter().flatten().any(|it| it == mode.as_str())
     }
 
     /// Whether each value of a header passes; an absent header has nothing to fail.

@@ -5,7 +5,7 @@ use seamline_core::{Address, B256, NodeId};
 use seamline_evm::registry::NodeRecord;
 use seamline_evm::settlement::SettlementType;
 
-use super::{Dialect, OPENGRADIENT_GATEWAYS, Proven, Published, Usage, ceiling};
+use super::{Dialect, Framed, OPENGRADIENT_GATEWAYS, Proven, Published, Said, Usage, ceiling};
 use crate::error::ClaimFault;
 
 fn record(measurement: B256) -> NodeRecord {
@@ -128,7 +128,8 @@ fn settlement_headers_are_those_of_the_answer() {
     let asked = SettlementType::Individual;
     let said = published(&honest);
     assert_eq!(said.check(&proven, asked), Ok(()));
-    assert_eq!(said.transaction(), Some(B256::repeat_byte(9)));
+    let transaction = said.said().and_then(|it| it.transaction);
+    assert_eq!(transaction, Some(B256::repeat_byte(9)));
     for unasked in [SettlementType::Private, SettlementType::Batch] {
         assert_eq!(said.check(&proven, unasked), Err(ClaimFault::Unasked));
     }
@@ -139,4 +140,83 @@ fn settlement_headers_are_those_of_the_answer() {
         assert_eq!(checked, Err(ClaimFault::Other), "{}", other[at].0);
     }
     assert_eq!(published(&[]).check(&proven, asked), Ok(()));
+}
+
+fn framed(json: &str) -> Option<Framed> {
+    serde_json::from_str::<Framed>(json).unwrap().said()
+}
+
+fn streamed(frame: &str, headers: &[(&'static str, String)]) -> Published {
+    published(headers).framed(framed(frame))
+}
+
+fn any_proof() -> Proven<'static> {
+    Proven {
+        node: NodeId::new(B256::ZERO),
+        request_hash: B256::ZERO,
+        output_hash: B256::ZERO,
+        timestamp_s: 0,
+        signature: b"",
+    }
+}
+
+#[test]
+fn last_frame_says_what_headers_say() {
+    assert_eq!(framed("{}"), None);
+    let hash = B256::repeat_byte(9);
+    let frame = format!(
+        r#"{{"data_settlement_success":true,"settlement_type":"individual","data_settlement_transaction_hash":"{hash}","data_settlement_blob_id":"blob","settlement_job_id":"job","settlement_queue_nonce":3}}"#
+    );
+    let said = streamed(&frame, &[]);
+    let expected = Said {
+        via: "frame",
+        transaction: Some(hash),
+        blob: Some("blob".to_owned()),
+        job: Some("job".to_owned()),
+        failed: false,
+    };
+    assert_eq!(said.said(), Some(expected));
+    let individual = SettlementType::Individual;
+    assert_eq!(said.check(&any_proof(), individual), Ok(()));
+    for unasked in [SettlementType::Private, SettlementType::Batch] {
+        let checked = said.check(&any_proof(), unasked);
+        assert_eq!(checked, Err(ClaimFault::Unasked));
+    }
+    let failed = r#"{"data_settlement_success":false,"data_settlement_error":"no"}"#;
+    let said = streamed(failed, &[]).said().unwrap();
+    assert!(said.failed && said.transaction.is_none());
+}
+
+#[test]
+fn frame_and_headers_that_differ_are_of_another_answer() {
+    let header = [("x-settlement-tx-hash", format!("{}", B256::repeat_byte(8)))];
+    let individual = SettlementType::Individual;
+    for transaction in [format!("{}", B256::repeat_byte(9)), "0x12".to_owned()] {
+        let frame = format!(r#"{{"data_settlement_transaction_hash":"{transaction}"}}"#);
+        let checked = streamed(&frame, &header).check(&any_proof(), individual);
+        assert_eq!(checked, Err(ClaimFault::Other));
+    }
+    let no_hash = r#"{"data_settlement_transaction_hash":"soon"}"#;
+    let checked = streamed(no_hash, &[]).check(&any_proof(), individual);
+    assert_eq!(checked, Err(ClaimFault::Other));
+}
+
+#[test]
+fn mode_that_nobody_asked_for_is_named() {
+    let of = |mode: &str| published(&[("x-settlement-type", mode.to_owned())]);
+    let frame = |mode: &str| streamed(&format!(r#"{{"settlement_type":"{mode}"}}"#), &[]);
+    for said in [of("individual"), frame("individual")] {
+        for unasked in [SettlementType::Private, SettlementType::Batch] {
+            let checked = said.check(&any_proof(), unasked);
+            assert_eq!(checked, Err(ClaimFault::Unasked));
+        }
+    }
+    for said in [of("batch"), frame("batch")] {
+        let checked = said.check(&any_proof(), SettlementType::Private);
+        assert_eq!(checked, Err(ClaimFault::Unasked));
+        assert_eq!(said.check(&any_proof(), SettlementType::Batch), Ok(()));
+    }
+    let private = of("private");
+    assert_eq!(private.check(&any_proof(), SettlementType::Private), Ok(()));
+    assert_eq!(private.said(), None);
 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use seamline_core::{Address, Amount, B256, Timestamp};
 
@@ -17,6 +17,36 @@ pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
 #[derive(Debug, Default)]
 pub(super) struct Book {
     lines: BTreeMap<u64, Line>,
+    answers: Answers,
+}
+
+/// Marks of answers that are remembered: at ten answers a second, what is signed in more than the five
+/// minutes for which a signature is accepted, many times over.
+const MAX_ANSWERS: usize = 65_536;
+
+/// What is only an answer once: signatures, and transactions of records. Each belongs to the call that had
+/// it first; the oldest are forgotten.
+#[derive(Debug, Default)]
+struct Answers {
+    of: HashMap<B256, u64>,
+    order: VecDeque<B256>,
+}
+
+impl Answers {
+    /// Whether the mark is the call's own, from now on.
+    fn claim(&mut self, seq: u64, mark: B256) -> bool {
+        if let Some(owner) = self.of.get(&mark) {
+            return *owner == seq;
+        }
+        if self.order.len() >= MAX_ANSWERS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.of.remove(&oldest);
+        }
+        self.of.insert(mark, seq);
+        self.order.push_back(mark);
+        true
+    }
 }
 
 /// A token on a chain. Base units of different tokens do not add up, so each has books of its own.
@@ -84,6 +114,15 @@ impl Book {
             Some(line) => self.lines.insert(record.seq, line),
             None => self.lines.remove(&record.seq),
         };
+        let named = record.named_record.and_then(|it| it.transaction);
+        for mark in record.answer.into_iter().chain(named) {
+            self.answers.claim(record.seq, mark);
+        }
+    }
+
+    /// Takes an answer's mark for a call; `false` where another call had it.
+    pub(super) fn claim_answer(&mut self, seq: u64, mark: B256) -> bool {
+        self.answers.claim(seq, mark)
     }
 
     /// Sums one token over a window, leaving one call out. What may still move counts whatever its

@@ -31,6 +31,35 @@ pub struct CallRecord {
     /// What was promised in a payment channel instead of an authorization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voucher: Option<VoucherRecord>,
+    /// Keccak-256 of the signature of the answer: the same one is never an answer to another call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<B256>,
+    /// The record of its own that was asked for the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_record: Option<NamedRecord>,
+}
+
+/// A record of an answer that is to be looked for on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NamedRecord {
+    /// The transaction, where the node names one.
+    pub transaction: Option<B256>,
+    /// The block from which on it can be.
+    pub from_block: u64,
+    /// Whether the chain was read, so that the receipt has its word.
+    pub known: bool,
+}
+
+impl NamedRecord {
+    /// One that nobody has looked for yet.
+    pub(crate) const fn new(transaction: Option<B256>, from_block: u64) -> Self {
+        Self {
+            transaction,
+            from_block,
+            known: false,
+        }
+    }
 }
 
 /// What a call costs at most, and where.

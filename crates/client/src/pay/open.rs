@@ -176,5 +176,7 @@ fn fresh_record(
             v1_payload: None,
         }),
         voucher: None,
+        answer: None,
+        named_record: None,
     }
 }

@@ -85,6 +85,11 @@ impl Amendment {
         self.entry.index
     }
 
+    /// What became known, and when: microseconds since the call's open event.
+    pub fn recorded(&self) -> Option<&Recorded> {
+        said(&self.entry).ok()
+    }
+
     /// What became known, where it is of the kind `T`. Its time counts from the call's open event.
     pub fn get<T: EventBody>(&self) -> Option<(u64, &T)> {
         let recorded = said(&self.entry).ok()?;

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seamline::{Chat, Client, Error, Reply, Step};
-use seamline_core::receipt::Bundle;
-use seamline_core::{Charged, Fault, Retry};
+use seamline_core::hesitation::Code;
+use seamline_core::receipt::{Bundle, RecordSeen, RecordStage, events_of};
+use seamline_core::{B256, Charged, Fault, Retry, SourceClass};
 use seamline_enclave::EnclaveIdentity;
 use seamline_evm::settlement::SettlementType;
+use seamline_localnet::contracts::SETTLEMENT;
 use seamline_localnet::{Localnet, NodeSpec};
+use seamline_verify::Claim;
 use serde_json::json;
 
 use self::double::{CAP, COST, Double, Lie, TEXT};
@@ -40,6 +43,7 @@ impl Gateway {
         change(&mut node);
         let mut world = World::new(vec![node]);
         world.options.settlement = data;
+        world.options.settlement_contract = Some(SETTLEMENT);
         // A liar is asked again, to lie again.
         world.options.cooling = Duration::ZERO;
         let (net, client) = world.start().await;
@@ -160,7 +164,19 @@ async fn functions_are_called_as_signed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_on_record_names_its_own_settlement() {
     let gateway = Gateway::start_with(Lie::None, SettlementType::Individual, |_| {}).await;
-    assert_eq!(gateway.ask(false).await.unwrap().text, TEXT);
+    let reply = gateway.ask(false).await.unwrap();
+    assert_eq!(reply.text, TEXT);
+    // Nobody has seen that transaction: the receipt says whose word it is, and hesitates.
+    let seen = records(&reply.receipt);
+    let stages: Vec<_> = seen.iter().map(|it| it.stage).collect();
+    assert_eq!(stages, [RecordStage::Named]);
+    assert_eq!(seen[0].transaction, Some(B256::repeat_byte(0x77)));
+    let on_chain = reply.verdict.about(Claim::RecordOnChain).next().unwrap();
+    assert_eq!(on_chain.source, SourceClass::Asserted);
+    let bundle = Bundle::decode(&reply.receipt).unwrap();
+    let mut hesitations = bundle.core().summary.hesitations.iter();
+    let say_so = hesitations.find(|it| it.code == Code::SaySo).unwrap();
+    assert_eq!(say_so.arg, 2, "usage and record");
     // The same transaction for a second answer is one of another call.
     let error = gateway.caught(&question()).await;
     assert_paid(&error, "claim.settlement_other", Step::Verify);
@@ -297,6 +313,31 @@ async fn lie_settlement_of_another_call() {
         "claim.settlement_unasked",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lie_transaction_that_records_nothing() {
+    let gateway = Gateway::start_with(Lie::None, SettlementType::Individual, |_| {}).await;
+    // A settlement of money, which is on the chain and about something else.
+    gateway.ask(false).await.unwrap();
+    assert_eq!(gateway.double.reap().await, 1);
+    let settled = gateway.client.recover().await.unwrap().remove(0);
+    let transaction = settled.call.payment.unwrap().transaction.unwrap();
+    gateway.double.lie(Lie::OtherTransaction(transaction));
+    let error = gateway.caught(&question()).await;
+    assert_paid(&error, "claim.settlement_other", Step::Verify);
+    let receipt = std::fs::read(error.receipt().unwrap()).unwrap();
+    let stages: Vec<_> = records(&receipt).iter().map(|it| it.stage).collect();
+    assert_eq!(stages, [RecordStage::Named, RecordStage::Missing]);
+    gateway.net.stop().await;
+}
+
+/// What a receipt says about the answer's record.
+fn records(receipt: &[u8]) -> Vec<RecordSeen> {
+    let bundle = Bundle::decode(receipt).unwrap();
+    let slots = bundle.slots();
+    let events = events_of::<RecordSeen>(&slots);
+    events.map(|(_, _, seen)| seen.clone()).collect()
 }
 
 /// The check that refused, in words.

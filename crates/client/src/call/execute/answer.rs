@@ -12,7 +12,7 @@ use super::Response;
 use super::tools::{self, Streamed, WireCall};
 use crate::call::verify::Proof;
 use crate::chat::ToolCall;
-use crate::dialect::{Published, Usage};
+use crate::dialect::{Framed, Published, Usage};
 
 /// SSE comment that carries the settlement of a streamed answer.
 const SETTLEMENT_COMMENT: &[u8] = b"seamline-settlement ";
@@ -46,6 +46,8 @@ struct Frame {
     usage: Option<serde_json::Value>,
     #[serde(flatten)]
     proof: WireProof,
+    #[serde(flatten)]
+    record: Framed,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +155,7 @@ pub(super) struct Stream {
     ends_with_calls: bool,
     usage: Option<Usage>,
     proof: Option<Proof>,
+    record: Option<Framed>,
     settle_reply: Option<Bytes>,
     complete: bool,
 }
@@ -205,6 +208,9 @@ impl Stream {
         if let Some(proof) = frame.proof.read() {
             self.proof = Some(proof);
         }
+        if let Some(record) = frame.record.said() {
+            self.record = Some(record);
+        }
         Ok(())
     }
 
@@ -235,7 +241,7 @@ impl Stream {
             tool_calls,
             proof: self.proof,
             usage: self.usage,
-            published: Published::default(),
+            published: Published::default().framed(self.record),
             used_bytes: u64::try_from(used).map_err(|_| "it is too long")?,
             chunks,
         })

@@ -62,6 +62,19 @@ pub(crate) enum Lie {
     OtherSettlement,
     /// Settlement headers for a call that was to stay private.
     UnaskedSettlement,
+    /// A transaction of the chain that records nothing.
+    OtherTransaction(B256),
+}
+
+impl Lie {
+    /// The transaction that is named: one that nobody will ever see, or one that is about something else.
+    const fn transaction(&self) -> B256 {
+        if let Self::OtherTransaction(transaction) = self {
+            *transaction
+        } else {
+            B256::repeat_byte(0x77)
+        }
+    }
 }
 
 /// What a test sees and sets of a gateway.
@@ -79,6 +92,10 @@ pub(crate) struct Double {
 }
 
 impl Double {
+    pub(crate) fn lie(&self, lie: Lie) {
+        *self.lie.lock().unwrap() = lie;
+    }
+
     pub(crate) fn lying(lie: Lie) -> Arc<Self> {
         let double = Self::default();
         *double.lie.lock().unwrap() = lie;
@@ -200,7 +217,8 @@ impl Double {
                 .header("x-tee-output-hash", format!("0x{}", of.output_hash))
                 .header("x-settlement-type", "individual")
                 .header("x-settlement-status", "queued")
-                .header("x-settlement-tx-hash", B256::repeat_byte(0x77).to_string());
+                .header("x-settlement-job-id", "settlement-individual-7")
+                .header("x-settlement-tx-hash", lie.transaction().to_string());
         }
         let completion = if lie == Lie::InflatedUsage { 9_000 } else { 9 };
         let usage = json!({
@@ -288,7 +306,8 @@ impl Proof {
             | Lie::InflatedUsage
             | Lie::Replayed
             | Lie::OtherSettlement
-            | Lie::UnaskedSettlement => {}
+            | Lie::UnaskedSettlement
+            | Lie::OtherTransaction(_) => {}
         }
         said
     }
