@@ -260,6 +260,24 @@ impl Client {
         Ok((snapshot, Duration::ZERO))
     }
 
+    /// Looks whether the registry still has the node as active, unless its last read is young enough for
+    /// the options. A node that is not is never paid, and the registry is read anew for the next call.
+    pub(crate) async fn still_active(&self, node: NodeId) -> Result<(), ErrorKind> {
+        let now = self.config.env.now();
+        let read_at = lock(&self.registry).as_ref().map(|(read_at, _)| *read_at);
+        let age = read_at.map(|read_at| now.saturating_since(read_at));
+        if age.is_some_and(|age| age < self.config.options.active_ttl) {
+            return Ok(());
+        }
+        let Network { rpc, registry, .. } = &self.config.network;
+        let active = seamline_evm::registry::is_active(&**rpc, *registry, node).await;
+        if active.map_err(ErrorKind::Chain)? {
+            return Ok(());
+        }
+        *lock(&self.registry) = None;
+        Err(ErrorKind::Inactive { node })
+    }
+
     /// Runs `work` on what is remembered about a node.
     pub(crate) fn node<T>(&self, node: NodeId, work: impl FnOnce(&mut NodeState) -> T) -> T {
         work(lock(&self.nodes).entry(node).or_default())

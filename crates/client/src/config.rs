@@ -69,6 +69,11 @@ pub struct Options {
     pub tee_type: u8,
     /// How long a read of the registry is used, 30 seconds by default.
     pub registry_ttl: Duration,
+    /// How old the registry's word that a node is active may be when an authorization for it is signed; zero
+    /// by default: it is asked right before, which costs one RPC call (`isTEEActive`) and, where the payer's
+    /// funds are remembered, its round trip. A time up to [`Options::registry_ttl`] spares the call and pays
+    /// revoked nodes for as long.
+    pub active_ttl: Duration,
     /// How long a node's price list is used, 30 seconds by default.
     pub listing_ttl: Duration,
     /// How long a node's last offer is accepted again without asking for it, one minute by default;
@@ -125,6 +130,7 @@ impl Default for Options {
         Self {
             tee_type: 0,
             registry_ttl: Duration::from_secs(30),
+            active_ttl: Duration::ZERO,
             listing_ttl: Duration::from_secs(30),
             offer_ttl: Duration::from_secs(60),
             evidence_ttl: Duration::from_secs(600),

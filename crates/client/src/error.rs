@@ -86,6 +86,12 @@ pub enum ErrorKind {
     /// The registry lists no active node.
     #[error("the registry lists no active node")]
     NoNodes,
+    /// The node was revoked, or stopped, since the registry was read. Nothing was signed for it.
+    #[error("the registry has node {} no longer active", .node.short())]
+    Inactive {
+        /// The node.
+        node: NodeId,
+    },
     /// Every node was rejected by the route policy.
     #[error("no node is usable: {}", rejected_text(.rejected))]
     NoUsableNode {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use seamline_core::receipt::log::Body;
 use seamline_core::receipt::{
-    self, Bundle, Event, RecordMode, RecordSeen, RecordStage, Recorded, SealingKey,
-    SignatureChecked, Word, events_of,
+    self, Bundle, RecordMode, RecordSeen, RecordStage, Recorded, SealingKey, SignatureChecked,
+    Word, events_of,
 };
 use seamline_core::{Address, B256, Timestamp};
 use seamline_evm::settlement::{
@@ -153,9 +153,9 @@ fn last_word(
 ) -> Result<Option<RecordSeen>, JournalError> {
     let amended = books.journal.amendments()?.into_iter().rev();
     let mut late = amended.filter_map(|entry| match entry.body {
-        Body::Amend { seq, event, .. } if seq == call.seq => match event.event {
-            event => event.get::<RecordSeen>().cloned(),
-        },
+        Body::Amend { seq, event, .. } if seq == call.seq => {
+            event.event.get::<RecordSeen>().cloned()
+        }
         Body::Amend { .. } | Body::Open { .. } | Body::Close { .. } => None,
     });
     if let Some(seen) = late.next() {

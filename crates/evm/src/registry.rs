@@ -15,7 +15,7 @@ use crate::bindings::{IRegistry, IRegistryWithOHTTP, OHTTPConfig, TEEInfo, TEEIn
 use crate::rpc::{At, bytes_of, send};
 use crate::{Error, Rpc, RpcCall, chain};
 
-pub use self::entry::{Entry, entry, ids, is_approved};
+pub use self::entry::{Entry, entry, ids, is_active, is_approved};
 
 /// The active nodes of one type at one block.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,7 +44,10 @@ impl Call<'_> {
             outlay,
             self.now(),
         );
-        let means = means.await?;
+        // At the same time: neither waits for the other.
+        let (active, means) = futures_util::join!(self.client.still_active(node), means);
+        active?;
+        let means = means?;
         let offered = admitted.offer().terms();
         let (network, scheme) = (word(&offered.network), word(&offered.scheme));
         let max_timeout_s = offered.max_timeout_seconds;

@@ -51,6 +51,7 @@ impl ErrorKind {
             Self::Chain(_) => "chain.unreachable",
             Self::WrongChain { .. } => "chain.wrong",
             Self::NoNodes => "registry.empty",
+            Self::Inactive { .. } => "registry.inactive",
             Self::NoUsableNode { .. } => "route.none",
             Self::Listing { .. } => "node.listing",
             Self::Unreachable {
@@ -104,6 +105,7 @@ impl ErrorKind {
             | Self::Allowance { .. }
             | Self::PaymentRefused { .. } => Fault::Payment,
             Self::Listing { .. }
+            | Self::Inactive { .. }
             | Self::Unreachable { .. }
             | Self::Status { .. }
             | Self::Evidence { .. }
@@ -122,6 +124,7 @@ impl ErrorKind {
         matches!(
             self,
             Self::Listing { .. }
+                | Self::Inactive { .. }
                 | Self::Unreachable { .. }
                 | Self::Status { .. }
                 | Self::Evidence { .. }

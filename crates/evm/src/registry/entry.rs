@@ -91,6 +91,20 @@ pub async fn ids(rpc: &dyn Rpc, registry: Address, tee_type: u8) -> Result<Vec<N
     Ok(ids.into_iter().map(NodeId::new).collect())
 }
 
+/// Whether a node is active at the newest block: enabled, its measurement approved, its heartbeat recent.
+/// One call.
+///
+/// # Errors
+///
+/// As [`entry`].
+pub async fn is_active(rpc: &dyn Rpc, registry: Address, node: NodeId) -> Result<bool, Error> {
+    let tee_id = *node.as_b256();
+    let input = IRegistry::isTEEActiveCall { teeId: tee_id }.abi_encode();
+    let call = RpcCall::call(registry, &input, At::Latest);
+    let [answer] = chain::exactly(send(rpc, &[call]).await?)?;
+    word::<IRegistry::isTEEActiveCall>(&answer)
+}
+
 /// Whether a measurement is approved for a type.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ mod double;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seamline::{Chat, Client, Error, Reply, Step};
+use seamline::{Chat, Client, Error, Reply, Step, Watch};
 use seamline_core::hesitation::Code;
 use seamline_core::receipt::{Bundle, RecordSeen, RecordStage, events_of};
 use seamline_core::{B256, Charged, Fault, Retry, SourceClass};
@@ -291,13 +291,66 @@ async fn lie_revoked_measurement() {
     gateway.net.stop().await;
 }
 
+/// Revokes the measurement when the call reaches a step.
+struct RevokeAt<'a>(&'a Localnet, Step);
+
+impl Watch for RevokeAt<'_> {
+    fn step(&mut self, step: Step, _: &str) {
+        if step == self.1 {
+            let measurement = self.0.nodes().remove(0).measurement;
+            self.0.revoke(measurement).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_that_is_revoked_during_the_call_is_not_paid() {
+    for step in [Step::Decide, Step::Attest, Step::Offer, Step::Admit] {
+        let gateway = Gateway::start(Lie::None).await;
+        let mut revoke = RevokeAt(&gateway.net, step);
+        let asked = gateway.client.chat_watched(&question(), &mut revoke).await;
+        let error = asked.map(drop).unwrap_err();
+        assert_eq!(error.code(), "registry.inactive", "{step}");
+        assert_eq!(error.charged(), Charged::No);
+        assert_eq!(error.step(), Step::Admit);
+        assert_eq!(*gateway.double.paid.lock().unwrap(), 0);
+        // The next call reads the registry anew, and finds nobody.
+        let error = gateway.ask(false).await.map(drop).unwrap_err();
+        assert_eq!(error.code(), "registry.empty");
+        gateway.net.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_may_spare_the_question_and_pays_for_it() {
+    let mut gateway = Gateway::start(Lie::None).await;
+    gateway.world.options.active_ttl = gateway.world.options.registry_ttl;
+    let Gateway {
+        world, net, client, ..
+    } = gateway;
+    drop(client);
+    let client = world.client(&net);
+    let mut revoke = RevokeAt(&net, Step::Offer);
+    let reply = client.chat_watched(&question(), &mut revoke).await;
+    assert_eq!(reply.unwrap().text, TEXT);
+    net.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lie_replayed_response() {
     let gateway = Gateway::start(Lie::Replayed).await;
     assert_eq!(gateway.ask(false).await.unwrap().text, TEXT);
     let error = gateway.caught(&question()).await;
     assert_paid(&error, "signature.replayed", Step::Verify);
-    gateway.net.stop().await;
+    // Another process of the same home remembers it too.
+    let Gateway {
+        world, net, client, ..
+    } = gateway;
+    drop(client);
+    let client = world.client(&net);
+    let error = client.chat(&question()).await.map(drop).unwrap_err();
+    assert_paid(&error, "signature.replayed", Step::Verify);
+    net.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
