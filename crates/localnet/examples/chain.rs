@@ -34,6 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         clock: Arc::clone(&clock),
         dev_methods: true,
         only_from: None,
+        models: None,
     })?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let line = format!("{{\"rpc_url\":\"http://{}\"}}\n", listener.local_addr()?);

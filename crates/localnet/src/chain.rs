@@ -6,7 +6,7 @@
 //!
 //! The rules are Ethereum's of the Prague upgrade, with the deviations that
 //! `docs/reference/json-rpc.md` lists: the state root is a hash chain over state changes, the base fee
-//! has a floor, and the attestation verifier lives at [`VERIFIER`].
+//! has a floor, the attestation verifier lives at [`VERIFIER`], and models run at [`MODELS`].
 
 mod call;
 mod edition;
@@ -15,6 +15,7 @@ mod evm;
 mod genesis;
 mod http;
 mod mine;
+mod models;
 mod pool;
 mod precompile;
 mod record;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, address};
 use seamline_attest::TrustRoots;
 use seamline_core::Timestamp;
+use seamline_core::infer::ModelRunner;
 
 pub use error::{Error, Rejection};
 pub use genesis::{Artifact, ArtifactError, Genesis, GenesisAccount};
@@ -42,6 +44,7 @@ pub use reorg::Orphans;
 pub use rpc::{MAX_BATCH, RpcError};
 pub use send::{SendError, Sent};
 
+use models::Models;
 use pool::Pool;
 use store::Store;
 
@@ -50,6 +53,9 @@ pub const CHAIN_ID: u64 = 31_610;
 
 /// Address of the attestation verifier, a precompile of OpenGradient's chain.
 pub const VERIFIER: Address = address!("0x0000000000000000000000000000000000000900");
+
+/// Address of the models, a precompile of OpenGradient's alpha chain.
+pub const MODELS: Address = address!("0x00000000000000000000000000000000000000F4");
 
 /// Gas that one block can hold.
 pub const BLOCK_GAS_LIMIT: u64 = 30_000_000;
@@ -95,6 +101,8 @@ pub struct ChainConfig {
     /// The only accounts that transactions are taken from; `None` takes everybody's. For a chain that shares
     /// the id of a real one, where a transaction sent here could be sent there too.
     pub only_from: Option<BTreeSet<Address>>,
+    /// Runs the models that contracts ask for at [`MODELS`]; without it they are told that there is none.
+    pub models: Option<Arc<dyn ModelRunner>>,
 }
 
 impl std::fmt::Debug for ChainConfig {
@@ -132,6 +140,7 @@ struct Inner {
     clock: Clock,
     dev_methods: bool,
     only_from: Option<BTreeSet<Address>>,
+    models: Option<Arc<Models>>,
     /// Held while a transaction is admitted and while a block is made; never across an await.
     core: Mutex<Core>,
 }
@@ -171,6 +180,7 @@ impl Chain {
                 clock: config.clock,
                 dev_methods: config.dev_methods,
                 only_from: config.only_from,
+                models: config.models.map(Models::new).map(Arc::new),
                 core: Mutex::new(Core {
                     pool: Pool::default(),
                     time_offset: Duration::ZERO,

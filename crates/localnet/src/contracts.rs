@@ -18,6 +18,9 @@ pub const TOKEN: Address = address!("5ea1000000000000000000000000000000000002");
 /// The contract that records settled inferences.
 pub const SETTLEMENT: Address = address!("5ea1000000000000000000000000000000000003");
 
+/// The hub of models, where OpenGradient's SDK looks for it.
+pub const INFERENCE_HUB: Address = address!("8383C9bD7462F12Eb996DD02F78234C0421A6FaE");
+
 /// Decimals of the token.
 pub const DECIMALS: u8 = 18;
 /// Symbol of the token.
@@ -42,12 +45,13 @@ const ERC3009_COLLECTOR_ARTIFACT: &str =
 const PERMIT2_COLLECTOR_ARTIFACT: &str =
     include_str!("../../../contracts/artifacts/Permit2DepositCollector.json");
 const MULTICALL3_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Multicall3.json");
+const HUB_ARTIFACT: &str = include_str!("../../../contracts/artifacts/InferenceHub.json");
 
 /// Builds the state before the first block: contracts, and coins for `funded`. `operator`
 /// administers the contracts and holds all tokens.
 ///
-/// Payment channels and Multicall3 are a later edition: a chain that was stored before them is opened and gets them with its
-/// next block ([`Genesis::edition`]).
+/// Payment channels and Multicall3 are a later edition, and the hub of models is one after: a chain that was stored before them is
+/// opened and gets them with its next block ([`Genesis::edition`]).
 ///
 /// # Errors
 ///
@@ -102,5 +106,7 @@ pub(crate) fn laid_out(
         .place(BATCH_SETTLEMENT, runtime(CHANNELS_ARTIFACT)?)
         .place(ERC3009_COLLECTOR, runtime(ERC3009_COLLECTOR_ARTIFACT)?)
         .place(PERMIT2_COLLECTOR, runtime(PERMIT2_COLLECTOR_ARTIFACT)?)
-        .place(MULTICALL3, runtime(MULTICALL3_ARTIFACT)?))
+        .place(MULTICALL3, runtime(MULTICALL3_ARTIFACT)?)
+        .edition()
+        .place(INFERENCE_HUB, runtime(HUB_ARTIFACT)?))
 }

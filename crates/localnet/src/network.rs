@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
+use seamline_core::infer::ModelRunner;
 use seamline_core::{Amount, NodeId, Timestamp};
 use seamline_evm::Wallet;
 use seamline_evm::tx::FeeCeiling;
@@ -45,6 +46,8 @@ pub struct Config {
     pub clock: Clock,
     /// Whether clients may move the chain's time and rewind it (`evm_*` methods).
     pub dev_methods: bool,
+    /// Runs models for contracts of the chain, and at the nodes; nobody.
+    pub models: Option<Arc<dyn ModelRunner>>,
 }
 
 /// A running local network.
@@ -119,6 +122,7 @@ impl Config {
             mining: Mining::Instant,
             clock,
             dev_methods: false,
+            models: None,
         }
     }
 }

@@ -224,9 +224,10 @@ impl Port {
         };
         PortInfo {
             name: self.name.clone(),
-            kind: match self.element {
-                Element::String => ElementKind::String,
-                _ => ElementKind::Number,
+            kind: if self.element == Element::String {
+                ElementKind::String
+            } else {
+                ElementKind::Number
             },
             element: self.element.name(),
             shape: self.shape.iter().flatten().map(length).collect(),

@@ -151,8 +151,11 @@ impl OnnxRunner {
         }
         let file = self.store.load(model).map_err(|err| match err {
             StoreError::NotFound(_) => RunError::UnknownModel,
-            reason => RunError::Runtime {
-                reason: reason.to_string(),
+            StoreError::Changed { .. }
+            | StoreError::Graph(_)
+            | StoreError::Io { .. }
+            | StoreError::TooLarge { .. } => RunError::Runtime {
+                reason: err.to_string(),
             },
         })?;
         // Two runs may prepare the same model at the same time: both get it right.

@@ -129,6 +129,7 @@ impl Chain {
         let rules = Rules {
             chain_id: self.inner.chain_id,
             roots: Arc::clone(&self.inner.roots),
+            models: self.inner.models.clone(),
             block,
             call: true,
         };

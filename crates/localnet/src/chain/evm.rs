@@ -16,6 +16,7 @@ use seamline_attest::TrustRoots;
 
 use super::BLOCK_GAS_LIMIT;
 use super::error::Error;
+use super::models::Models;
 use super::precompile::Precompiles;
 
 /// The rules of execution: Ethereum's Prague upgrade.
@@ -28,6 +29,7 @@ pub(super) const FEE_RECIPIENT: Address = Address::ZERO;
 pub(super) struct Rules {
     pub(super) chain_id: u64,
     pub(super) roots: Arc<TrustRoots>,
+    pub(super) models: Option<Arc<Models>>,
     pub(super) block: BlockEnv,
     /// A call, not a transaction: any sender, code or not, at any nonce.
     pub(super) call: bool,
@@ -52,7 +54,7 @@ where
     let mut evm: Evm<_, (), _, _, EthFrame> = Evm::new(
         context,
         EthInstructions::<EthInterpreter, _>::new_mainnet_with_spec(SPEC),
-        Precompiles::new(SPEC, Arc::clone(&rules.roots)),
+        Precompiles::new(SPEC, Arc::clone(&rules.roots), rules.models.clone()),
     );
     evm.transact(tx)
 }

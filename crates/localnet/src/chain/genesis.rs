@@ -277,6 +277,7 @@ fn allocate(
     let rules = Rules {
         chain_id,
         roots: Arc::clone(roots),
+        models: None,
         block,
         call: true,
     };

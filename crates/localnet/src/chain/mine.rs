@@ -105,6 +105,7 @@ impl Chain {
         let rules = Rules {
             chain_id: self.inner.chain_id,
             roots: Arc::clone(&self.inner.roots),
+            models: self.inner.models.clone(),
             block: evm::block_env(header),
             call: false,
         };

@@ -1,10 +1,10 @@
-//! The attestation verifier at [`VERIFIER`], OpenGradient's precompile, next to Ethereum's own.
+//! OpenGradient's precompiles, the attestation verifier at [`VERIFIER`] and the models at [`MODELS`], next to Ethereum's own.
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, Log};
 use alloy_sol_types::{SolCall as _, sol};
-use revm::context::{Block as _, Cfg, ContextTr};
+use revm::context::{Block as _, Cfg, ContextTr, JournalTr as _};
 use revm::handler::precompile_output_to_interpreter_result;
 use revm::handler::{EthPrecompiles, PrecompileProvider};
 use revm::interpreter::{CallInputs, InterpreterResult};
@@ -17,7 +17,8 @@ use seamline_attest::precompile::{
 };
 use seamline_core::Timestamp;
 
-use super::VERIFIER;
+use super::models::{Models, Refusal, revert};
+use super::{MODELS, VERIFIER};
 
 sol! {
     /// Checks evidence at the block's time.
@@ -30,21 +31,23 @@ sol! {
         external view returns (bool valid);
 }
 
-/// Ethereum's precompiles and the verifier.
+/// Ethereum's precompiles, the verifier and the models.
 pub(super) struct Precompiles {
     ethereum: EthPrecompiles,
     addresses: AddressSet,
     roots: Arc<TrustRoots>,
+    models: Option<Arc<Models>>,
 }
 
 impl Precompiles {
-    pub(super) fn new(spec: SpecId, roots: Arc<TrustRoots>) -> Self {
+    pub(super) fn new(spec: SpecId, roots: Arc<TrustRoots>, models: Option<Arc<Models>>) -> Self {
         let ethereum = EthPrecompiles::new(spec);
-        let addresses = with_verifier(&ethereum);
+        let addresses = with_ours(&ethereum);
         Self {
             ethereum,
             addresses,
             roots,
+            models,
         }
     }
 }
@@ -58,7 +61,7 @@ where
     fn set_spec(&mut self, spec: SpecId) -> bool {
         let changed = <EthPrecompiles as PrecompileProvider<C>>::set_spec(&mut self.ethereum, spec);
         if changed {
-            self.addresses = with_verifier(&self.ethereum);
+            self.addresses = with_ours(&self.ethereum);
         }
         changed
     }
@@ -68,6 +71,13 @@ where
         context: &mut C,
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
+        if inputs.bytecode_address == MODELS {
+            let output = self.infer(context, inputs);
+            return Ok(Some(precompile_output_to_interpreter_result(
+                output,
+                inputs.gas_limit,
+            )));
+        }
         if inputs.bytecode_address != VERIFIER {
             return self.ethereum.run(context, inputs);
         }
@@ -90,6 +100,35 @@ where
 
     fn contains(&self, address: &Address) -> bool {
         self.addresses.contains(address)
+    }
+}
+
+impl Precompiles {
+    /// Runs a model for a contract, and writes down what it answered.
+    fn infer<C: ContextTr>(&self, context: &mut C, inputs: &CallInputs) -> PrecompileOutput {
+        let refuse = |reason: &str| PrecompileOutput::revert(0, revert(reason), inputs.reservoir);
+        let Some(models) = &self.models else {
+            return refuse("this chain runs no models: it was started without them");
+        };
+        // Its log would be the log of whoever delegates to it, and a static call may have none.
+        if inputs.is_static || inputs.target_address != MODELS || inputs.transfers_value() {
+            return refuse("models are run by a plain call without value");
+        }
+        let block = context.block().number().saturating_to();
+        let input = inputs.input.bytes(context);
+        match models.answer(&input, block, inputs.gas_limit) {
+            Ok(answer) => {
+                context.journal_mut().log(Log {
+                    address: MODELS,
+                    data: answer.log,
+                });
+                PrecompileOutput::new(answer.gas, answer.output, inputs.reservoir)
+            }
+            Err(Refusal::OutOfGas) => {
+                PrecompileOutput::halt(PrecompileHalt::OutOfGas, inputs.reservoir)
+            }
+            Err(Refusal::Reason(reason)) => refuse(&reason),
+        }
     }
 }
 
@@ -138,8 +177,9 @@ fn execute(
     }
 }
 
-fn with_verifier(ethereum: &EthPrecompiles) -> AddressSet {
+fn with_ours(ethereum: &EthPrecompiles) -> AddressSet {
     let mut addresses = ethereum.warm_addresses().clone();
     addresses.insert(VERIFIER);
+    addresses.insert(MODELS);
     addresses
 }

@@ -112,6 +112,7 @@ pub(super) fn open_chain(
         clock: Arc::clone(&config.clock),
         dev_methods: config.dev_methods,
         only_from: config.layout.is_real().then(|| own.clone()),
+        models: config.models.clone(),
     })
     .map_err(Error::Chain)
 }

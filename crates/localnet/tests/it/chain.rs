@@ -15,6 +15,7 @@ mod edition;
 mod history;
 mod http;
 mod methods;
+mod models;
 mod pool;
 mod reorg;
 mod verifier;
@@ -89,6 +90,7 @@ fn config() -> ChainConfig {
         clock: Hands::new().clock(),
         dev_methods: true,
         only_from: None,
+        models: None,
     }
 }
 

@@ -105,6 +105,7 @@ impl World {
             clock: clock.clone(),
             dev_methods: true,
             only_from: None,
+            models: None,
         })
         .unwrap();
         let settling = Facilitator::start(FacilitatorConfig {

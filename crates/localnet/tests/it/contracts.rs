@@ -180,6 +180,7 @@ impl World {
             clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst))),
             dev_methods: true,
             only_from: None,
+            models: None,
         })
         .unwrap();
         Self {

@@ -14,8 +14,8 @@ fn bytes(field: u8, content: &[u8]) -> Vec<u8> {
 fn far(field: u8, content: &[u8]) -> Vec<u8> {
     let tag = u16::from(field) << 3 | 2;
     let head = [
-        (tag & 0x7f) as u8 | 0x80,
-        (tag >> 7) as u8,
+        u8::try_from(tag & 0x7f).unwrap() | 0x80,
+        u8::try_from(tag >> 7).unwrap(),
         u8::try_from(content.len()).unwrap(),
     ];
     [&head, content].concat()
@@ -60,7 +60,7 @@ fn inputs_and_outputs_are_read() {
     };
     assert_eq!(output.shape, open(3));
     assert!(graph.operators.contains("Softmax"));
-    let info = graph.info(ModelId::of_bytes(MLP), MLP.len() as u64);
+    let info = graph.info(ModelId::of_bytes(MLP), 557);
     assert_eq!(info.inputs[0].shape, [None, Some(4)]);
     assert_eq!(info.inputs[0].element, "float32");
     let label = Graph::read(LABEL)
@@ -112,7 +112,7 @@ fn weights_in_other_files_are_refused() {
 fn random_operators_are_refused_wherever_they_are() {
     let node = bytes(1, &bytes(4, b"RandomNormal"));
     let inside = bytes(1, &bytes(5, &bytes(6, &node)));
-    for nodes in [node.clone(), inside] {
+    for nodes in [node, inside] {
         let graph = model(&[nodes, port(12, "y", &tensor_of(1))]);
         let operator = "RandomNormal".to_owned();
         assert_eq!(Graph::read(&graph), Err(GraphError::Random { operator }));

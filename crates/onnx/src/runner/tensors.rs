@@ -192,11 +192,13 @@ pub(super) fn result(name: &str, tensor: &Tensor) -> Result<Named, RunError> {
             Named::numbers(name, shape, numbers)
         }
     };
-    named.map_err(|err| match err {
-        TensorError::Dimensions { .. } => RunError::TooLarge,
-        other => RunError::Model {
-            reason: format!("output `{name}`: {other}"),
-        },
+    named.map_err(|err| {
+        if matches!(err, TensorError::Dimensions { .. }) {
+            return RunError::TooLarge;
+        }
+        RunError::Model {
+            reason: format!("output `{name}`: {err}"),
+        }
     })
 }
 
@@ -206,6 +208,10 @@ enum Read {
     Strings(Vec<String>),
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what the runtime has besides is refused by its name"
+)]
 fn values(tensor: &Tensor) -> Result<Read, RunError> {
     let kind = tensor.datum_type().unquantized();
     Ok(Read::Numbers(match kind {

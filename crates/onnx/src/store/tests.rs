@@ -4,6 +4,10 @@ use crate::graph::GraphError;
 const LINEAR: &[u8] = include_bytes!("../../../../spec/vectors/models/linear.onnx");
 const PAIR: &[u8] = include_bytes!("../../../../spec/vectors/models/pair.onnx");
 
+fn length(file: &[u8]) -> u64 {
+    file.len().try_into().unwrap()
+}
+
 fn store() -> (tempfile::TempDir, ModelStore) {
     let folder = tempfile::tempdir().unwrap();
     let store = ModelStore::new(folder.path().join("models"));
@@ -22,7 +26,7 @@ fn what_was_added_is_listed_and_loaded() {
     let mut listed: Vec<_> = [(linear, LINEAR), (pair, PAIR)]
         .map(|(id, file)| Entry {
             id,
-            bytes: file.len() as u64,
+            bytes: length(file),
         })
         .to_vec();
     listed.sort_by_key(|entry| entry.id);
@@ -72,14 +76,14 @@ fn an_absent_model_is_not_found() {
 #[test]
 fn a_large_model_is_neither_taken_nor_loaded() {
     let (_folder, store) = store();
-    let small = store.clone().with_max_bytes(LINEAR.len() as u64 - 1);
+    let small = store.clone().with_max_bytes(length(LINEAR) - 1);
     assert!(matches!(
         small.add(LINEAR),
         Err(StoreError::TooLarge { .. })
     ));
     let id = store.add(LINEAR).unwrap();
     assert!(matches!(small.load(id), Err(StoreError::TooLarge { .. })));
-    let exact = store.with_max_bytes(LINEAR.len() as u64);
+    let exact = store.with_max_bytes(length(LINEAR));
     assert_eq!(exact.load(id).unwrap(), LINEAR);
 }
 

@@ -288,6 +288,7 @@ fn dev_methods_can_be_switched_off() {
     let chain = seamline_localnet::chain::Chain::open(seamline_localnet::chain::ChainConfig {
         dev_methods: false,
         only_from: None,
+        models: None,
         ..super::config()
     })
     .expect("a chain");

@@ -159,6 +159,7 @@ fn these_are_methods_for_development() {
     let chain = Chain::open(ChainConfig {
         dev_methods: false,
         only_from: None,
+        models: None,
         ..config()
     })
     .expect("a chain");
