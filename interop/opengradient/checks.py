@@ -33,6 +33,7 @@ import httpx  # noqa: E402
 import opengradient as og  # noqa: E402
 import requests  # noqa: E402
 import web3  # noqa: E402
+import x402  # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: E402
 from eth_hash.auto import keccak  # noqa: E402
@@ -151,6 +152,42 @@ async def measurement_against_a_list():
         answer = await ask()
     assert answer.chat_output["content"]
     return "takes any; hands the registry's on"
+
+
+@check
+async def node_among_several():
+    shown = []
+
+    def draw(tees):
+        shown.extend(tees)
+        return drawn(tees)
+
+    with mock.patch("random.choice", draw):
+        llm()
+    assert {tee.tee_id for tee in shown} == {node["id"][2:] for node in view["nodes"]}, shown
+    return "draws one of all that are active at random"
+
+
+@check
+async def another_authorization_after_a_failed_exchange():
+    nonces, lost = [], []
+    real = x402.x402Client.create_payment_payload
+
+    async def noted(self, *args, **kwargs):
+        payment = await real(self, *args, **kwargs)
+        nonces.append(payment.payload["permit2Authorization"]["nonce"])
+        return payment
+
+    def lose(status, headers, body):
+        if status == 200 and not lost:
+            lost.append(body)
+            raise httpx.ReadTimeout("the first answer is lost")
+        return status, headers, body
+
+    with mock.patch.object(x402.x402Client, "create_payment_payload", noted):
+        answer = await ask(lose)
+    assert lost and answer.chat_output["content"] and len(set(nonces)) == 2, nonces
+    return "asks once more, with a second authorization"
 
 
 @check

@@ -354,6 +354,15 @@ async fn lie_replayed_response() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lie_answer_to_another_question() {
+    let gateway = Gateway::start(Lie::Replayed).await;
+    assert_eq!(gateway.ask(false).await.unwrap().text, TEXT);
+    let error = gateway.caught(&question().user("And another one?")).await;
+    assert_paid(&error, "signature.request", Step::Verify);
+    gateway.net.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lie_settlement_of_another_call() {
     let individual = SettlementType::Individual;
     let gateway = Gateway::start_with(Lie::OtherSettlement, individual, |_| {}).await;
