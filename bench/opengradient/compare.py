@@ -32,11 +32,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 class Client:
     """A driver process. Its processor time is read from outside, by the clock that the kernel keeps for it."""
 
+    # In a network without sessions, and in one whose nodes keep them: there the SDK signs once.
     NAMES = ["SDK 1.1.4", "Seamline", "Seamline, channel"]
+    SESSION = "SDK 1.1.4, session"
 
     def __init__(self, name, network, view=None):
         view = json.dumps(view or network.view)
-        if name == "SDK 1.1.4":
+        if name.startswith("SDK"):
             command = [sys.executable, os.path.join(HERE, "sdk.py"), view]
         else:
             how = ["channel"] if name.endswith("channel") else []
@@ -89,9 +91,10 @@ def percentile(values, percent):
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-def steady(network):
+def steady(network, keeping):
     """Calls in turns: a round of each client, then the next round in the opposite order."""
     clients = {name: Client(name, network) for name in Client.NAMES}
+    clients[Client.SESSION] = Client(Client.SESSION, keeping)
     measured = {(name, kind): collections.defaultdict(list) for name in clients for kind in ("plain", "stream")}
     answers = set()
     for client in clients.values():
@@ -126,14 +129,14 @@ def cold(network):
     return seen
 
 
-def counted():
+def counted(names, sessions):
     """Requests to the enclave and to the chain: of the first call with all that it needs, and of steady calls."""
-    network = Network(args.seamline, log="seamline_enclave::access=debug")
+    network = Network(args.seamline, sessions, log="seamline_enclave::access=debug")
     proxy = CountingProxy(network.view["rpc_url"])
     try:
         approve(network.view)
         rows = {}
-        for name in Client.NAMES:
+        for name in names:
             def snapshot():
                 return network.asked(), *proxy.seen()
 
@@ -191,20 +194,21 @@ def listing(counts):
 
 def main():
     print(f"{machine()}\n", flush=True)
-    requests = counted()
+    requests = counted(Client.NAMES, False) | counted([Client.SESSION], True)
     network = Network(args.seamline)
+    keeping = Network(args.seamline, sessions=True)
     try:
-        approve(network.view)
-        first, measured = cold(network), steady(network)
+        approve(network.view), approve(keeping.view)
+        first, measured = cold(network), steady(network, keeping)
     finally:
-        network.stop()
+        network.stop(), keeping.stop()
 
     each = max(1, args.calls // ROUND) * ROUND
     print(f"Steady calls, one after the other, {each} of each client and kind in {each // ROUND} rounds that take turns:\n")
     print("| steady call | client CPU ms, median round (least–most) | p50 ms | p99 ms | first text p50 ms | requests to the enclave | to the chain | RPC calls |")
     print("|---|---|---|---|---|---|---|---|")
     for kind in ("plain", "stream"):
-        for name in Client.NAMES:
+        for name in [Client.NAMES[0], Client.SESSION, *Client.NAMES[1:]]:
             seen, asked = measured[name, kind], requests[name, kind]
             cpu, latency, text = seen["cpu_ms"], seen["latency_us"], seen["first_us"]
             # Without a stream there is no text before the answer.

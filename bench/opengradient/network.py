@@ -17,7 +17,7 @@ class Network:
 
     The SDK draws its node at random and Seamline decides: with one candidate, both ask the same enclave."""
 
-    def __init__(self, seamline, log=None):
+    def __init__(self, seamline, sessions=False, log=None):
         self.seamline = seamline
         self.home = tempfile.TemporaryDirectory(prefix="seamline-opengradient-bench-")
         # Keys of whoever runs this have no place here; the network would refuse to start.
@@ -26,7 +26,7 @@ class Network:
         env = {**self.env, "SEAMLINE_LOG": log} if log else self.env
         with open(self.log_path, "w") as said:
             self.child = subprocess.Popen(
-                self.args("up", "--opengradient", "--json"), stdout=subprocess.PIPE, stderr=said, env=env, text=True
+                self.args("up", "--opengradient", "--json", *["--sessions"] * sessions), stdout=subprocess.PIPE, stderr=said, env=env, text=True
             )
         line = self.child.stdout.readline()
         if not line:

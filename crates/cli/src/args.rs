@@ -492,6 +492,9 @@ pub(crate) struct Up {
     /// One more node that is registered and answers nobody: to see what an application does then
     #[arg(long, requires = "opengradient")]
     pub(crate) dead_node: bool,
+    /// Keep sessions of 0.1 OPG, as OpenGradient's gateways do: one authorization pays for many calls
+    #[arg(long, requires = "opengradient")]
+    pub(crate) sessions: bool,
     #[command(flatten)]
     pub(crate) output: Json,
 }

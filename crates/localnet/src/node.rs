@@ -302,6 +302,7 @@ fn enclave(
         .danger_with_faults(spec.faults.clone());
     config.registry = shared.layout.registry;
     config.channels = spec.channels;
+    config.sessions = spec.sessions;
     config.data = Some(Arc::clone(shared.data));
     let runner = spec.models.clone();
     config.infer = runner.map(|runner| InferConfig::new(runner, price));

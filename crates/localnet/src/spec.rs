@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use seamline_core::Amount;
 use seamline_enclave::{Enclave, Faults, ModelRunner, Upstream};
+use seamline_net::SessionRules;
 
 use crate::standin::StandIn;
 
@@ -40,6 +41,8 @@ pub struct NodeSpec {
     pub lies_about_measurement: bool,
     /// Whether it sells through payment channels besides.
     pub channels: bool,
+    /// Whether one authorization may pay for many calls (`X-Upto-Session`), and by which rules; no.
+    pub sessions: Option<SessionRules>,
     /// Whether it is registered and answers nobody, as an enclave that has died since its last heartbeat.
     pub dead: bool,
 }
@@ -59,6 +62,7 @@ impl NodeSpec {
             danger_served: None,
             lies_about_measurement: false,
             channels: false,
+            sessions: None,
             dead: false,
         }
     }

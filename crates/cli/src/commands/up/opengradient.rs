@@ -6,6 +6,7 @@ use std::sync::Arc;
 use seamline_core::Amount;
 use seamline_evm::Wallet;
 use seamline_localnet::{Config, Layout, Localnet, NodeSpec, three_stand_ins};
+use seamline_net::SessionRules;
 use serde_json::{Value, json};
 
 use super::{Announced, view};
@@ -25,6 +26,9 @@ use crate::stop::Stop;
 const BASE_RPC: &str = "BASE_MAINNET_RPC";
 /// Ours: the three lines below read it.
 const KEY: &str = "OG_PRIVATE_KEY";
+
+/// What OpenGradient's gateways ask payers to authorize for a session: a tenth of the token.
+const SESSION_CAP: Amount = Amount::new(10_u128.pow(17));
 
 pub(super) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
     let home = context.home()?.ready()?;
@@ -64,6 +68,11 @@ fn config(home: &Home, args: &args::Up) -> Config {
     config.home = Some(home.opengradient());
     config.layout = Layout::OPENGRADIENT;
     config.nodes = three_stand_ins();
+    if args.sessions {
+        for node in &mut config.nodes {
+            node.sessions = Some(SessionRules::new(SESSION_CAP));
+        }
+    }
     if args.dead_node {
         let mut dead = NodeSpec::new("dead", Amount::new(1), Amount::new(1));
         dead.dead = true;
