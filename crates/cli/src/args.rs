@@ -100,6 +100,17 @@ pub(crate) struct Chat {
     /// Most tokens that the answer may have
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub(crate) max_tokens: u32,
+    /// Offer a function to the model: its JSON definition, or a file with one or a list of them; may be repeated
+    ///
+    /// What the answer calls is printed, one JSON object per line, instead of text; nothing is ever run.
+    #[arg(long = "tool", value_name = "FILE|JSON")]
+    pub(crate) tools: Vec<String>,
+    /// What the node is asked to put on record about the call
+    ///
+    /// `batch` publishes the hashes of request and answer, with which whoever guesses a short prompt can confirm
+    /// it; `individual` publishes both in the clear, for good.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Settle::Private)]
+    pub(crate) settlement: Settle,
     /// Also write the receipt to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
@@ -108,6 +119,17 @@ pub(crate) struct Chat {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) output: Json,
+}
+
+/// What is put on record about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Settle {
+    /// Nothing
+    Private,
+    /// Its hashes, among others', under a root on the chain
+    Batch,
+    /// Request and answer, in a transaction of its own
+    Individual,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,6 +10,7 @@ use seamline_core::receipt::SealingKey;
 use seamline_core::{Address, Amount, Timestamp};
 use seamline_evm::policy::SpendPolicy;
 use seamline_evm::scheme::Scheme;
+use seamline_evm::settlement::SettlementType;
 use seamline_evm::{Rpc, Signer};
 use seamline_localnet::{Config as LocalnetConfig, Localnet};
 use seamline_verify::{Trust, TrustFile};
@@ -44,8 +45,20 @@ impl Session {
         cap: Option<&str>,
         channels: Option<u32>,
     ) -> Result<Self, Failure> {
-        let channels = crate::budget::channels(&context.home()?, channels)?;
-        Self::with_key(context, Intent::Pay(cap), channels, |chain_id| {
+        Self::open_to_record(context, cap, channels, SettlementType::Private).await
+    }
+
+    /// As [`Session::open`], for calls that are put on record in this mode.
+    pub(crate) async fn open_to_record(
+        context: &Context,
+        cap: Option<&str>,
+        channels: Option<u32>,
+        settlement: SettlementType,
+    ) -> Result<Self, Failure> {
+        let mut options = Options::default();
+        options.settlement = settlement;
+        options.channels_per_node = crate::budget::channels(&context.home()?, channels)?;
+        Self::with_key(context, Intent::Pay(cap), options, |chain_id| {
             keys::open(context, chain_id, Purpose::Payment)
         })
         .await
@@ -53,7 +66,7 @@ impl Session {
 
     /// As [`Session::open`], to send transactions of the wallet itself.
     pub(crate) async fn to_approve(context: &Context) -> Result<Self, Failure> {
-        Self::with_key(context, Intent::Look, 0, |chain_id| {
+        Self::with_key(context, Intent::Look, Options::default(), |chain_id| {
             keys::open(context, chain_id, Purpose::Approval)
         })
         .await
@@ -61,7 +74,7 @@ impl Session {
 
     /// As [`Session::open`], to look and pay nothing: no password is asked for.
     pub(crate) async fn look(context: &Context) -> Result<Self, Failure> {
-        Self::with_key(context, Intent::Look, 0, |chain_id| {
+        Self::with_key(context, Intent::Look, Options::default(), |chain_id| {
             keys::look(context, chain_id)
         })
         .await
@@ -70,7 +83,7 @@ impl Session {
     async fn with_key(
         context: &Context,
         intent: Intent<'_>,
-        channels: u32,
+        mut options: Options,
         key: impl FnOnce(u64) -> Result<Key, Failure>,
     ) -> Result<Self, Failure> {
         let home = context.home()?.ready()?;
@@ -100,11 +113,9 @@ impl Session {
         };
         let signer = Arc::clone(&key.signer);
         let mut budget = caps.policy(&token, Some(network.facilitator));
-        let mut options = Options::default();
         options.settlement_contract = network.settlement;
-        if channels > 0 {
+        if options.channels_per_node > 0 {
             budget.schemes.push(Scheme::BatchSettlement);
-            options.channels_per_node = channels;
         }
         let client = open_client(
             &home, &network, trust, key.signer, recorder, budget, options,

@@ -69,7 +69,8 @@ impl Chat {
     }
 
     /// Offers a function to the model, in the form of the chat API: `{"type": "function", "function": {…}}`.
-    /// An answer that calls functions has no text: text beside calls is not signed.
+    /// An answer that calls functions has no text: text beside calls is not signed. An answer that might
+    /// call some is therefore not delivered piece by piece.
     #[must_use]
     pub fn tool(mut self, definition: serde_json::Value) -> Self {
         self.tools.push(definition);

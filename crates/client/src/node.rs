@@ -5,7 +5,7 @@ mod offers;
 use core::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use seamline_attest::{Claims, ResponseKey, Verified};
 use seamline_core::{Address, Amount, NodeId, Timestamp};
 use seamline_evm::registry::NodeRecord;
@@ -155,18 +155,22 @@ impl NodeState {
     }
 }
 
-/// Asks every node for its list, in parallel. A node that does not answer has no list: it stays a
+/// Nodes that are asked for their lists at the same time.
+const LISTED_AT_ONCE: usize = 16;
+
+/// Asks every node for its list, some at a time. A node that does not answer has no list: it stays a
 /// candidate that the decision rejects with a reason.
 pub(crate) async fn list_all(
     client: &Client,
     records: &[NodeRecord],
 ) -> Vec<(NodeId, Option<Listing>)> {
-    join_all(
-        records
-            .iter()
-            .map(|record| async move { (record.node, list(client, record).await.ok()) }),
-    )
-    .await
+    let listings = records
+        .iter()
+        .map(|record| async move { (record.node, list(client, record).await.ok()) });
+    stream::iter(listings)
+        .buffered(LISTED_AT_ONCE)
+        .collect()
+        .await
 }
 
 async fn list(client: &Client, record: &NodeRecord) -> Result<Listing, ErrorKind> {

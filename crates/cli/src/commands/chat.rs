@@ -1,5 +1,7 @@
 //! `seamline chat`: one paid, verified call.
 
+mod tools;
+
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
@@ -7,10 +9,11 @@ use seamline::{ChannelUse, Chat, Reply, Step, Watch};
 use seamline_core::decision::{Decision, Rejection, Verdict};
 use seamline_core::receipt::{Bundle, Event, Slot};
 use seamline_core::{Amount, Charged};
+use seamline_evm::settlement::SettlementType;
 use seamline_verify::{Claim, Outcome, Status};
 use serde_json::{Value, json};
 
-use crate::args;
+use crate::args::{self, Settle};
 use crate::commands::block_on;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -26,9 +29,21 @@ pub(crate) fn run(context: &Context, args: &args::Chat) -> Result<Exit, Failure>
         .user(prompt)
         .max_tokens(args.max_tokens)
         .stream(args.stream);
+    let chat = tools::read(&args.tools)?.into_iter().fold(chat, Chat::tool);
+    let settlement = match args.settlement {
+        Settle::Private => SettlementType::Private,
+        Settle::Batch => SettlementType::Batch,
+        Settle::Individual => SettlementType::Individual,
+    };
     block_on(async {
         output::progress("~ network   starting, or joining the one that runs");
-        let session = Session::open(context, args.max_price.as_deref(), args.channels).await?;
+        let session = Session::open_to_record(
+            context,
+            args.max_price.as_deref(),
+            args.channels,
+            settlement,
+        )
+        .await?;
         let outcome = call(&session, &chat, args).await;
         session.close().await;
         outcome
@@ -60,6 +75,11 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
     }
     if args.output.json {
         output::json(&view(session, &reply))?;
+    } else if !reply.tool_calls.is_empty() {
+        for call in &reply.tool_calls {
+            output::answer(&tools::call_json(call).to_string())?;
+            output::line("")?;
+        }
     } else if !watch.printed {
         output::answer(&reply.text)?;
         output::line("")?;
@@ -315,6 +335,7 @@ fn view(session: &Session, reply: &Reply) -> Value {
         .collect();
     json!({
         "text": reply.text,
+        "tool_calls": reply.tool_calls.iter().map(tools::call_json).collect::<Vec<_>>(),
         "model": reply.model,
         "receipt_id": reply.receipt_path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
         "receipt_path": reply.receipt_path.display().to_string(),

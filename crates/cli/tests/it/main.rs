@@ -23,6 +23,7 @@ mod receipts;
 mod service;
 #[cfg(unix)]
 mod signer;
+mod tools;
 mod turns;
 #[cfg(unix)]
 mod wallet;

@@ -257,7 +257,8 @@ impl Call<'_> {
     /// Hands on what the caller has not seen yet. A stream that is read again must begin with what
     /// was delivered before.
     fn deliver(&mut self, text: &str, delivered: &mut String) -> Result<(), &'static str> {
-        if !self.chat.stream || text.len() <= delivered.len() {
+        // Text beside calls is not signed, and whether there are calls only the end says.
+        if !self.chat.stream || self.chat.offers_tools() || text.len() <= delivered.len() {
             return Ok(());
         }
         let fresh = text

@@ -119,14 +119,20 @@ fn half_to_even(value: f64, digits: &str, exponent: &str) -> Option<String> {
     let last = digits.bytes().last().filter(|last| last % 2 == 1)?;
     let written = digits.bytes().filter(u8::is_ascii_digit);
     let count = written.skip_while(|digit| *digit == b'0').count();
-    // 2. Exactly between: one digit more is a 5, and nothing follows it. No double has more than 767.
+    // 2. Exactly between: one digit more is a 5, and nothing follows it. That is an exact decimal of at most
+    //    18 digits, d * 10^k. Of a whole number 5^k is a factor and has at most 53 bits, so k is at most 22; of
+    //    a fraction 5^-k is one of d, so it is at least 2^-25. Whatever else a peer sends costs no more.
     let magnitude = value.abs();
+    if !(1e-8..1e41).contains(&magnitude) {
+        return None;
+    }
     let next = format!("{magnitude:.count$e}");
     let (next, _) = next.split_once('e')?;
     if !next.ends_with('5') {
         return None;
     }
-    let all = format!("{magnitude:.767e}");
+    // Between 1e-8 and 1e41 a double that is no such decimal differs from each in its first 50 digits.
+    let all = format!("{magnitude:.60e}");
     let (all, _) = all.split_once('e')?;
     let mut rest = all.bytes().skip(count.checked_add(2)?);
     if rest.any(|digit| digit != b'0') {

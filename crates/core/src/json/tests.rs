@@ -233,3 +233,60 @@ proptest! {
         }
     }
 }
+
+/// [`half_to_even`](super::number) without a range, from every digit that a double can have: slow.
+fn even_by_all_digits(value: f64) -> String {
+    let text = format!("{value:?}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let written = digits.bytes().filter(u8::is_ascii_digit);
+    let count = written.skip_while(|digit| *digit == b'0').count();
+    let all = format!("{:.767e}", value.abs());
+    let (all, _) = all.split_once('e').unwrap();
+    let mut rest = all.bytes().skip(count.saturating_add(1));
+    let between = rest.next() == Some(b'5') && rest.all(|digit| digit == b'0');
+    let last = digits.bytes().last().unwrap();
+    let mut even = digits.to_owned();
+    even.pop();
+    even.push(char::from(last & !1));
+    let same = format!("{even}e{exponent}").parse() == Ok(value);
+    let digits = if between && same { &even } else { digits };
+    if !text.contains('e') {
+        return digits.to_owned();
+    }
+    let (sign, exponent) = exponent
+        .strip_prefix('-')
+        .map_or(('+', exponent), |exponent| ('-', exponent));
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
+#[test]
+fn digits_are_those_of_a_search_through_all_of_them() {
+    let mut state: u64 = 7;
+    let mut random = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        state >> 11
+    };
+    // An odd whole number of 53 bits.
+    let odd = |bits: u64| f64::from_bits((1_075 << 52) | (bits & ((1 << 52) - 1)) | 1);
+    let mut ties = 0_usize;
+    for round in 0..1_500_i32 {
+        // Fractions of eighteen digits, some of which lie between; and the edges of where that can be.
+        let fraction = odd(random()) / 2_f64.powi(round % 8);
+        let small = odd(random()) * 2_f64.powi((round % 4).wrapping_sub(79));
+        let large = odd(random()) * 2_f64.powi((round % 6).wrapping_add(80));
+        let any = f64::from_bits(random() << 11 | random());
+        for value in [fraction, -fraction, small, large, any] {
+            if !value.is_finite() {
+                continue;
+            }
+            let printed = Number::float(value).to_string();
+            assert_eq!(printed, even_by_all_digits(value), "{value:?}");
+            let rust = format!("{value:?}");
+            let tie = !rust.contains('e') && printed != rust;
+            ties = ties.saturating_add(usize::from(tie));
+        }
+    }
+    assert!(ties > 20, "{ties} were between two");
+}

@@ -17,7 +17,7 @@ use seamline_verify::Claim;
 use serde_json::json;
 
 use self::double::{CAP, COST, Double, Lie, TEXT};
-use crate::support::{World, books, honest};
+use crate::support::{Seen, World, books, honest};
 
 /// A network whose only node is a gateway, and a client that knows the gateway's measurement.
 struct Gateway {
@@ -149,11 +149,12 @@ async fn an_honest_gateway_answers_and_settles_later() {
 async fn functions_are_called_as_signed() {
     let gateway = Gateway::start(Lie::None).await;
     for stream in [false, true] {
-        let reply = gateway
-            .client
-            .chat(&with_tool().stream(stream))
-            .await
-            .unwrap();
+        let mut seen = Seen::default();
+        let asked = with_tool().stream(stream);
+        let reply = gateway.client.chat_watched(&asked, &mut seen).await;
+        let reply = reply.unwrap();
+        // Text beside the call is not signed: nobody gets to see it.
+        assert_eq!(seen.text, "");
         assert_eq!((reply.text.as_str(), reply.tool_calls.len()), ("", 1));
         assert_eq!(reply.tool_calls[0].name, "get_weather");
         assert_eq!(reply.tool_calls[0].arguments, "{\"city\": \"Paris\"}");
