@@ -565,7 +565,7 @@ pub(crate) struct Fetch {
 
 #[derive(Debug, Args)]
 pub(crate) struct Facilitator {
-    /// Where to listen; port 0 takes a free one. There is no authentication: let only your own servers reach it
+    /// Where to listen; port 0 takes a free one. Beyond this machine it needs --sellers
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4021")]
     pub(crate) listen: SocketAddr,
     /// JSON-RPC endpoint of the chain: https, or http on this machine
@@ -605,6 +605,12 @@ pub(crate) struct Facilitator {
     /// A factory that may deploy payers' contract wallets on our gas (ERC-6492); repeat it for more
     #[arg(long = "factory", value_name = "ADDRESS")]
     pub(crate) factories: Vec<Address>,
+    /// The sellers that it settles for (TOML): pay_to and token_sha256 of each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sellers: Option<PathBuf>,
+    /// Take whoever reaches it for the seller: a payer then settles its own payments for less
+    #[arg(long, conflicts_with = "sellers")]
+    pub(crate) danger_any_seller: bool,
     /// Settle payment channels too
     #[arg(long)]
     pub(crate) channels: bool,
@@ -668,6 +674,9 @@ pub(crate) struct Paywall {
     /// Who verifies and settles: https, or http on this machine
     #[arg(long, value_name = "URL")]
     pub(crate) facilitator: String,
+    /// The file with the token that the facilitator knows you by, where it lists its sellers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) facilitator_token: Option<PathBuf>,
     /// `exact`: every answer costs the price. `upto`: what the service says in `Settlement-Overrides`; silence is free
     #[arg(long, value_name = "SCHEME", value_enum, default_value = "exact")]
     pub(crate) scheme: GateScheme,

@@ -65,6 +65,7 @@ pub struct Localnet {
     rpc_url: String,
     facilitator_url: String,
     facilitator: Address,
+    seller: HttpFacilitator,
     settling: Facilitator,
     channels: WithChannels,
     data: DataDesk,
@@ -183,12 +184,15 @@ impl Localnet {
         let facilitator_url = parts::url("http", &listener);
         let http = seamline_net::http_client(seamline_net::ClientOptions::default())
             .map_err(|err| Error::Facilitator(Box::new(err)))?;
-        let remote = Arc::new(HttpFacilitator::new(http, &facilitator_url));
+        let token = keys::seller_token(files)?;
+        let seller = HttpFacilitator::new(http, &facilitator_url).with_token(&token);
+        let seller = seller.map_err(|err| Error::Facilitator(Box::new(err)))?;
+        let remote = Arc::new(seller.clone());
         let api: Arc<dyn FacilitatorApi> = Arc::<HttpFacilitator>::clone(&remote);
         let data_api: Arc<dyn DataSettlement> = remote;
         let wallet = Arc::clone(&settler);
         let settling =
-            parts::start_facilitator(files, &chain, wallet, layout, &config.clock).await?;
+            parts::start_facilitator(files, &chain, wallet, layout, &config.clock, &token).await?;
         let hands = Operator {
             chain: &chain,
             wallet: &operator,
@@ -243,6 +247,7 @@ impl Localnet {
             rpc_url,
             facilitator_url,
             facilitator,
+            seller,
             settling,
             channels,
             data,
@@ -374,6 +379,12 @@ impl Localnet {
     /// URL of the facilitator.
     pub fn facilitator_url(&self) -> &str {
         &self.facilitator_url
+    }
+
+    /// The facilitator for a seller of this network: it verifies and settles for nobody without the
+    /// network's token, which is kept in `seller.token` of its folder.
+    pub const fn seller(&self) -> &HttpFacilitator {
+        &self.seller
     }
 
     /// Settlement of what the enclaves sign.

@@ -9,7 +9,7 @@ use core::pin::Pin;
 use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
 
 #[cfg(feature = "client")]
-pub use self::http::HttpFacilitator;
+pub use self::http::{HttpFacilitator, TokenRefused};
 #[cfg(feature = "client")]
 pub(crate) use self::http::{exchange, read_any};
 

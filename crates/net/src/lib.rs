@@ -46,9 +46,9 @@ pub use clock::Clock;
 pub use data::{
     DataError, DataFuture, DataMode, DataSettlement, DataTicket, HeartbeatRelay, InferenceData,
 };
-#[cfg(feature = "client")]
-pub use facilitator::HttpFacilitator;
 pub use facilitator::{FacilitatorApi, FacilitatorError, FacilitatorFuture};
+#[cfg(feature = "client")]
+pub use facilitator::{HttpFacilitator, TokenRefused};
 pub use pace::MinSpeed;
 #[cfg(feature = "server")]
 pub use paywall::{

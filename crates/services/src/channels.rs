@@ -23,7 +23,7 @@ use serde_json::json;
 
 use self::desk::Desk;
 pub use self::http::router;
-use crate::facilitator::{Error, Lane};
+use crate::facilitator::{Error, Lane, Sellers};
 
 /// What channels need of a facilitator, besides its lane.
 pub struct ChannelDeskConfig {
@@ -32,6 +32,8 @@ pub struct ChannelDeskConfig {
     /// How long `/settle` waits for the transaction before it answers `settlement_pending`.
     pub settle_wait: Duration,
     /// Signs claims for sellers who made it their receiver authorizer; may be the account that sends.
+    /// Where [`Sellers`] are not listed it signs, and pays gas, for whoever reaches it: the gas of claims
+    /// counts for the seller, so that a payer could use up the seller's hour.
     /// Refunds are never signed for
     /// others: whoever reaches `/settle` could take back what a seller has not claimed yet.
     pub authorizer: Option<Arc<dyn Signer>>,
@@ -56,6 +58,11 @@ impl WithChannels {
     /// The account that sends.
     pub fn address(&self) -> Address {
         self.desk.address()
+    }
+
+    /// Who is served over HTTP.
+    pub(crate) fn sellers(&self) -> &Sellers {
+        self.desk.sellers()
     }
 
     /// Transactions that are waited for: drain them after the listener has stopped.

@@ -13,6 +13,8 @@
 //! | `POST /settle` | 200 with `success`, whatever the outcome |
 //! | `GET /supported` | schemes, networks and the settling account |
 //! | `GET /health` | lag of the chain, coin of the settling account, open settlements |
+//!
+//! Where [`Sellers`] are listed, the first two answer a request without its seller's token with 401.
 
 mod account;
 mod board;
@@ -27,6 +29,7 @@ mod outbox;
 mod paid;
 mod patient;
 mod respond;
+mod sellers;
 mod settle;
 mod settlement;
 mod shared;
@@ -53,10 +56,11 @@ pub use self::config::{
     BUMP_AFTER, FINALITY_DEPTH, FacilitatorConfig, MAX_IN_FLIGHT, POLL, SETTLE_WAIT, SIGN_WAIT,
 };
 pub use self::health::Health;
-pub(crate) use self::http::failed;
 pub use self::http::router;
+pub(crate) use self::http::{failed, stranger};
 pub use self::lane::{Job, JobError, Lane, Outcome, Sent};
 pub(crate) use self::respond::retry_after;
+pub use self::sellers::Sellers;
 pub(crate) use self::settle::has_code;
 pub use self::settlement::{GasUse, Lease, Settlement};
 pub(crate) use self::store::postgres_pool;

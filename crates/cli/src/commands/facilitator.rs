@@ -1,6 +1,7 @@
 //! `seamline facilitator`: verifies and settles x402 payments, until Ctrl-C.
 
 mod data;
+mod sellers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
         let named = args.database.as_deref();
         let database = named.map(named_database).transpose()?;
         let ceiling = fee_ceiling(args)?;
+        let sellers = sellers::sellers(args)?;
         let endpoint = rpc(&args.rpc)?;
         let home = context.home()?.ready()?;
         // 2. The service, with what a crash left open.
@@ -56,6 +58,7 @@ pub(crate) fn run(context: &Context, args: &args::Facilitator) -> Result<Exit, F
             settle_wait: Duration::from_secs(args.settle_wait),
             gas: gas(args),
             factories: args.factories.clone(),
+            sellers,
             ..settings
         });
         let facilitator = facilitator.await.map_err(|err| refused(&err))?;

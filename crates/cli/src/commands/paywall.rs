@@ -1,5 +1,6 @@
 //! `seamline paywall`: a price in front of any HTTP service, until Ctrl-C.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ pub(crate) fn run(context: &Context, args: &args::Paywall) -> Result<Exit, Failu
         })?;
         check_url("facilitator", &args.facilitator)?;
         let client = web_client(RESPONSE_BODY_BYTES)?;
-        let facilitator = Arc::new(HttpFacilitator::new(client, &args.facilitator));
+        let facilitator = HttpFacilitator::new(client, &args.facilitator);
+        let facilitator = Arc::new(as_seller(facilitator, args.facilitator_token.as_deref())?);
         supports(facilitator.as_ref(), &offers).await?;
         // 2. The paywall, with what an earlier run is still owed.
         let stop = Stop::listen()?;
@@ -142,6 +144,25 @@ fn upstream_client(args: &args::Paywall) -> Result<HttpClient, Failure> {
     http_client(options).map_err(|err| {
         Failure::usage("cert.malformed", chain(&err)).hint("name a certificate in DER")
     })
+}
+
+/// Shows the facilitator the token of a file.
+fn as_seller(
+    facilitator: HttpFacilitator,
+    token: Option<&Path>,
+) -> Result<HttpFacilitator, Failure> {
+    let Some(path) = token else {
+        return Ok(facilitator);
+    };
+    let refused = |what: &str| {
+        let message = format!("cannot use the token of `{}`: {what}", path.display());
+        Failure::usage("facilitator.token", message)
+            .hint("it is one line; the facilitator's operator has its SHA-256")
+    };
+    let text = std::fs::read_to_string(path).map_err(|err| refused(&err.to_string()))?;
+    let text = zeroize::Zeroizing::new(text);
+    let seller = facilitator.with_token(text.trim());
+    seller.map_err(|err| refused(&chain(&err)))
 }
 
 /// Whether the facilitator settles what is offered: found out now, not by the first payer.

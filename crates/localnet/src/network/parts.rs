@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use alloy_primitives::Address;
 use seamline_attest::TrustRoots;
-use seamline_core::Timestamp;
+use seamline_core::{Timestamp, sha256};
 use seamline_evm::Wallet;
 use seamline_evm::settlement::BatchRule;
 use seamline_net::{Clock, Tasks};
@@ -15,7 +15,7 @@ use seamline_services::channels::{ChannelDeskConfig, WithChannels};
 use seamline_services::data::blob::{BlobStore, Directory, MemoryBlobs};
 use seamline_services::data::{DataConfig, DataDesk, open_table};
 use seamline_services::facilitator::{
-    FINALITY_DEPTH, Facilitator, FacilitatorConfig, GasBudget, SETTLE_WAIT, StoreLocation,
+    FINALITY_DEPTH, Facilitator, FacilitatorConfig, GasBudget, SETTLE_WAIT, Sellers, StoreLocation,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -124,6 +124,7 @@ pub(super) async fn start_facilitator(
     wallet: Arc<Wallet>,
     layout: Layout,
     clock: &Clock,
+    seller_token: &str,
 ) -> Result<Facilitator, Error> {
     let store = files
         .database("facilitator.redb")?
@@ -142,6 +143,8 @@ pub(super) async fn start_facilitator(
         poll: CHAIN_POLL,
         // Gas costs nothing here.
         gas: GasBudget::UNLIMITED,
+        // Payers reach it: a payment is settled for whoever holds the network's token only.
+        sellers: Sellers::listed([(None, sha256(&[seller_token.as_bytes()]).0)]),
         ..config
     })
     .await

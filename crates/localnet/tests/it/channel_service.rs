@@ -17,7 +17,7 @@ use seamline_evm::x402::{
 use seamline_localnet::chain::CHAIN_ID;
 use seamline_localnet::contracts::TOKEN;
 use seamline_localnet::{Config, Localnet};
-use seamline_net::{ClientOptions, FacilitatorApi as _, HttpFacilitator, http_client};
+use seamline_net::{FacilitatorApi as _, HttpFacilitator};
 use serde_json::json;
 
 use crate::support::tokens;
@@ -46,8 +46,7 @@ impl World {
         let net = Localnet::start(config).await.unwrap();
         let payer = Wallet::from_bytes(&[0x51; 32]).unwrap();
         net.fund(&payer).await.unwrap();
-        let http = http_client(ClientOptions::default()).unwrap();
-        let facilitator = HttpFacilitator::new(http, net.facilitator_url());
+        let facilitator = net.seller().clone();
         let authorizer = authorizer(&facilitator).await;
         let required = json!({
             "x402Version": 2,

@@ -51,7 +51,7 @@ impl Gateway {
         let info = net.nodes().remove(0);
         world.options.gateways = vec![info.measurement];
         double.place(
-            net.facilitator_url(),
+            net.seller(),
             &net.facilitator().to_checksum(None),
             &info.pay_to.to_checksum(None),
             &format!("eip155:{}", net.chain().chain_id()),

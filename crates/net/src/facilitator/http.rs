@@ -1,7 +1,8 @@
 use core::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use seamline_evm::Malformed;
 use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
 
@@ -13,14 +14,51 @@ use crate::client::{Body, Error, HttpClient};
 pub struct HttpFacilitator {
     client: HttpClient,
     base: String,
+    /// `Bearer` and the seller's token. Marked sensitive.
+    seller: Option<HeaderValue>,
 }
+
+/// Why a seller's token is not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("a seller's token has {MIN_TOKEN} to {MAX_TOKEN} visible ascii characters")]
+#[non_exhaustive]
+pub struct TokenRefused;
+
+/// Fewest characters of a seller's token: its hash, which is kept without salt, must not be guessed
+/// back. 32 hexadecimal digits are 128 bits.
+const MIN_TOKEN: usize = 32;
+/// Most characters of a seller's token.
+const MAX_TOKEN: usize = 256;
 
 impl HttpFacilitator {
     /// Speaks to the facilitator at `url`, such as `http://127.0.0.1:4021`; endpoints are appended
     /// to its path.
     pub fn new(client: HttpClient, url: impl AsRef<str>) -> Self {
         let base = url.as_ref().trim_end_matches('/').to_owned();
-        Self { client, base }
+        Self {
+            client,
+            base,
+            seller: None,
+        }
+    }
+
+    /// Says with every payment, as `Authorization: Bearer`, that the seller asks
+    /// (`spec/payment.md`, "Sellers of a facilitator"). The token is sent to this facilitator only and is
+    /// never logged.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenRefused`]: it is too short, too long, or no header can hold it.
+    pub fn with_token(self, token: &str) -> Result<Self, TokenRefused> {
+        let fits = (MIN_TOKEN..=MAX_TOKEN).contains(&token.len())
+            && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let header = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut header = header.ok().filter(|_| fits).ok_or(TokenRefused)?;
+        header.set_sensitive(true);
+        Ok(Self {
+            seller: Some(header),
+            ..self
+        })
     }
 
     async fn post(
@@ -30,7 +68,11 @@ impl HttpFacilitator {
     ) -> Result<Bytes, FacilitatorError> {
         let url = format!("{}/{endpoint}", self.base);
         let json = request.to_json();
-        let response = self.client.post_json(&url, HeaderMap::new(), json).await;
+        let mut headers = HeaderMap::new();
+        if let Some(seller) = &self.seller {
+            headers.insert(AUTHORIZATION, seller.clone());
+        }
+        let response = self.client.post_json(&url, headers, json).await;
         read(response).await
     }
 }

@@ -261,6 +261,8 @@ impl Job {
         let answer = answer.filter(|_| self.manner.secret);
         let answer = answer.filter(|answer| answer.body.len() <= LONGEST_ANSWER);
         let local = self.paywall.0.is_local(&self.context.offer);
+        let cheat = settled.is_cheated().then_some(self.context.payer);
+        let paywall = self.paywall.clone();
         let outcome = match (settled, answer) {
             // A voucher of nothing is free for another request.
             (Settled::Paid(_), _) if local && amount.is_zero() => return,
@@ -280,6 +282,10 @@ impl Job {
             }
         };
         self.reservation.close(outcome, now);
+        // After the books: what these sessions' ends begin is not on credit any more.
+        if let Some(payer) = cheat {
+            paywall.close_sessions_of(payer);
+        }
     }
 
     /// Says to the store that the work goes on.

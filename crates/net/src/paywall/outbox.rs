@@ -105,24 +105,26 @@ pub(super) fn retry(paywall: &Paywall, presentation: Presentation) {
             let Some(inner) = inner.upgrade() else {
                 return;
             };
-            if !inner.resume(presentation).await || inner.is_over(presentation.deadline) {
+            let paywall = Paywall(inner);
+            if !paywall.resume(presentation).await || paywall.0.is_over(presentation.deadline) {
                 return;
             }
         }
     });
 }
 
-impl Inner {
+impl Paywall {
     /// Tries once; returns whether it is still open.
     async fn resume(&self, presentation: Presentation) -> bool {
-        let (reservation, answer, amount) = match self.ledger.resume(presentation) {
+        let inner = &self.0;
+        let (reservation, answer, amount) = match inner.ledger.resume(presentation) {
             Resumed::Open(reservation, answer, amount) => {
                 (reservation, answer.map(|answer| *answer), amount)
             }
             Resumed::Busy => return true,
             Resumed::Gone => return false,
         };
-        let mut keeper = match Keeper::reopen(&self.config.store, &presentation).await {
+        let mut keeper = match Keeper::reopen(&inner.config.store, &presentation).await {
             Ok(Reopened::Ours(keeper)) => Some(keeper),
             Ok(Reopened::Gone) => None,
             // What is settled now is not ours, and neither is its answer.
@@ -134,7 +136,7 @@ impl Inner {
         };
         let debt = keeper.as_ref().and_then(Keeper::debt).cloned();
         let settled = match debt {
-            Some(debt) => Some(self.settle(&mut keeper, debt, presentation.payer).await),
+            Some(debt) => Some(inner.settle(&mut keeper, debt, presentation.payer).await),
             // Another replica ended it, or the store is gone: then its payer can present it.
             None => keeper
                 .as_ref()
@@ -142,6 +144,7 @@ impl Inner {
                 .cloned()
                 .map(Settled::of),
         };
+        let cheated = settled.as_ref().is_some_and(Settled::is_cheated);
         let open = matches!(settled, Some(Settled::Unknown(_)));
         let outcome = match (settled, answer) {
             (Some(Settled::Paid(settled)), Some(answer)) => Outcome::Answered(answer, settled),
@@ -149,10 +152,15 @@ impl Inner {
             (Some(Settled::Refused(settled)), _) => Outcome::Unpaid(settled),
             (Some(Settled::Unknown(_)) | None, answer) => Outcome::Unsettled(answer, amount),
         };
-        reservation.close(outcome, (self.config.clock)());
+        reservation.close(outcome, (inner.config.clock)());
+        if cheated {
+            self.close_sessions_of(presentation.payer);
+        }
         open
     }
+}
 
+impl Inner {
     fn is_over(&self, deadline: Timestamp) -> bool {
         let over = (self.config.clock)() > deadline.saturating_add(AFTER);
         if over {
@@ -175,7 +183,11 @@ async fn settle(inner: Weak<Inner>, keeper: Keeper) {
         let Some(debt) = keeper.as_ref().and_then(Keeper::debt).cloned() else {
             return;
         };
-        match inner.settle(&mut keeper, debt, payer).await {
+        let settled = inner.settle(&mut keeper, debt, payer).await;
+        if settled.is_cheated() {
+            Paywall(Arc::clone(&inner)).close_sessions_of(payer);
+        }
+        match settled {
             Settled::Paid(_) | Settled::Refused(_) => return,
             Settled::Unknown(_) if inner.is_over(deadline) => return,
             Settled::Unknown(_) => {}

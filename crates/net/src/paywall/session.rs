@@ -22,7 +22,7 @@ use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
-use seamline_core::{Amount, B256, sha256};
+use seamline_core::{Address, Amount, B256, sha256};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -209,6 +209,16 @@ impl Paywall {
         for open in self.0.sessions.all() {
             open.lock().close();
             self.settle_if_over(&open);
+        }
+    }
+
+    /// Ends the sessions of a payer that cheated, and settles what they owe.
+    pub(super) fn close_sessions_of(&self, payer: Address) {
+        for open in self.0.sessions.all() {
+            if open.payer == payer {
+                open.lock().close();
+                self.settle_if_over(&open);
+            }
         }
     }
 

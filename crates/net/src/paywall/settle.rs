@@ -30,6 +30,11 @@ impl Settled {
         }
     }
 
+    /// Whether the authorization was settled at another amount than was due.
+    pub(super) fn is_cheated(&self) -> bool {
+        matches!(self, Self::Refused(response) if spent_otherwise(response).is_some())
+    }
+
     /// Reads what a scheme that settles by itself says.
     pub(super) fn of(response: SettleResponse) -> Self {
         match &response.error_reason {
@@ -86,6 +91,19 @@ impl Inner {
         }
         settled
     }
+}
+
+/// What a settlement of the same authorization moved instead, where that is why this one is refused: only
+/// whoever was given the authorization can have it settled, and it was verified unspent.
+pub(super) fn spent_otherwise(response: &SettleResponse) -> Option<Amount> {
+    let spent = [
+        Reason::Permit2InvalidNonce,
+        Reason::InvalidExactEvmNonceAlreadyUsed,
+    ];
+    let reason = response.error_reason.as_ref();
+    reason.filter(|reason| !response.success && spent.contains(reason))?;
+    let moved = response.extra.as_ref()?.pointer("/spentBy/amount")?;
+    Amount::parse(moved.as_str()?).ok()
 }
 
 /// The requirement of a settlement: the amount that is due, in place of the ceiling of `upto`.
@@ -157,6 +175,10 @@ fn say(settled: &Settled) {
         Settled::Paid(_) => {}
         Settled::Refused(response) => {
             let reason = response.error_reason.as_ref().map(|reason| reason.as_str());
+            if let Some(moved) = spent_otherwise(response) {
+                let payer = response.payer.as_deref();
+                tracing::error!(payer, %moved, "a payer had its authorization settled for another amount");
+            }
             tracing::warn!(reason, "a settlement was refused after the work was done");
         }
         Settled::Unknown(_) => tracing::warn!("the outcome of a settlement is unknown"),

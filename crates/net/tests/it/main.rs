@@ -13,6 +13,7 @@ mod canary;
 mod http;
 mod paywall;
 mod paywall_bodies;
+mod paywall_cheat;
 mod paywall_credit;
 mod paywall_durable;
 mod paywall_extensions;

@@ -48,6 +48,8 @@ pub(crate) struct Script {
 #[derive(Clone)]
 pub(crate) enum Settling {
     Refuse(Reason),
+    /// Refused: the nonce went for this amount.
+    SpentBy(Amount),
     Lose,
     Reject(u16),
     Succeed,
@@ -84,6 +86,14 @@ impl FacilitatorApi for Script {
             match next {
                 Settling::Succeed => Ok(settled(amount, None)),
                 Settling::Refuse(reason) => Ok(settled(amount, Some(reason))),
+                Settling::SpentBy(moved) => {
+                    let spent = settled(amount, Some(Reason::Permit2InvalidNonce));
+                    let by = json!({"spentBy": {"amount": moved.to_string(), "transaction": null}});
+                    Ok(SettleResponse {
+                        extra: Some(by),
+                        ..spent
+                    })
+                }
                 Settling::Lose => {
                     let lost = std::io::Error::other("connection reset");
                     Err(FacilitatorError::Unreachable(lost.into()))

@@ -13,7 +13,9 @@ use tokio::time::timeout;
 
 use super::ChannelDeskConfig;
 use super::flights::{Flight, Flights};
-use crate::facilitator::{Error, Job, JobError, Lane, Outcome, Sent, Unavailable, has_code};
+use crate::facilitator::{
+    Error, Job, JobError, Lane, Outcome, Sellers, Sent, Unavailable, has_code,
+};
 
 /// Performs what channels need on chain, through the facilitator's lane.
 pub(super) struct Desk {
@@ -52,6 +54,10 @@ impl Desk {
 
     pub(super) fn authorizer(&self) -> Option<Address> {
         self.config.authorizer.as_ref().map(|it| it.address())
+    }
+
+    pub(super) fn sellers(&self) -> &Sellers {
+        self.lane.sellers()
     }
 
     pub(super) fn network(&self) -> &str {

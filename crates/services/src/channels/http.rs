@@ -3,6 +3,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http::HeaderMap;
 use seamline_evm::Malformed;
 use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse, v1};
 use seamline_net::limits::FACILITATOR_BODY_BYTES;
@@ -12,11 +13,11 @@ use super::WithChannels;
 use crate::facilitator::{self, Error};
 
 /// The endpoints of a facilitator with payment channels; whatever else `others` answers, such as
-/// `/health`, it goes on answering. There is no authentication: bind it where only its own resource
-/// servers can reach it.
+/// `/health`, it goes on answering. Sellers show their tokens as
+/// [`FacilitatorConfig::sellers`](crate::facilitator::FacilitatorConfig::sellers) says.
 ///
 /// Verdicts and outcomes come with status 200, good or bad. Other statuses: 400 for a body that is
-/// no request, 413 for one above 64 KiB, 503 with `Retry-After` where
+/// no request, 401 for one without its seller's token, 413 for one above 64 KiB, 503 with `Retry-After` where
 /// there is no verdict.
 pub fn router(facilitator: WithChannels, others: Router) -> Router {
     Router::new()
@@ -30,18 +31,26 @@ pub fn router(facilitator: WithChannels, others: Router) -> Router {
 
 async fn verify(
     State(facilitator): State<WithChannels>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<VerifyResponse>, Response> {
     let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
+    if !facilitator.sellers().admit(&headers, &request) {
+        return Err(facilitator::stranger());
+    }
     let verdict = facilitator.verify(&request).await;
     verdict.map(Json).map_err(|error| failed(&error))
 }
 
 async fn settle(
     State(facilitator): State<WithChannels>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<SettleResponse>, Response> {
     let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
+    if !facilitator.sellers().admit(&headers, &request) {
+        return Err(facilitator::stranger());
+    }
     let outcome = facilitator.settle(&request).await;
     let mut outcome = outcome.map_err(|error| failed(&error))?;
     // Networks have names in version 1.

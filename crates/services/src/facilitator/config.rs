@@ -8,6 +8,7 @@ use seamline_evm::{Rpc, Signer};
 use seamline_net::Clock;
 
 use super::budget::GasBudget;
+use super::sellers::Sellers;
 use super::store::{LEASE, StoreLocation};
 
 /// What a facilitator needs. What [`FacilitatorConfig::new`] takes is a decision without a default;
@@ -55,6 +56,9 @@ pub struct FacilitatorConfig {
     pub factories: Vec<Address>,
     /// Whether payers' gasless approvals of Permit2 (EIP-2612) are used, for their gas.
     pub sponsor_approvals: bool,
+    /// Who is served over HTTP. Default: [`Sellers::danger_anybody`], for a facilitator that only its own
+    /// servers reach; calls within the process are the seller's.
+    pub sellers: Sellers,
 }
 
 /// Default of [`FacilitatorConfig::settle_wait`]: five blocks of a chain with blocks every 2 s.
@@ -72,7 +76,8 @@ pub const BUMP_AFTER: Duration = Duration::from_secs(15);
 pub const MAX_IN_FLIGHT: u64 = 64;
 
 impl FacilitatorConfig {
-    /// A configuration with the defaults of a public service.
+    /// A configuration with the defaults of a service behind its sellers: list them
+    /// ([`FacilitatorConfig::sellers`]) where payers can reach it.
     pub fn new(
         signer: Arc<dyn Signer>,
         rpc: Arc<dyn Rpc>,
@@ -101,6 +106,7 @@ impl FacilitatorConfig {
             gas: GasBudget::default(),
             factories: Vec::new(),
             sponsor_approvals: true,
+            sellers: Sellers::danger_anybody(),
         }
     }
 }
@@ -111,6 +117,7 @@ impl fmt::Debug for FacilitatorConfig {
             .field("chain_id", &self.chain_id)
             .field("assets", &self.assets)
             .field("store", &self.store)
+            .field("sellers", &self.sellers)
             .finish_non_exhaustive()
     }
 }

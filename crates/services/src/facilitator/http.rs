@@ -3,8 +3,8 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
 use seamline_evm::Malformed;
 use seamline_evm::x402::{FacilitatorRequest, SettleResponse, Supported, VerifyResponse, v1};
 use seamline_net::limits::FACILITATOR_BODY_BYTES;
@@ -13,11 +13,11 @@ use serde_json::json;
 
 use super::{Error, Facilitator, Health};
 
-/// The endpoints of a facilitator. There is no authentication: bind it where only its own
-/// resource servers can reach it.
+/// The endpoints of a facilitator. Where its [`Sellers`](super::Sellers) are not listed, bind it where
+/// only its own resource servers can reach it: whoever reaches it is taken for the seller.
 ///
 /// Verdicts and outcomes come with status 200, good or bad. Other statuses: 400 for a body that is
-/// no request, 413 for one above 64 KiB, 503 with `Retry-After` where there is no verdict: the chain,
+/// no request, 401 for one without its seller's token, 413 for one above 64 KiB, 503 with `Retry-After` where there is no verdict: the chain,
 /// the store or the signer does not answer, or too much is under way.
 pub fn router(facilitator: Facilitator) -> Router {
     Router::new()
@@ -31,18 +31,26 @@ pub fn router(facilitator: Facilitator) -> Router {
 
 async fn verify(
     State(facilitator): State<Facilitator>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<VerifyResponse>, Response> {
     let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
+    if !facilitator.0.core.sellers.admit(&headers, &request) {
+        return Err(stranger());
+    }
     let verdict = facilitator.verify_payment(&request).await;
     verdict.map(Json).map_err(|error| failed(&error))
 }
 
 async fn settle(
     State(facilitator): State<Facilitator>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<SettleResponse>, Response> {
     let request = FacilitatorRequest::parse(&body).map_err(malformed)?;
+    if !facilitator.0.core.sellers.admit(&headers, &request) {
+        return Err(stranger());
+    }
     let response = facilitator.settle_payment(&request).await;
     let mut response = response.map_err(|error| failed(&error))?;
     if is_version_1(&body) {
@@ -74,6 +82,26 @@ fn malformed(malformed: Malformed) -> Response {
     let text = malformed.to_string();
     let status = http::StatusCode::BAD_REQUEST;
     Problem::new(status, "invalid_request", text).into_response_as(Shape::OpenGradient)
+}
+
+/// Whoever asks has not shown to be the seller: nothing was looked at, and nobody was charged.
+pub(crate) fn stranger() -> Response {
+    let status = StatusCode::UNAUTHORIZED;
+    let body = json!({
+        "type": "about:blank",
+        "title": "Unauthorized",
+        "status": status.as_u16(),
+        "detail": "this facilitator asks for the bearer token of the seller at `payTo`",
+        "code": "seller_unauthorized",
+        "fault": "seller",
+        "retry": "with_token",
+        "charged": "no",
+    });
+    let headers = [
+        (CONTENT_TYPE, "application/problem+json"),
+        (WWW_AUTHENTICATE, "Bearer"),
+    ];
+    (status, headers, body.to_string()).into_response()
 }
 
 /// Nobody's verdict: 503 with `Retry-After` and a problem body that says what failed (`code`), whose

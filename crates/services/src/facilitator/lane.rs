@@ -133,6 +133,11 @@ impl Lane {
         &self.0.network
     }
 
+    /// Who is served over HTTP.
+    pub(crate) fn sellers(&self) -> &super::Sellers {
+        &self.0.sellers
+    }
+
     /// The wall clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock

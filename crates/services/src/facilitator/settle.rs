@@ -1,6 +1,7 @@
 //! The settlement of one payment (x402 appendix D).
 
 mod found;
+mod other;
 mod ready;
 
 use core::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use self::found::found_on_chain;
 pub(super) use self::found::{SEARCH_BLOCKS, SEARCH_BLOCKS_AGAIN};
+use self::other::SpentBy;
 pub(crate) use self::ready::has_code;
 pub(super) use self::ready::{Verified, call_of, market_calls, market_fees, verified};
 use super::board::{Progress, Ticket};
@@ -281,9 +283,8 @@ fn is_readable(core: &Core, subject: &Subject, written: &str) -> bool {
 /// Answers from a record.
 fn join(core: &Core, subject: &Subject, known: &Settlement) -> Begun {
     if known.fingerprint != subject.fingerprint {
-        let mut response = respond::blank(core, subject);
-        response.error_reason = Some(subject.spent());
-        return Begun::Answer(response);
+        let by = SpentBy::remembered(core, subject, known);
+        return Begun::Answer(other::refuse(core, subject, by));
     }
     if let Some(response) = known.response() {
         return Begun::Answer(response.clone());

@@ -20,6 +20,7 @@ use super::config::FacilitatorConfig;
 use super::keeper::Mail;
 use super::outbox::Outgoing;
 use super::patient::Patient;
+use super::sellers::Sellers;
 use super::settle::{market_calls, market_fees};
 use super::settlement::{Now, Pace, Settlement};
 use super::store::{Store, StoreError, with};
@@ -32,6 +33,7 @@ pub(super) struct Core {
     pub(super) assets: Vec<Address>,
     pub(super) factories: Vec<Address>,
     pub(super) sponsor_approvals: bool,
+    pub(super) sellers: Sellers,
     pub(super) store: Arc<dyn Store>,
     pub(super) account: Arc<Account>,
     pub(super) lately: Lately,
@@ -101,6 +103,7 @@ impl Core {
             gas,
             factories,
             sponsor_approvals,
+            sellers,
         } = config;
         Self {
             rpc: Arc::new(Patient(rpc)),
@@ -109,6 +112,7 @@ impl Core {
             assets,
             factories,
             sponsor_approvals,
+            sellers,
             store,
             account: Arc::new(Account::new(signer, sign_wait, chain_id, fee_ceiling)),
             lately: Lately::default(),

@@ -24,4 +24,5 @@ mod relay;
 mod replicas;
 mod sale;
 mod schemes;
+mod sellers;
 mod signer;

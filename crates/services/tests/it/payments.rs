@@ -167,11 +167,22 @@ impl Desk {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: String) -> (StatusCode, Value) {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .body(Body::from(body))
-            .unwrap();
+        self.send_as(&[], method, path, body).await
+    }
+
+    /// Sends with these values of `Authorization`.
+    pub(crate) async fn send_as(
+        &self,
+        authorization: &[&str],
+        method: &str,
+        path: &str,
+        body: String,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        for value in authorization {
+            request = request.header("authorization", *value);
+        }
+        let request = request.body(Body::from(body)).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();

@@ -20,7 +20,7 @@ use seamline_enclave::{Enclave, EnclaveIdentity};
 use seamline_evm::x402::{FacilitatorRequest, PaymentPayload};
 use seamline_localnet::Served;
 use seamline_localnet::contracts::TOKEN;
-use seamline_net::{ClientOptions, FacilitatorApi, HttpFacilitator, http_client};
+use seamline_net::{FacilitatorApi, HttpFacilitator};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -105,13 +105,12 @@ impl Double {
     /// Tells the gateway where it is, as `POST /v1/keys` does.
     pub(crate) fn place(
         &self,
-        facilitator_url: &str,
+        seller: &HttpFacilitator,
         facilitator: &str,
         pay_to: &str,
         network: &str,
     ) {
-        let http = http_client(ClientOptions::default()).unwrap();
-        let api = HttpFacilitator::new(http, facilitator_url);
+        let api = seller.clone();
         let accepts = json!({
             "scheme": "upto", "network": network, "asset": TOKEN.to_checksum(None),
             "amount": CAP.to_string(), "payTo": pay_to, "maxTimeoutSeconds": 300,

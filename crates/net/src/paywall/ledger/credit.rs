@@ -38,7 +38,12 @@ pub(super) enum Standing {
     Clear,
     Open(Exposure),
     Unpaid,
-    Paid { asset: Address, amount: Amount },
+    /// Its payer had it settled for another amount.
+    Cheated,
+    Paid {
+        asset: Address,
+        amount: Amount,
+    },
 }
 
 /// Whether another promise of a payer may be worked for.
@@ -47,7 +52,7 @@ pub(in crate::paywall) enum Affords {
     Yes,
     /// Not before something else of this payer ends; who waits hears of that here.
     Later(Arc<Notify>),
-    /// Not at all: too many of its settlements were refused.
+    /// Not at all: too many of its settlements were refused, or it cheated.
     No,
 }
 
@@ -55,6 +60,7 @@ pub(in crate::paywall) enum Affords {
 struct Credit {
     open: usize,
     unpaid: usize,
+    cheated: usize,
     tokens: HashMap<Address, Sums>,
     news: Arc<Notify>,
 }
@@ -71,7 +77,7 @@ impl Credits {
     /// Whether a payer has at most `most` open, and nothing unpaid.
     pub(super) fn has(&self, payer: &Address, most: usize) -> bool {
         let credit = self.0.get(payer);
-        credit.is_none_or(|credit| credit.unpaid == 0 && credit.open <= most)
+        credit.is_none_or(|it| it.unpaid == 0 && it.cheated == 0 && it.open <= most)
     }
 
     /// Whether `payer` may have `exposure` open besides what it has.
@@ -83,7 +89,7 @@ impl Credits {
         let Some(credit) = self.0.get(payer) else {
             return Affords::Yes;
         };
-        if credit.unpaid >= limits.refused.max(1) {
+        if credit.cheated > 0 || credit.unpaid >= limits.refused.max(1) {
             return Affords::No;
         }
         let most = if credit.unpaid > 0 {
@@ -132,6 +138,7 @@ impl Credit {
         match standing {
             Standing::Clear => {}
             Standing::Unpaid => self.unpaid = self.unpaid.saturating_add(1),
+            Standing::Cheated => self.cheated = self.cheated.saturating_add(1),
             Standing::Open(Exposure { asset, max, .. }) => {
                 self.open = self.open.saturating_add(1);
                 let sums = self.tokens.entry(asset).or_default();
@@ -153,6 +160,10 @@ impl Credit {
                 self.unpaid = self.unpaid.saturating_sub(1);
                 return;
             }
+            Standing::Cheated => {
+                self.cheated = self.cheated.saturating_sub(1);
+                return;
+            }
             Standing::Open(Exposure { asset, max, .. }) => {
                 self.open = self.open.saturating_sub(1);
                 (asset, number(max), U256::ZERO)
@@ -171,7 +182,7 @@ impl Credit {
     }
 
     fn is_blank(&self) -> bool {
-        self.open == 0 && self.unpaid == 0 && self.tokens.is_empty()
+        self.open == 0 && self.unpaid == 0 && self.cheated == 0 && self.tokens.is_empty()
     }
 }
 

@@ -5,6 +5,7 @@ use seamline_core::{Address, B256, Timestamp};
 use super::Outcome;
 use super::credit::{Exposure, Standing};
 use crate::news::Teller;
+use crate::paywall::settle::spent_otherwise;
 
 /// One authorization with its request.
 pub(super) struct Entry {
@@ -30,6 +31,7 @@ impl Entry {
             State::Running(_) => Standing::Open(exposure),
             State::Done(outcome) => match outcome.as_ref() {
                 Outcome::Unsettled(..) => Standing::Open(exposure),
+                Outcome::Unpaid(refused) if spent_otherwise(refused).is_some() => Standing::Cheated,
                 Outcome::Unpaid(_) => Standing::Unpaid,
                 Outcome::Answered(_, settled) | Outcome::Spent(settled) => {
                     let amount = settled.settled_amount().unwrap_or(exposure.sure);

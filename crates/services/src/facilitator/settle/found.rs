@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use seamline_evm::x402::FacilitatorRequest;
 
+use super::other::{SpentBy, refuse};
 use super::{Begun, join};
 use crate::facilitator::keeper::{Held, Mail, is_confirmed};
 use crate::facilitator::settlement::{End, Place, Settlement, Stage};
@@ -41,7 +42,8 @@ pub(super) async fn found_on_chain(
         return Ok(None);
     };
     if facts.pay_to != subject.authorization.pay_to() || facts.amount != subject.amount {
-        return Ok(None);
+        let by = SpentBy::on_chain(subject, &facts);
+        return Ok(Some(Begun::Answer(refuse(core, subject, by))));
     }
     // Not deep enough to be answered: whoever asks again gets to know.
     if !is_confirmed(core, facts.block_number, newest.number) {
