@@ -346,6 +346,7 @@ fn hint(kind: &seamline::ErrorKind, charged: seamline_core::Charged) -> Option<S
         ErrorKind::UnknownModel { known, .. } => {
             return Some(format!("nodes offer: {}", known.join(", ")));
         }
+        ErrorKind::Inputs(_) => "nothing was sent; `seamline model show` says what the model takes",
         ErrorKind::ZeroBudget => "allow more than zero with --max-price",
         ErrorKind::Journal(JournalError::InUse { .. }) => {
             "wait for the other `seamline` in this home, or name another --home"

@@ -14,7 +14,6 @@ mod settle;
 mod verify;
 
 use bytes::Bytes;
-use seamline_core::canonical::ChatRequest;
 use seamline_core::decision::RoutePolicy;
 use seamline_core::receipt::{self as event, Event, EvidenceType, Recorder, Word};
 use seamline_core::{B256, CallId, Charged, NodeId, Timestamp};
@@ -30,8 +29,9 @@ use self::attest::Enclave;
 use self::execute::Response;
 use self::offer::Terms;
 pub(crate) use self::offer::offers;
+use crate::ask::Ask;
 use crate::books::Running;
-use crate::chat::{Chat, ToolCall};
+use crate::chat::ToolCall;
 use crate::client::{Client, Reply, micros};
 use crate::error::{Error, ErrorKind};
 use crate::leg::Leg;
@@ -43,14 +43,14 @@ const MAX_NODES: usize = 3;
 /// A call under way.
 pub(crate) struct Call<'a> {
     client: &'a Client,
-    chat: &'a Chat,
+    ask: Ask<'a>,
     watch: &'a mut dyn Watch,
     step: Step,
     /// When the call was opened, by the clock that never jumps.
     started: Instant,
-    /// The exact bytes that are sent, and what enclaves make of them.
+    /// The exact bytes that are sent, and the hash that enclaves sign of them.
     body: Bytes,
-    request: ChatRequest,
+    input_hash: B256,
     id: CallId,
     h_bind: B256,
     draw: B256,
@@ -90,11 +90,11 @@ impl<'a> Call<'a> {
     /// Makes one call.
     pub(crate) async fn make(
         client: &'a Client,
-        chat: &'a Chat,
+        ask: Ask<'a>,
         watch: &'a mut dyn Watch,
     ) -> Result<Reply, Error> {
         // 1. open
-        let mut call = Self::open(client, chat, watch)
+        let mut call = Self::open(client, ask, watch)
             .map_err(|kind| Error::new(kind, Step::Open, Charged::No, None))?;
         // 2-11.
         let outcome = call.run().await;
@@ -229,7 +229,7 @@ impl<'a> Call<'a> {
             return Ok(None);
         };
         self.client
-            .node(record.node, |node| node.offers.forget(&self.chat.model));
+            .node(record.node, |node| node.offers.forget(self.ask.model()));
         self.leg.tell(PaymentEvent::ReplyRefused(reason))?;
         let attempt = self.requests;
         self.event(event::Retried {
@@ -242,7 +242,7 @@ impl<'a> Call<'a> {
 
     /// Remembers an offer that led to a proven answer, and forgets one that did not.
     fn learn_offer(&self, record: &NodeRecord, terms: Terms, good: bool) {
-        let model = &self.chat.model;
+        let model = self.ask.model();
         let now = self.now();
         if !good {
             self.client.funds.forget();

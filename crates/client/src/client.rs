@@ -13,6 +13,7 @@ use seamline_evm::registry::Snapshot;
 use seamline_verify::Verdict;
 
 use crate::amendments;
+use crate::ask::Ask;
 use crate::books::Books;
 use crate::call::Call;
 use crate::chat::{Chat, ToolCall};
@@ -131,7 +132,7 @@ impl Client {
     /// As [`Client::chat`].
     pub async fn chat_watched(&self, chat: &Chat, watch: &mut dyn Watch) -> Result<Reply, Error> {
         // Boxed: the state of a call is large, and callers should not carry it in theirs.
-        Box::pin(Call::make(self, chat, watch)).await
+        Box::pin(Call::make(self, chat.into(), watch)).await
     }
 
     /// Looks at every call that is still open, or whose payment is unknown, and asks the chain what
@@ -284,7 +285,7 @@ impl Client {
     }
 
     /// The policy that decisions follow, for one call.
-    pub(crate) fn route_policy(&self, chat: &Chat, cap: Amount) -> RoutePolicy {
+    pub(crate) fn route_policy(&self, ask: Ask<'_>, cap: Amount) -> RoutePolicy {
         let Options {
             weight_price,
             weight_latency,
@@ -293,7 +294,7 @@ impl Client {
             ..
         } = self.config.options;
         RoutePolicy {
-            model: chat.model.clone(),
+            model: ask.model().clone(),
             cap,
             weight_price,
             weight_latency,
@@ -309,9 +310,9 @@ impl Client {
     }
 
     /// The budget of one call: the caller's own limit lowers it, never raises it.
-    pub(crate) fn budget(&self, chat: &Chat) -> SpendPolicy {
+    pub(crate) fn budget(&self, ask: Ask<'_>) -> SpendPolicy {
         let mut budget = self.config.budget.clone();
-        if let Some(cap) = chat.max_price {
+        if let Some(cap) = ask.max_price() {
             budget.per_call = budget.per_call.min(cap);
         }
         budget

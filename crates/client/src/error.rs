@@ -54,6 +54,9 @@ pub enum ErrorKind {
         /// The models that nodes list.
         known: Vec<String>,
     },
+    /// The model does not take these inputs, by what every node says of it.
+    #[error("the model does not take these inputs")]
+    Inputs(#[source] seamline_core::infer::RunError),
     /// The journal refused.
     #[error("cannot keep the books")]
     Journal(#[source] JournalError),

@@ -76,6 +76,7 @@
 //! [`Client::recover`] asks the chain what became of it; nothing is ever signed or sent again.
 
 pub mod amendments;
+mod ask;
 mod books;
 mod call;
 mod channels;
@@ -89,6 +90,7 @@ mod env;
 mod error;
 #[cfg(test)]
 mod fixtures;
+mod infer;
 pub mod journal;
 mod leg;
 mod node;
@@ -107,8 +109,9 @@ pub use config::{Config, Home, Network, Options};
 pub use dialect::{Ceiling, OPENGRADIENT_GATEWAYS};
 pub use env::{EntropyError, Env};
 pub use error::{ClaimFault, Error, ErrorKind, SignatureFault};
+pub use infer::{Infer, Inferred};
 pub use journal::{Journal, JournalError};
-pub use node::{ListedModel, Listing};
+pub use node::{ListedInfer, ListedModel, Listing};
 pub use pay::{Payer, PayerConfig, Purchase, Purchased};
 pub use purse::ChannelUse;
 pub use recover::Recovered;

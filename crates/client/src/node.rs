@@ -1,8 +1,10 @@
 //! What a client remembers about a node between calls, and how it asks for the node's prices.
 
 mod offers;
+mod ports;
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
@@ -14,6 +16,8 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use self::offers::Offers;
+pub use self::ports::ListedInfer;
+use self::ports::WireInfer;
 use crate::client::{Client, micros};
 use crate::dialect::{Ceiling, Dialect, fetch_ceiling};
 use crate::error::ErrorKind;
@@ -75,6 +79,9 @@ pub struct ListedModel {
     pub asset: Address,
     /// CAIP-2 id of the chain.
     pub network: String,
+    /// What the model takes, where it is one that the node runs by itself (`POST /v1/infer`); prices are
+    /// per million elements then.
+    pub infer: Option<Arc<ListedInfer>>,
 }
 
 /// Longest list that is read: a node lists tens of models at about 300 bytes each.
@@ -99,6 +106,7 @@ struct WirePrice {
     price_output: String,
     asset: Address,
     network: String,
+    infer: Option<WireInfer>,
 }
 
 impl NodeState {
@@ -247,8 +255,13 @@ fn parse(body: &[u8]) -> Option<Vec<ListedModel>> {
         if !is_plain(&model.id, MAX_ID) || !is_plain(&price.network, MAX_NETWORK) {
             return None;
         }
+        let infer = match price.infer {
+            Some(infer) => Some(Arc::new(infer.read(&model.id)?)),
+            None => None,
+        };
         Some(ListedModel {
             id: model.id,
+            infer,
             price_input: Amount::parse(&price.price_input).ok()?,
             price_output: Amount::parse(&price.price_output).ok()?,
             asset: price.asset,

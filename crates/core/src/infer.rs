@@ -48,5 +48,9 @@ pub const MAX_ELEMENTS: usize = 65_536;
 /// deep networks.
 pub const MAX_NAME_BYTES: usize = 256;
 
+/// Longest canonical form of a request or of outputs, in bytes: a reader of JSON takes it with what stands
+/// around it.
+pub const MAX_TEXT_BYTES: usize = crate::json::MAX_BYTES - 16 * 1024;
+
 /// Most bytes of all strings of one request or one answer.
 pub const MAX_STRING_BYTES: usize = 512 * 1024;

@@ -70,7 +70,7 @@ impl Call<'_> {
         record: &NodeRecord,
         required: &PaymentRequired,
     ) -> Result<Admitted, NotAdmitted> {
-        let model = &self.chat.model;
+        let model = self.ask.model();
         let now = self.now();
         let journal = &self.client.books.journal;
         let channels = self.client.config.options.channels_per_node > 0;

@@ -77,7 +77,7 @@ impl Call<'_> {
             return Ok(Err(failure));
         };
         self.client
-            .node(record.node, |node| node.offers.forget(&self.chat.model));
+            .node(record.node, |node| node.offers.forget(self.ask.model()));
         let cause = match corrected {
             Some(_) => "payment.refused",
             None => "offer.remembered",

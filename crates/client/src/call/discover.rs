@@ -6,11 +6,11 @@ use std::sync::Arc;
 use seamline_core::decision::{Candidate, Catalogue};
 use seamline_core::receipt as event;
 use seamline_core::{Address, Amount, NodeId};
-use seamline_evm::cost::{self, Prices};
 use seamline_evm::registry::{NodeRecord, Snapshot};
 
 use super::Call;
 use crate::client::millis;
+use crate::dialect::Ceiling;
 use crate::error::ErrorKind;
 use crate::node::{ListedModel, Listing, list_all};
 use crate::step::Step;
@@ -54,21 +54,26 @@ impl Call<'_> {
         listings: &[(NodeId, Option<Listing>)],
     ) -> Result<(), ErrorKind> {
         let listed = || listings.iter().filter_map(|(_, listing)| listing.as_ref());
-        let offered = listed()
-            .flat_map(|listing| &listing.models)
-            .any(|model| model.id == self.chat.model)
-            || listed().any(|listing| listing.ceiling.is_some());
-        if offered || listed().next().is_none() {
+        let models = || listed().flat_map(|listing| &listing.models);
+        let mut named = models().filter(|model| self.ask.is(model)).peekable();
+        let any = listed().any(|listing| self.ceiling(listing).is_some());
+        if named.peek().is_some() {
+            // Inputs that no node takes are a mistake too, and cost nothing here.
+            let checked = named.map(|model| self.ask.check(model));
+            let refused = checked.reduce(|best, next| if best.is_ok() { best } else { next });
+            return refused.unwrap_or(Ok(())).map_err(ErrorKind::Inputs);
+        }
+        if any || listed().next().is_none() {
             return Ok(());
         }
-        let mut known: Vec<_> = listed()
-            .flat_map(|listing| &listing.models)
+        let mut known: Vec<_> = models()
+            .filter(|model| self.ask.is_of_kind(model))
             .map(|model| model.id.clone())
             .collect();
         known.sort();
         known.dedup();
         Err(ErrorKind::UnknownModel {
-            model: self.chat.model.clone(),
+            model: self.ask.model().clone(),
             known,
         })
     }
@@ -84,10 +89,10 @@ impl Call<'_> {
             listing
                 .models
                 .iter()
-                .find(|model| model.id == self.chat.model)
+                .find(|model| self.ask.is(model) && self.ask.check(model).is_ok())
         });
         // A node that lists no models may have any, at its ceiling.
-        let ceiling = listing.and_then(|listing| listing.ceiling.as_ref());
+        let ceiling = listing.and_then(|listing| self.ceiling(listing));
         let (health_ppm, cooling_until) = self
             .client
             .node(record.node, |node| (node.health_ppm(), node.cooling_until));
@@ -121,16 +126,15 @@ impl Call<'_> {
         }
     }
 
-    /// The most that this request can cost at a listed price, every byte counted as a token: what an
-    /// honest node of this network offers.
+    /// What a node without a list of models asks, where it may serve this call.
+    fn ceiling<'l>(&self, listing: &'l Listing) -> Option<&'l Ceiling> {
+        let ceiling = listing.ceiling.as_ref();
+        ceiling.filter(|_| self.ask.is_chat())
+    }
+
+    /// The most that this request can cost at a listed price.
     pub(super) fn estimate(&self, model: &ListedModel) -> Amount {
-        let prompt = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
-        let answer = u64::from(self.chat.max_tokens);
-        let prices = Prices {
-            input: model.price_input,
-            output: model.price_output,
-        };
-        cost::metered(&prices, prompt, answer).unwrap_or(Amount::MAX)
+        self.ask.estimate(model, self.body.len())
     }
 
     fn record_catalogue(&mut self, snapshot: &Snapshot, age: Duration, catalogue: &Catalogue) {

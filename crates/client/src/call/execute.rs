@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use seamline_core::binding;
-use seamline_core::receipt as event;
+use seamline_core::receipt::{self as event, EvidenceType};
 use seamline_evm::payment::Event;
 use seamline_evm::registry::NodeRecord;
 use seamline_evm::scheme::SignedAuthorization;
@@ -21,7 +21,7 @@ use seamline_net::client::{Body, Error as NetError};
 use tokio::time::Instant;
 
 use super::attest::Enclave;
-use super::offer::{chat_url, offers};
+use super::offer::offers;
 use super::verify::Proof;
 use super::{Call, word};
 use crate::chat::ToolCall;
@@ -142,7 +142,7 @@ impl Call<'_> {
         self.record_request(record, true);
         let exchanged = enclave
             .http
-            .post_json(&chat_url(record), headers, self.body.clone())
+            .post_json(&self.url(record), headers, self.body.clone())
             .await;
         let response = match exchanged {
             Ok(response) => response,
@@ -196,7 +196,7 @@ impl Call<'_> {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("text/event-stream"));
         let published = Published::of(response.headers());
-        if streams {
+        if streams && self.ask.is_chat() {
             let body = response.into_body();
             let mut read = self.read_stream(record, body, delivered).await?;
             read.published = published.framed(read.published.take_frame());
@@ -207,9 +207,13 @@ impl Call<'_> {
             source: Some(source),
         };
         let body = response.into_body().bytes().await.map_err(interrupted)?;
-        let tools = self.chat.offers_tools();
-        let mut read =
-            answer::parse_whole(&body, tools).map_err(|what| ErrorKind::Answer { node, what })?;
+        let tools = self.ask.offers_tools();
+        let read = if self.ask.is_chat() {
+            answer::parse_whole(&body, tools)
+        } else {
+            answer::parse_outputs(&body)
+        };
+        let mut read = read.map_err(|what| ErrorKind::Answer { node, what })?;
         read.published = published;
         Ok(read)
     }
@@ -223,7 +227,7 @@ impl Call<'_> {
         let node = record.node;
         let interrupted = |source| ErrorKind::Interrupted { node, source };
         let malformed = |what| ErrorKind::Answer { node, what };
-        let mut answer = answer::Stream::new(self.chat.offers_tools());
+        let mut answer = answer::Stream::new(self.ask.offers_tools());
         let mut pace = pace::Pace::start();
         let mut decoder = seamline_net::sse::Decoder::new();
         let mut events = Vec::new();
@@ -258,7 +262,7 @@ impl Call<'_> {
     /// was delivered before.
     fn deliver(&mut self, text: &str, delivered: &mut String) -> Result<(), &'static str> {
         // Text beside calls is not signed, and whether there are calls only the end says.
-        if !self.chat.stream || self.chat.offers_tools() || text.len() <= delivered.len() {
+        if !self.ask.stream() || self.ask.offers_tools() || text.len() <= delivered.len() {
             return Ok(());
         }
         let fresh = text
@@ -273,6 +277,10 @@ impl Call<'_> {
         let output = response.preimage();
         let bytes = u64::try_from(output.len()).unwrap_or(u64::MAX);
         let output_commitment = binding::output_commitment(&self.output_salt, output.as_bytes());
+        if self.ask.contents() {
+            let output = [self.output_salt.as_slice(), output.as_bytes()].concat();
+            self.attach(EvidenceType::Output, output);
+        }
         self.event(event::ResponseEnded {
             bytes,
             chunks: response.chunks,

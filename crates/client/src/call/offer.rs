@@ -48,10 +48,10 @@ impl Call<'_> {
     fn remembered_offer(&self, record: &NodeRecord) -> Option<PaymentRequired> {
         let now = self.now();
         let ttl = self.client.config.options.offer_ttl;
-        let model = &self.chat.model;
+        let model = self.ask.model();
         let required = self.client.node(record.node, |node| {
             let listing = node.listing(now, self.client.config.options.listing_ttl)?;
-            let listed = listing.models.iter().find(|listed| listed.id == *model)?;
+            let listed = listing.models.iter().find(|listed| self.ask.is(listed))?;
             let estimate = self.estimate(listed);
             node.offers.covering(model, estimate, now, ttl)
         })?;
@@ -90,7 +90,7 @@ impl Call<'_> {
         self.record_request(record, false);
         let response = enclave
             .http
-            .post_json(&chat_url(record), self.headers(), self.body.clone())
+            .post_json(&self.url(record), self.headers(), self.body.clone())
             .await
             .map_err(|source| ErrorKind::Unreachable { node, source })?;
         let status = response.status().as_u16();
@@ -105,6 +105,11 @@ impl Call<'_> {
             .map_err(|source| ErrorKind::Offer { node, source })
     }
 
+    /// Where the request goes.
+    pub(super) fn url(&self, record: &NodeRecord) -> String {
+        format!("{}{}", record.endpoint, self.ask.path())
+    }
+
     pub(super) fn record_request(&mut self, record: &NodeRecord, paid: bool) {
         let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
         let attempt = self.requests;
@@ -117,7 +122,7 @@ impl Call<'_> {
         });
     }
 
-    /// Headers of every chat request. Settlement data stays off the chain unless the caller wants it
+    /// Headers of every request. Settlement data stays off the chain unless the caller wants it
     /// there: `private` asks the enclave not to publish hashes of this call.
     pub(super) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -125,7 +130,7 @@ impl Call<'_> {
         let settlement = self.client.config.options.settlement;
         let settlement = HeaderValue::from_static(settlement.as_str());
         headers.insert(TYPE_HEADER, settlement);
-        if self.chat.stream {
+        if self.ask.stream() {
             headers.insert(
                 header::ACCEPT,
                 HeaderValue::from_static("text/event-stream"),
@@ -133,10 +138,6 @@ impl Call<'_> {
         }
         headers
     }
-}
-
-pub(super) fn chat_url(record: &NodeRecord) -> String {
-    format!("{}/v1/chat/completions", record.endpoint)
 }
 
 /// Reads the one `PAYMENT-REQUIRED` header of an answer.

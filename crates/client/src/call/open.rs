@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use seamline_core::canonical::ChatRequest;
-use seamline_core::receipt::{self as event, Recorder};
+use seamline_core::receipt::{self as event, EvidenceType, Recorder};
 use seamline_core::{B256, CallId, Timestamp, binding};
 use seamline_evm::payment::Payment;
 use tokio::time::Instant;
 
 use super::Call;
+use crate::ask::Ask;
 use crate::books::Running;
-use crate::chat::Chat;
 use crate::client::Client;
 use crate::error::ErrorKind;
 use crate::journal::{CallRecord, CallState};
@@ -24,25 +23,25 @@ pub(super) const LEG: u32 = 0;
 impl<'a> Call<'a> {
     pub(super) fn open(
         client: &'a Client,
-        chat: &'a Chat,
+        ask: Ask<'a>,
         watch: &'a mut dyn Watch,
     ) -> Result<Self, ErrorKind> {
         watch.step(Step::Open, "");
-        if chat.is_empty() {
+        if ask.is_empty() {
             return Err(ErrorKind::EmptyPrompt);
         }
-        let budget = client.budget(chat);
+        let budget = client.budget(ask);
         if budget.per_call.is_zero() || budget.per_day.is_zero() {
             return Err(ErrorKind::ZeroBudget);
         }
-        let body = Bytes::from(chat.to_wire());
-        let request = ChatRequest::parse(&body).map_err(ErrorKind::Request)?;
+        let (body, input_hash) = ask.to_wire()?;
+        let body = Bytes::from(body);
         let env = &client.config.env;
         let draw = B256::from(env.random().map_err(ErrorKind::Entropy)?);
         let request_salt = env.random().map_err(ErrorKind::Entropy)?;
         let output_salt = env.random().map_err(ErrorKind::Entropy)?;
         let call_key = env.random().map_err(ErrorKind::Entropy)?;
-        let route = client.route_policy(chat, budget.per_call);
+        let route = client.route_policy(ask, budget.per_call);
 
         let opened = env.now();
         let started = Instant::now();
@@ -75,7 +74,7 @@ impl<'a> Call<'a> {
                 );
                 let open_leaf = begun.open_leaf();
                 recorder = Some(begun);
-                (call_id, open_leaf, fresh_record(seq, call_id, opened, chat))
+                (call_id, open_leaf, fresh_record(seq, call_id, opened, ask))
             })
             .map_err(ErrorKind::Journal)?;
         let id = binding::call_id(&recorder_key, record.seq);
@@ -83,12 +82,12 @@ impl<'a> Call<'a> {
         let running = running.unwrap_or_else(|| Running::new(&client.books, record.seq));
         let mut call = Self {
             client,
-            chat,
+            ask,
             watch,
             step: Step::Open,
             started,
             body,
-            request,
+            input_hash,
             id,
             h_bind,
             draw,
@@ -113,17 +112,21 @@ impl<'a> Call<'a> {
             voucher: None,
             charge_recorded: false,
         };
+        if ask.contents() {
+            let request = [request_salt.as_slice(), &call.body].concat();
+            call.attach(EvidenceType::Request, request);
+        }
         call.done();
         Ok(call)
     }
 }
 
-fn fresh_record(seq: u64, call_id: CallId, opened: Timestamp, chat: &Chat) -> CallRecord {
+fn fresh_record(seq: u64, call_id: CallId, opened: Timestamp, ask: Ask<'_>) -> CallRecord {
     CallRecord {
         seq,
         call_id: call_id.to_string(),
         opened_ms: opened.as_millis(),
-        model: chat.model.clone(),
+        model: ask.model().clone(),
         state: CallState::Open,
         step: Step::Open.as_str().to_owned(),
         payment: None,

@@ -87,7 +87,7 @@ impl Call<'_> {
         Reply {
             text: answer.text,
             tool_calls: answer.tool_calls,
-            model: self.chat.model.clone(),
+            model: self.ask.model().clone(),
             node: answer.node,
             endpoint: answer.endpoint,
             authorized: payment

@@ -45,7 +45,7 @@ impl Call<'_> {
             .proof
             .as_ref()
             .ok_or_else(|| fail(SignatureFault::Missing))?;
-        let input_hash = self.request.input_hash();
+        let input_hash = self.input_hash;
         let output_hash = output_hash(&response.preimage());
         let message = message_hash(input_hash, output_hash, proof.timestamp_s);
         let signed = enclave.key.verify(&message, &proof.signature).is_ok();
@@ -103,7 +103,7 @@ impl Call<'_> {
         }
         let individual = asked == SettlementType::Individual;
         self.leg.record.named_record = individual.then(|| NamedRecord::new(named, self.from_block));
-        let possible = |usage: &Usage| usage.is_possible(self.body.len(), self.chat.max_tokens);
+        let possible = |usage: &Usage| usage.is_possible(self.body.len(), self.ask.max_tokens());
         if enclave.dialect == Dialect::OpenGradient && !response.usage.as_ref().is_none_or(possible)
         {
             return Err(fail(ClaimFault::Usage));

@@ -38,6 +38,10 @@ impl ErrorKind {
             Self::Request(_) => "request.malformed",
             Self::ZeroBudget => "budget.zero",
             Self::UnknownModel { .. } => "model.unknown",
+            Self::Inputs(source) => {
+                let code = source.code();
+                return format!("inputs.{}", code.trim_start_matches("input_"));
+            }
             Self::Journal(JournalError::InUse { .. }) => "journal.in_use",
             Self::Journal(
                 JournalError::Damaged { .. }
@@ -89,6 +93,7 @@ impl ErrorKind {
             | Self::Request(_)
             | Self::ZeroBudget
             | Self::UnknownModel { .. }
+            | Self::Inputs(_)
             | Self::NoUsableNode { .. }
             | Self::OverBudget(_)
             | Self::WrongChain { .. } => Fault::Caller,

@@ -129,6 +129,24 @@ impl Fixed {
         self.decimals
     }
 
+    /// Writes the number with all of its digits, as JSON takes it: with an exponent where more than twenty
+    /// zeros would follow the point.
+    pub fn to_decimal(self) -> String {
+        let digits = self.value.unsigned_abs().to_string();
+        let sign = if self.value < 0 { "-" } else { "" };
+        let decimals = usize::from(self.decimals);
+        if decimals == 0 {
+            return format!("{sign}{digits}");
+        }
+        if decimals > digits.len().saturating_add(20) {
+            return format!("{sign}{digits}e-{decimals}");
+        }
+        let digits = format!("{digits:0>width$}", width = decimals.saturating_add(1));
+        let whole = digits.len().saturating_sub(decimals);
+        let (whole, fraction) = digits.split_at_checked(whole).unwrap_or((&digits, ""));
+        format!("{sign}{whole}.{fraction}")
+    }
+
     /// Returns the integer that this is; `None` for a fraction and for what does not fit.
     pub fn to_i64(self) -> Option<i64> {
         i64::try_from(self.value)

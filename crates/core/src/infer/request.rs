@@ -2,7 +2,7 @@ use core::fmt;
 
 use alloy_primitives::{B256, keccak256};
 
-use super::{Inputs, ModelId, ModelIdError, Outputs, TensorError};
+use super::{Inputs, MAX_TEXT_BYTES, ModelId, ModelIdError, Outputs, TensorError};
 use crate::canonical::canonical_bytes;
 use crate::json::{self, Object};
 
@@ -48,7 +48,7 @@ pub enum InferError {
     #[error("the inputs are refused")]
     Inputs(#[source] TensorError),
     /// The canonical form is longer than a reader takes.
-    #[error("the tensors are longer than {} bytes as text", json::MAX_BYTES)]
+    #[error("the tensors are longer than {MAX_TEXT_BYTES} bytes as text")]
     TooLarge,
 }
 
@@ -79,7 +79,7 @@ impl InferRequest {
             .with("model", model.to_string())
             .with("inputs", inputs.to_value());
         let canonical = canonical_bytes(&form.into());
-        if canonical.len() > json::MAX_BYTES {
+        if canonical.len() > MAX_TEXT_BYTES {
             return Err(InferError::TooLarge);
         }
         Ok(Self {
@@ -141,7 +141,7 @@ impl InferRequest {
 /// [`InferError::TooLarge`] where no caller would read it.
 pub fn outputs_preimage(outputs: &Outputs) -> Result<String, InferError> {
     let text = outputs.to_value().to_json(json::Keys::Sorted);
-    if text.len() > json::MAX_BYTES {
+    if text.len() > MAX_TEXT_BYTES {
         return Err(InferError::TooLarge);
     }
     Ok(text)

@@ -1,7 +1,7 @@
 //! Tensors as JSON: the form that is hashed, and the forms that people write.
 
 use super::{Fixed, MAX_DIMENSIONS, MAX_ELEMENTS, Tensor, TensorError, TensorSet, Values};
-use crate::json::{Number, Object, Value};
+use crate::json::{Keys, Number, Object, Value};
 
 impl TensorSet {
     /// Reads an object of tensors by name, each in the explicit form or as numbers or strings in nested
@@ -45,6 +45,52 @@ impl TensorSet {
         });
         Value::object(tensors)
     }
+}
+
+impl TensorSet {
+    /// Writes tensors as people write them: numbers and strings in nested lists, numbers with all of their
+    /// digits. A scalar stands alone. Reading it back yields the same tensors, but for scalars, which
+    /// become lists of one, and numbers that a double does not hold.
+    pub fn to_plain_json(&self) -> String {
+        let tensors = self.iter().map(|tensor| {
+            let leaves: Vec<String> = match tensor.values() {
+                Values::Numbers(numbers) => numbers.iter().map(|it| it.to_decimal()).collect(),
+                Values::Strings(strings) => strings.iter().map(|it| quoted(it)).collect(),
+            };
+            format!(
+                "{}: {}",
+                quoted(tensor.name()),
+                lists(tensor.shape(), leaves)
+            )
+        });
+        format!("{{{}}}", tensors.collect::<Vec<_>>().join(", "))
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_json(Keys::Insertion)
+}
+
+/// Puts leaves into lists, innermost first.
+fn lists(shape: &[u32], leaves: Vec<String>) -> String {
+    if shape.contains(&0) {
+        // Nothing is inside: what is left of the lists are those around the first empty ones.
+        let outer = shape.iter().take_while(|length| **length != 0);
+        let outer: Vec<u32> = outer.copied().collect();
+        let mut count = outer
+            .iter()
+            .map(|length| usize::try_from(*length).unwrap_or(0));
+        let count = count.try_fold(1_usize, usize::checked_mul).unwrap_or(0);
+        let empty = vec!["[]".to_owned(); count.min(MAX_ELEMENTS)];
+        return lists(&outer, empty);
+    }
+    let mut items = leaves;
+    for length in shape.iter().rev() {
+        let length = usize::try_from(*length).unwrap_or(1).max(1);
+        let list = |items: &[String]| format!("[{}]", items.join(", "));
+        items = items.chunks(length).map(list).collect();
+    }
+    items.into_iter().next().unwrap_or_else(|| "[]".to_owned())
 }
 
 fn pair(number: Fixed) -> Value {

@@ -16,6 +16,7 @@ mod channel_service;
 mod contracts;
 mod data;
 mod gateway;
+mod infer;
 mod killed;
 mod layout;
 mod liars;

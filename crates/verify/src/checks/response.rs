@@ -2,10 +2,11 @@
 
 use seamline_attest::verify_rsa_pss;
 use seamline_core::canonical::{ChatRequest, message_hash, output_hash};
+use seamline_core::infer::InferRequest;
 use seamline_core::receipt::{
     Attested, EventKind, EvidenceType, RequestSent, ResponseEnded, SignatureChecked,
 };
-use seamline_core::{SourceClass, binding};
+use seamline_core::{B256, SourceClass, binding};
 
 use crate::case::{Case, Last};
 use crate::claim::{Claim, Outcome};
@@ -132,15 +133,20 @@ fn request(case: &mut Case<'_>) {
     if committed != Some(binding::request_commitment(&salt, body)) {
         return case.fail(claim, (), "it is not the one that was committed");
     }
-    let hash = ChatRequest::parse(body)
-        .map(|request| request.input_hash())
-        .ok();
+    let hash = input_hash(body);
     let signed = case.events::<SignatureChecked>();
     let other = signed
         .into_iter()
         .find(|(_, _, it)| Some(it.input_hash) != hash);
     let wrong = other.map(|_| "it is not the one that the enclave signed for");
     content(case, claim, wrong);
+}
+
+/// What an enclave signs of a request, whichever of the two it is: no body is both.
+fn input_hash(body: &[u8]) -> Option<B256> {
+    let chat = ChatRequest::parse(body).map(|request| request.input_hash());
+    let infer = || InferRequest::parse(body).map(|request| request.input_hash());
+    chat.ok().or_else(|| infer().ok())
 }
 
 fn output(case: &mut Case<'_>) {

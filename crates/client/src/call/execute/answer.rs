@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use seamline_core::{B256, NodeId};
+use seamline_core::infer::{Outputs, outputs_preimage};
+use seamline_core::{B256, NodeId, json};
 use seamline_evm::x402::decode_header;
 use seamline_net::sse::Event;
 use serde::Deserialize;
@@ -130,6 +131,24 @@ pub(super) fn parse_whole(body: &[u8], tools: bool) -> Result<Response, &'static
         tool_calls,
         proof: whole.proof.read(),
         usage: usage(whole.usage)?,
+        published: Published::default(),
+        used_bytes: 0,
+        chunks: 1,
+    })
+}
+
+/// Reads the outputs of a model. Their canonical form is what is signed, however they are written.
+pub(super) fn parse_outputs(body: &[u8]) -> Result<Response, &'static str> {
+    let proof: WireProof = serde_json::from_slice(body).map_err(|_| "it is no JSON object")?;
+    let value = json::parse(body).map_err(|_| "it does not read")?;
+    let outputs = value.get("outputs").ok_or("it has no outputs")?;
+    let outputs = Outputs::from_value(outputs).map_err(|_| "its outputs are no tensors")?;
+    let text = outputs_preimage(&outputs).map_err(|_| "its outputs are too long")?;
+    Ok(Response {
+        text,
+        tool_calls: Vec::new(),
+        proof: proof.read(),
+        usage: None,
         published: Published::default(),
         used_bytes: 0,
         chunks: 1,
