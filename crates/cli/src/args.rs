@@ -33,6 +33,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Ask one question: pay for it, check the answer, keep a receipt
     Chat(Chat),
+    /// Run a model at a node and print its outputs, paid for and verified
+    ///
+    /// Inputs are JSON: an object with one member per input of the model, each a number, a string, or lists
+    /// of them in lists (`{"x": [[1, 2.5], [3, 4]]}`), or exact as `{"shape": [2], "values": [[25, 1], [1, 0]]}`, where
+    /// [25, 1] is 2.5. Outputs are printed in the first form. Inputs that the model does not take are refused
+    /// before anything is paid or sent; a run that fails costs nothing.
+    Infer(Infer),
     /// List, show, verify and explain receipts
     #[command(subcommand)]
     Receipt(Receipt),
@@ -130,6 +137,34 @@ pub(crate) enum Settle {
     Batch,
     /// Request and answer, in a transaction of its own
     Individual,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("inputs").required(true))]
+pub(crate) struct Infer {
+    /// Model to run, by its content id (`bafkrei…`)
+    #[arg(short, long, value_name = "ID")]
+    pub(crate) model: String,
+    /// The inputs
+    #[arg(short, long, value_name = "JSON", group = "inputs")]
+    pub(crate) input: Option<String>,
+    /// A file that holds the inputs; `-` reads them from standard input
+    #[arg(long, value_name = "FILE", group = "inputs")]
+    pub(crate) input_file: Option<PathBuf>,
+    /// Most that this call may cost, in whole tokens of the asset, such as 0.05
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) max_price: Option<String>,
+    /// Put inputs and outputs into the receipt, for whoever is to check them
+    #[arg(long)]
+    pub(crate) attach: bool,
+    /// Also write the receipt to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Tell the story of the call on standard error afterwards
+    #[arg(long)]
+    pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) output: Json,
 }
 
 #[derive(Debug, Subcommand)]

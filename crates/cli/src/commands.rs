@@ -4,6 +4,7 @@ pub(crate) mod chat;
 pub(crate) mod doctor;
 pub(crate) mod facilitator;
 pub(crate) mod fetch;
+pub(crate) mod infer;
 pub(crate) mod node_register;
 pub(crate) mod paywall;
 pub(crate) mod receipt_explain;

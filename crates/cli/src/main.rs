@@ -63,6 +63,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     );
     match cli.command {
         Command::Chat(args) => commands::chat::run(&context, &args),
+        Command::Infer(args) => commands::infer::run(&context, &args),
         Command::Receipt(Receipt::List(args)) => commands::receipt_list::run(&context, args),
         Command::Receipt(Receipt::Show(args)) => commands::receipt_show::run(&context, &args),
         Command::Receipt(Receipt::Verify(args)) => commands::receipt_verify::run(&context, &args),
@@ -118,6 +119,7 @@ fn usage(err: &clap::Error) -> ExitCode {
 const fn wants_json(command: &Command) -> bool {
     match command {
         Command::Chat(args) => args.output.json,
+        Command::Infer(args) => args.output.json,
         Command::Receipt(Receipt::List(args))
         | Command::Registry(Registry::List(args))
         | Command::Wallet(Wallet::Create(args) | Wallet::Import(args) | Wallet::Show(args))

@@ -61,18 +61,7 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
         output::line("")?;
     }
     let reply = reply.map_err(|err| refused(session, &err))?;
-    if let Some(copy) = &args.receipt {
-        std::fs::write(copy, &reply.receipt).map_err(|err| {
-            let message = format!(
-                "the call succeeded, but `{}` cannot be written: {err}",
-                copy.display()
-            );
-            Failure::new(Exit::Usage, "receipt.copy", message).hint(format!(
-                "the receipt is at `{}`",
-                reply.receipt_path.display()
-            ))
-        })?;
-    }
+    copy_receipt(&reply, args.receipt.as_deref())?;
     if args.output.json {
         output::json(&view(session, &reply))?;
     } else if !reply.tool_calls.is_empty() {
@@ -84,19 +73,40 @@ async fn call(session: &Session, chat: &Chat, args: &args::Chat) -> Result<Exit,
         output::answer(&reply.text)?;
         output::line("")?;
     }
-    output::message(&summary(session, &reply));
-    if args.explain {
-        explain(session, &reply);
+    Ok(conclude(session, &reply, args.explain))
+}
+
+/// Writes the receipt where the caller wants it besides.
+pub(super) fn copy_receipt(reply: &Reply, copy: Option<&Path>) -> Result<(), Failure> {
+    let Some(copy) = copy else {
+        return Ok(());
+    };
+    std::fs::write(copy, &reply.receipt).map_err(|err| {
+        let message = format!(
+            "the call succeeded, but `{}` cannot be written: {err}",
+            copy.display()
+        );
+        let at = format!("the receipt is at `{}`", reply.receipt_path.display());
+        Failure::new(Exit::Usage, "receipt.copy", message).hint(at)
+    })
+}
+
+/// Says in one line what the call was and cost, tells its story where it is asked for, and says how the
+/// command ends.
+pub(super) fn conclude(session: &Session, reply: &Reply, story: bool) -> Exit {
+    output::message(&summary(session, reply));
+    if story {
+        explain(session, reply);
     }
     // What is only missing is the node's claim, which comes later by itself.
     let charged = reply.channel.and_then(|used| used.charged);
     let claim = charged.is_some() && only_the_claim_is_open(&reply.verdict);
     let exit = ended(reply.charged, reply.verdict.status);
-    Ok(if claim && exit == Exit::Unknown {
+    if claim && exit == Exit::Unknown {
         Exit::Ok
     } else {
         exit
-    })
+    }
 }
 
 /// Whether everything that a complete receipt asks for is there, but for the settlement.
@@ -119,7 +129,7 @@ const fn ended(charged: Charged, status: Status) -> Exit {
 }
 
 /// The failure, with the amount that would have been enough where the cap was all that was in the way.
-fn refused(session: &Session, err: &seamline::Error) -> Failure {
+pub(super) fn refused(session: &Session, err: &seamline::Error) -> Failure {
     let failure = call_failure(err);
     let Some(enough) = err.receipt().and_then(least_over_cap) else {
         return failure;
@@ -162,7 +172,7 @@ fn least_over_cap(receipt: &Path) -> Option<Amount> {
 }
 
 /// Calls whose process died are settled from the chain before a new one is made.
-async fn report_recovered(session: &Session) -> Result<(), Failure> {
+pub(super) async fn report_recovered(session: &Session) -> Result<(), Failure> {
     for call in session
         .client
         .recover()
@@ -222,7 +232,8 @@ fn nonempty(text: String) -> Result<String, Failure> {
 }
 
 /// Shows which step runs, and prints the text of a streamed answer.
-struct Progress {
+#[derive(Default)]
+pub(super) struct Progress {
     print_text: bool,
     printed: bool,
 }
@@ -326,7 +337,7 @@ fn explain(session: &Session, reply: &Reply) {
 }
 
 /// The object that `--json` prints.
-fn view(session: &Session, reply: &Reply) -> Value {
+pub(super) fn view(session: &Session, reply: &Reply) -> Value {
     let bundle = Bundle::decode(&reply.receipt).ok();
     let hesitations: Vec<_> = bundle
         .iter()
