@@ -201,13 +201,8 @@ impl Fixed {
             .checked_sub(places(fraction.len())?)
             .and_then(|scale| scale.checked_add(places(dropped).ok()?))
             .ok_or(out_of_range)?;
-        let value: i128 = kept.parse().map_err(|_| out_of_range)?;
-        let value = if negative {
-            value.checked_neg()
-        } else {
-            Some(value)
-        };
-        let value = value.ok_or(out_of_range)?;
+        let sign = if negative { "-" } else { "" };
+        let value: i128 = format!("{sign}{kept}").parse().map_err(|_| out_of_range)?;
         // 2. A positive exponent is multiplied in, a negative one is the decimals.
         if scale <= 0 {
             return Self::new(value, scale.unsigned_abs().into());
