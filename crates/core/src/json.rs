@@ -27,7 +27,7 @@ use core::fmt;
 
 pub use number::Number;
 pub use object::Object;
-pub use parse::{Error, MAX_BYTES, MAX_DEPTH, MAX_INTEGER_DIGITS, Reason, parse};
+pub use parse::{Error, MAX_BYTES, MAX_DEPTH, MAX_INTEGER_DIGITS, Reason, parse, parse_within};
 pub use text::{Text, Unit};
 pub use write::Keys;
 

@@ -12,7 +12,7 @@ use seamline_net::client::Body;
 use seamline_net::{ClientOptions, HttpClient, client, http_client, sse};
 use zeroize::Zeroizing;
 
-use self::reply::{Parsed, Streamed, parse_images, parse_whole};
+use self::reply::{ANSWER_BYTES, Parsed, Streamed, parse_images, parse_whole};
 use crate::keys::ProviderKeys;
 use crate::upstream::{ChatJob, Piece, Pieces, Upstream, UpstreamError, UpstreamFuture};
 
@@ -185,7 +185,7 @@ impl Reading {
     fn new(body: Body) -> Self {
         Self {
             body,
-            decoder: sse::Decoder::new(),
+            decoder: sse::Decoder::within(ANSWER_BYTES),
             parsed: Streamed::default(),
             ready: VecDeque::new(),
             ended: false,

@@ -56,7 +56,7 @@ impl Streaming {
         }
     }
 
-    /// The frames. A failure of the upstream is a frame too, and then nothing is charged.
+    /// The frames. A failure of the upstream is a frame too, and then what had left is charged.
     pub(crate) fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send {
         stream::unfold(self, |mut streaming| async move {
             let frame = streaming.next_frame().await?;
@@ -182,10 +182,12 @@ impl Streaming {
     }
 
     /// The answer ends without a signature. What had left is due, as it is from a caller who leaves: a
-    /// failure that a request can provoke would make its text free.
+    /// failure that a request can provoke would make its text free. Pictures had not left.
     fn on_failure(&mut self) {
-        if self.sent_tokens == 0 && self.images.is_empty() {
+        if self.sent_tokens == 0 {
             self.call.give_away();
+        } else {
+            self.call.settle_so_far(self.sent_tokens, 0);
         }
         self.ready.push_back(frames::FAILED);
         self.state = State::Ended;

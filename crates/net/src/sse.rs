@@ -31,11 +31,11 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The data of one event is longer than [`SSE_EVENT_BYTES`].
-    #[error("an event of the stream is longer than {SSE_EVENT_BYTES} bytes")]
+    /// The data of one event is longer than the decoder's limit.
+    #[error("an event of the stream is too long")]
     EventTooLong,
-    /// A line is longer than [`SSE_LINE_BYTES`].
-    #[error("a line of the event stream is longer than {SSE_LINE_BYTES} bytes")]
+    /// A line is longer than the decoder's limit.
+    #[error("a line of the event stream is too long")]
     LineTooLong,
     /// The stream ended inside an event.
     #[error("the event stream ended inside an event")]
@@ -45,8 +45,10 @@ pub enum Error {
 /// Decodes a stream of server-sent events from pieces of any size.
 ///
 /// The events do not depend on where the pieces are cut. At most one line and one event are held.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Decoder {
+    max_line: usize,
+    max_event: usize,
     line: Vec<u8>,
     name: Vec<u8>,
     data: Vec<u8>,
@@ -59,9 +61,30 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Starts at the beginning of a stream.
-    pub fn new() -> Self {
-        Self::default()
+    /// Starts at the beginning of a stream, with lines of at most [`SSE_LINE_BYTES`] and events of at
+    /// most [`SSE_EVENT_BYTES`].
+    pub const fn new() -> Self {
+        Self::with_limits(SSE_LINE_BYTES, SSE_EVENT_BYTES)
+    }
+
+    /// Starts at the beginning of a stream whose lines, and whose events, have at most `max_bytes`: for
+    /// one that carries pictures, each of which is one line.
+    pub const fn within(max_bytes: usize) -> Self {
+        Self::with_limits(max_bytes, max_bytes)
+    }
+
+    const fn with_limits(max_line: usize, max_event: usize) -> Self {
+        Self {
+            max_line,
+            max_event,
+            line: Vec::new(),
+            name: Vec::new(),
+            data: Vec::new(),
+            has_data: false,
+            after_cr: false,
+            started: false,
+            failed: None,
+        }
     }
 
     /// Decodes the next bytes and appends the events that they complete to `events`.
@@ -115,7 +138,7 @@ impl Decoder {
     }
 
     fn extend_line(&mut self, text: &[u8]) -> Result<(), Error> {
-        if self.line.len().saturating_add(text.len()) > SSE_LINE_BYTES {
+        if self.line.len().saturating_add(text.len()) > self.max_line {
             return Err(Error::LineTooLong);
         }
         self.line.extend_from_slice(text);
@@ -145,7 +168,7 @@ impl Decoder {
         match name {
             b"data" => {
                 let joined = self.data.len().saturating_add(value.len());
-                if joined >= SSE_EVENT_BYTES {
+                if joined >= self.max_event {
                     return Err(Error::EventTooLong);
                 }
                 if self.has_data {
@@ -168,6 +191,12 @@ impl Decoder {
         if core::mem::take(&mut self.has_data) {
             events.push(Event::Message { name, data });
         }
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

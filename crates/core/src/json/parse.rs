@@ -47,7 +47,7 @@ pub enum Reason {
     /// Arrays and objects are nested deeper than [`MAX_DEPTH`].
     #[error("arrays and objects are nested deeper than {MAX_DEPTH}")]
     TooDeep,
-    /// The text is longer than [`MAX_BYTES`].
+    /// The text is longer than [`MAX_BYTES`], or than the limit that [`parse_within`] was given.
     #[error("the text is longer than {MAX_BYTES} bytes")]
     TooLarge,
     /// Something follows the value.
@@ -88,9 +88,19 @@ impl Reason {
 ///
 /// [`Error`] with the first thing that is wrong.
 pub fn parse(text: &[u8]) -> Result<Value, Error> {
+    parse_within(text, MAX_BYTES)
+}
+
+/// Parses as [`parse`] does, with a limit of the caller's own in place of [`MAX_BYTES`]: for answers,
+/// which hold pictures and are longer than requests.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_within(text: &[u8], max_bytes: usize) -> Result<Value, Error> {
     let fail = |reason, offset| Error { reason, offset };
-    if text.len() > MAX_BYTES {
-        return Err(fail(Reason::TooLarge, MAX_BYTES));
+    if text.len() > max_bytes {
+        return Err(fail(Reason::TooLarge, max_bytes));
     }
     // 1. All of it is UTF-8, so that no string need be looked at again.
     if let Err(err) = core::str::from_utf8(text) {

@@ -5,9 +5,14 @@ use seamline_core::json::{self, Value};
 
 use crate::upstream::{Finish, Piece, ToolCall, UpstreamError, Usage};
 
+/// Longest answer, and longest event of one: a picture of 1024 by 1024 points is up to 3 MB of base64, and
+/// stands in one line. A limit that an answer can be made to pass would make it free; what the client
+/// reads of a body is bounded by as much.
+pub(super) const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
 /// Reads the body of an answer that is not streamed.
 pub(super) fn parse_whole(body: &[u8]) -> Result<Vec<Piece>, UpstreamError> {
-    let answer = json::parse(body).map_err(|_| malformed("it is not JSON"))?;
+    let answer = json::parse_within(body, ANSWER_BYTES).map_err(|_| malformed("it is not JSON"))?;
     let choice = answer
         .get("choices")
         .and_then(|choices| choices.at(0))
@@ -45,7 +50,7 @@ pub(super) fn parse_whole(body: &[u8]) -> Result<Vec<Piece>, UpstreamError> {
 /// Reads the answer of an image endpoint: base64 of PNG. A URL is refused: a caller would fetch it
 /// from whoever serves it then.
 pub(super) fn parse_images(body: &[u8]) -> Result<Vec<Piece>, UpstreamError> {
-    let answer = json::parse(body).map_err(|_| malformed("it is not JSON"))?;
+    let answer = json::parse_within(body, ANSWER_BYTES).map_err(|_| malformed("it is not JSON"))?;
     let image = answer.get("data").and_then(|data| data.at(0));
     let image = image.ok_or_else(|| malformed("it has no image"))?;
     let data = image.get("b64_json").and_then(Value::as_str);
@@ -108,7 +113,8 @@ impl Streamed {
             });
             return Ok(Parsed::Done(last));
         }
-        let chunk = json::parse(data).map_err(|_| malformed("an event is not JSON"))?;
+        let chunk = json::parse_within(data, ANSWER_BYTES)
+            .map_err(|_| malformed("an event is not JSON"))?;
         if chunk.get("error").is_some_and(Value::is_truthy) {
             return Err(UpstreamError::CutOff);
         }

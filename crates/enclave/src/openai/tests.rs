@@ -36,7 +36,9 @@ async fn endpoint(status: u16, media_type: &'static str, answer: &'static str) -
         let response: Response = (status, [("content-type", media_type)], answer).into_response();
         response
     };
-    let router = Router::new().route("/v1/chat/completions", post(handler));
+    let router = Router::new()
+        .route("/v1/chat/completions", post(handler.clone()))
+        .route("/v1/images/generations", post(handler));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(seamline_net::serve(
@@ -281,6 +283,58 @@ async fn images_are_data_and_never_addresses() {
         panic!("no images");
     };
     assert_eq!(images, &["data:image/png;base64,AA==", "data:,x"]);
+}
+
+/// A picture is longer than any request, and stands in one line of a stream: what had left before it
+/// would be free otherwise, and the picture is what was asked for.
+#[tokio::test]
+async fn pictures_are_as_long_as_they_are() {
+    let picture = "A".repeat(3 << 20);
+    let uri = format!("data:image/png;base64,{picture}");
+    let images = format!(r#"["{uri}"]"#);
+    let whole = format!(
+        r#"{{"choices": [{{"message": {{"content": "", "images": {images}}}, "finish_reason": "stop"}}]}}"#
+    );
+    let streamed = format!(
+        "data: {{\"choices\": [{{\"delta\": {{\"content\": \"here\"}}}}]}}\n\n\
+        data: {{\"choices\": [{{\"delta\": {{\"images\": {images}}}, \"finish_reason\": \"stop\"}}]}}\n\n\
+        data: [DONE]\n\n"
+    );
+    let alone = format!(r#"{{"data": [{{"b64_json": "{picture}"}}]}}"#);
+    for (stream, drawn, answer) in [
+        (false, false, whole),
+        (true, false, streamed),
+        (false, true, alone),
+    ] {
+        let (base, _) = endpoint(200, "application/json", Box::leak(answer.into_boxed_str())).await;
+        let mut upstream = upstream(base);
+        if drawn {
+            upstream = upstream.with_image_models(["local/tiny".to_owned()]);
+        }
+        let (pieces, ended) = run(&upstream, job(stream)).await;
+        ended.unwrap();
+        let pictures = pieces.iter().filter_map(|piece| match piece {
+            Piece::Images(images) => Some(images.as_slice()),
+            Piece::Text(_) | Piece::ToolCalls(_) | Piece::End { .. } => None,
+        });
+        assert!(pictures.flatten().eq([&uri]), "{stream} {drawn}");
+    }
+}
+
+/// Some endpoints send all arguments of a call in one event.
+#[tokio::test]
+async fn arguments_may_come_in_one_event() {
+    let arguments = "x".repeat(100_000);
+    let answer = format!(
+        "data: {{\"choices\": [{{\"delta\": {{\"content\": \"a long text\"}}}}]}}\n\n\
+        data: {{\"choices\": [{{\"delta\": {{\"tool_calls\": [{{\"index\": 0, \"id\": \"c\", \"function\": {{\"name\": \"f\", \"arguments\": \"{arguments}\"}}}}]}}, \"finish_reason\": \"tool_calls\"}}]}}\n\n\
+        data: [DONE]\n\n"
+    );
+    let (base, _) = endpoint(200, "text/event-stream", Box::leak(answer.into_boxed_str())).await;
+    let (pieces, ended) = run(&upstream(base), job(true)).await;
+    ended.unwrap();
+    assert_eq!(text(&pieces), "a long text");
+    assert_eq!(only_call(&pieces).arguments, arguments);
 }
 
 #[tokio::test]
