@@ -38,6 +38,9 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(crate) struct Splitter {
     buffer: Vec<u8>,
+    /// Bytes at its front that were taken: they are dropped half a buffer at a time, so that many short
+    /// chunks cost no more than few long ones.
+    taken: usize,
     limits: Limits,
     received: usize,
     in_final: bool,
@@ -55,6 +58,7 @@ impl Splitter {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             buffer: Vec::new(),
+            taken: 0,
             limits,
             received: 0,
             in_final: false,
@@ -72,15 +76,24 @@ impl Splitter {
 
     /// Takes exactly `len` bytes off the front, if they are there.
     pub(crate) fn take(&mut self, len: usize) -> Option<Vec<u8>> {
-        let _ = self.buffer.get(..len)?;
-        let rest = self.buffer.split_off(len);
-        Some(std::mem::replace(&mut self.buffer, rest))
+        let taken = self.front().get(..len)?.to_vec();
+        self.skip(len);
+        Some(taken)
+    }
+
+    /// Drops `len` bytes off the front.
+    fn skip(&mut self, len: usize) {
+        self.taken = self.taken.saturating_add(len).min(self.buffer.len());
+        if self.taken > self.buffer.len() / 2 {
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+        }
     }
 
     /// The next chunk. In the final chunk nothing more comes; [`Splitter::finish`] has it.
     pub(crate) fn next(&mut self) -> Result<Split, Error> {
         if !self.in_final {
-            let Some((len, size)) = varint::read(&self.buffer) else {
+            let Some((len, size)) = varint::read(self.front()) else {
                 return Ok(Split::More);
             };
             if len > 0 {
@@ -92,16 +105,17 @@ impl Splitter {
                 if len < crate::aead::TAG {
                     return Err(Error::Malformed(Part::Chunk));
                 }
-                let Some(framed) = self.take(size.saturating_add(len)) else {
+                let end = size.saturating_add(len);
+                let Some(sealed) = self.front().get(size..end).map(<[u8]>::to_vec) else {
                     return Ok(Split::More);
                 };
-                let sealed = framed.get(size..).unwrap_or_default();
-                return Ok(Split::Chunk(sealed.to_vec()));
+                self.skip(end);
+                return Ok(Split::Chunk(sealed));
             }
-            let _ = self.take(size);
+            self.skip(size);
             self.in_final = true;
         }
-        if self.buffer.len() > self.limits.chunk {
+        if self.front().len() > self.limits.chunk {
             return Err(Error::TooLong(Part::Chunk));
         }
         Ok(Split::More)
@@ -109,14 +123,14 @@ impl Splitter {
 
     /// The sealed final chunk, once the body is over.
     pub(crate) fn finish(self, part: Part) -> Result<Vec<u8>, Error> {
-        if !self.in_final || self.buffer.len() < crate::aead::TAG {
+        if !self.in_final || self.front().len() < crate::aead::TAG {
             return Err(Error::Truncated(part));
         }
-        Ok(self.buffer)
+        Ok(self.front().to_vec())
     }
 
     pub(crate) fn front(&self) -> &[u8] {
-        &self.buffer
+        self.buffer.get(self.taken..).unwrap_or_default()
     }
 
     pub(crate) fn in_final(&self) -> bool {
@@ -135,4 +149,31 @@ fn frame(sealed: &[u8]) -> Vec<u8> {
 /// Frames a sealed final chunk.
 fn frame_final(sealed: &[u8]) -> Vec<u8> {
     [&[0], sealed].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that are moved are counted, not seconds: what is taken off the front moves the rest once for
+    /// every half of the buffer.
+    #[test]
+    fn short_chunks_do_not_move_the_rest_each_time() {
+        let chunks = 100_000;
+        let body = [&[16_u8][..], &[7; 16]].concat().repeat(chunks);
+        let mut splitter = Splitter::new(Limits::default());
+        splitter.push(&body).unwrap();
+        let (mut found, mut moves, mut before) = (0, 0, splitter.buffer.len());
+        while let Split::Chunk(sealed) = splitter.next().unwrap() {
+            assert_eq!(sealed, [7; 16]);
+            found += 1;
+            if splitter.buffer.len() != before {
+                moves += splitter.buffer.len();
+                before = splitter.buffer.len();
+            }
+        }
+        assert_eq!(found, chunks);
+        assert!(moves <= body.len(), "{moves} bytes were moved");
+        assert!(splitter.front().is_empty());
+    }
 }

@@ -5,7 +5,8 @@ use crate::error::Error;
 /// The newest requests that were executed, so that a relay cannot have one executed twice.
 ///
 /// A request is told by its encapsulated key, which a client makes anew for each. The window is counted in
-/// requests: whoever wants one forgotten must have `capacity` others executed, and each is paid for.
+/// requests: whoever wants one forgotten must have `capacity` others executed. A service forgets those
+/// that cost nothing ([`ReplayWindow::forget`]), so that each of them is paid for.
 /// Memory: about 100 bytes for each.
 #[derive(Debug)]
 pub struct ReplayWindow {
@@ -43,6 +44,19 @@ impl ReplayWindow {
     }
 }
 
+impl ReplayWindow {
+    /// Takes a request out that was admitted and not executed: it may come again.
+    ///
+    /// Looks from the newest on, where it is.
+    pub fn forget(&mut self, request_id: &[u8; 32]) {
+        if self.seen.remove(request_id)
+            && let Some(at) = self.order.iter().rposition(|it| it == request_id)
+        {
+            self.order.remove(at);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +71,21 @@ mod tests {
         assert_eq!(window.admit([3; 32]), Ok(()));
         assert_eq!(window.admit([1; 32]), Ok(()));
         assert_eq!(window.admit([3; 32]), Err(Error::Replayed));
+    }
+
+    #[test]
+    fn what_is_forgotten_takes_no_room_and_may_come_again() {
+        let mut window = ReplayWindow::new(2);
+        assert_eq!(window.admit([1; 32]), Ok(()));
+        for free in 2..100 {
+            assert_eq!(window.admit([free; 32]), Ok(()));
+            window.forget(&[free; 32]);
+        }
+        window.forget(&[200; 32]);
+        assert_eq!(window.admit([1; 32]), Err(Error::Replayed));
+        assert_eq!(window.admit([2; 32]), Ok(()));
+        window.forget(&[2; 32]);
+        assert_eq!(window.admit([2; 32]), Ok(()));
+        assert_eq!(window.admit([2; 32]), Err(Error::Replayed));
     }
 }
