@@ -17,6 +17,7 @@ use crate::data::DATA_SETTLEMENT;
 use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::frames::{self, Answer};
+use crate::ohttp::Worth;
 use crate::request::{Asked, Unserved, has_authorization, is_json};
 use crate::streaming::Streaming;
 use crate::upstream::{ChatJob, Finish, Piece, Pieces, ToolCall, UpstreamError, Usage};
@@ -51,6 +52,7 @@ pub(crate) async fn handle(enclave: Arc<Enclave>, kind: Kind, request: Request) 
         Err(response) => return *response,
     };
     let stream = job.stream;
+    let price = Worth(call.price);
     let pieces = match enclave.upstream.chat(job).await {
         Ok(pieces) => pieces,
         Err(err) => return upstream_failed(&err),
@@ -60,6 +62,7 @@ pub(crate) async fn handle(enclave: Arc<Enclave>, kind: Kind, request: Request) 
     } else {
         whole(&enclave, kind, &call, pieces).await
     };
+    response.extensions_mut().insert(price);
     say_unsettled(&enclave, &mut response, wish.is_some(), mode);
     response
 }

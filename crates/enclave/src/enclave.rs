@@ -16,6 +16,7 @@ use crate::identity::EnclaveIdentity;
 use crate::infer::Desk;
 use crate::price::CallPrice;
 use crate::upstream::Upstream;
+use zeroize::Zeroizing;
 
 /// One running enclave: keys, evidence, upstream and prices.
 pub struct Enclave {
@@ -29,6 +30,8 @@ pub struct Enclave {
     pub(crate) started: Timestamp,
     /// How often terms were asked for, which only the fault of rising offers looks at.
     pub(crate) offers: AtomicU64,
+    /// Drawn at every start: what the keys of Oblivious HTTP derive from, beside the identity.
+    pub(crate) boot: Zeroizing<[u8; 32]>,
     /// Hashes on their way to their settlement.
     pub(crate) tasks: Tasks,
     pub(crate) leaves: data::Leaves,
@@ -88,7 +91,10 @@ impl Enclave {
         if !priced.any(|model| served.contains(model)) && config.infer.is_none() {
             return invalid("no model of the upstream has a price");
         }
+        let mut boot = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(&mut *boot).map_err(|_| Error::GenerateKey { key: "HPKE key" })?;
         Ok(Arc::new(Self {
+            boot,
             started: clock(),
             desk: config.infer.clone().map(Desk::new),
             config,

@@ -27,9 +27,11 @@ use crate::enclave::Enclave;
 use crate::error::Error;
 
 pub use config::OhttpRegistration;
+pub(crate) use seal::Worth;
 
-/// Requests that are remembered, so that none is executed twice: an hour of a busy node, 7 MB.
-const REPLAY_WINDOW: usize = 65_536;
+/// Paid requests that are remembered, so that none is executed twice: hours of a busy node, 26 MB. Whoever
+/// wants one forgotten pays for as many others; what cost nothing is not remembered.
+const REPLAY_WINDOW: usize = 262_144;
 
 /// The gateway of one enclave.
 pub(crate) struct Oblivious {
@@ -58,7 +60,7 @@ impl Enclave {
         paywall: &Paywall,
         inner: Router,
     ) -> Result<Router, Error> {
-        let gateway = config::gateway(&self.identity)?;
+        let gateway = config::gateway(self)?;
         let keys = gateway.keys().iter();
         let public = keys.filter(|key| key.profile() == Profile::Rfc9458);
         let list: Vec<_> = public.map(|key| key.config().clone()).collect();
@@ -104,10 +106,7 @@ impl Oblivious {
             Err(_) => Err(Refusal::TooLong),
         };
         match opened {
-            Ok((plain, exchange)) => {
-                self.dispatch(profile, &head, payment, &plain, exchange)
-                    .await
-            }
+            Ok((plain, exchange)) => self.dispatch(profile, payment, &plain, exchange).await,
             Err(refusal) => refusal.respond(profile),
         }
     }
@@ -143,19 +142,21 @@ impl Oblivious {
     async fn dispatch(
         &self,
         profile: Profile,
-        head: &http::request::Parts,
         payment: &PaymentContext,
         plain: &[u8],
         exchange: ServerExchange,
     ) -> Response {
+        let request_id = exchange.request_id();
         let asked = match profile {
-            Profile::OpenGradient => inner::from_json(plain, &head.headers),
+            Profile::OpenGradient => inner::from_json(plain),
             Profile::Rfc9458 | Profile::Chunked => {
                 inner::from_binary(plain, &self.enclave.config.endpoint)
             }
         };
+        let mut executes = false;
         let response = match asked {
             Ok(mut request) => {
+                executes = request.method() == http::Method::POST;
                 request.extensions_mut().insert(payment.clone());
                 inner::call(self.inner.clone(), request).await
             }
@@ -163,6 +164,12 @@ impl Oblivious {
         };
         if !response.status().is_success() {
             payment.meter.set(Amount::ZERO);
+        }
+        // What was refused, failed or is free for everybody may come again, and takes no room: else the
+        // window could be flushed for nothing.
+        if !executes || !response.status().is_success() {
+            let mut executed = self.executed.lock().unwrap_or_else(PoisonError::into_inner);
+            executed.forget(&request_id);
         }
         let sealed = match profile {
             Profile::OpenGradient => seal::opengradient(response, exchange, payment).await,

@@ -81,16 +81,17 @@ impl Enclave {
     /// What Oblivious HTTP may reach, of which `ohttp::inner` lists methods and paths: the same handlers,
     /// paid for outside.
     fn inner_router(self: &Arc<Self>) -> Router {
-        let enclave = Arc::clone(self);
+        let handle = |kind| {
+            let enclave = Arc::clone(self);
+            post(move |request: Request| chat::handle(enclave, kind, request))
+        };
         Router::new()
             .route("/health", get(health))
             .route("/signing-key", get(signing_key))
             .route("/v1/models", get(models))
             .with_state(Arc::clone(self))
-            .route(
-                "/v1/chat/completions",
-                post(move |request: Request| chat::handle(enclave, Kind::Chat, request)),
-            )
+            .route("/v1/chat/completions", handle(Kind::Chat))
+            .route("/v1/completions", handle(Kind::Completion))
             .fallback(not_found)
     }
 

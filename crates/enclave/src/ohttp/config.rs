@@ -9,7 +9,6 @@ use zeroize::Zeroizing;
 
 use crate::enclave::Enclave;
 use crate::error::Error;
-use crate::identity::EnclaveIdentity;
 
 /// Identifier of the key for OpenGradient's format, as its gateways number it.
 const OPENGRADIENT_KEY: u8 = 1;
@@ -43,7 +42,7 @@ impl Enclave {
             kem_id: 0x0020,
             kdf_id: 0x0001,
             aead_id: Aead::ChaCha20Poly1305.id(),
-            public_key: secret(&self.identity, OPENGRADIENT_KEY).public_key(),
+            public_key: secret(self, OPENGRADIENT_KEY).public_key(),
         };
         let tee_id = self.node_id();
         let hash = ohttp_config_hash(tee_id, &config);
@@ -83,9 +82,9 @@ impl OhttpRegistration {
 }
 
 /// Both keys.
-pub(super) fn gateway(identity: &EnclaveIdentity) -> Result<Gateway, Error> {
+pub(super) fn gateway(enclave: &Enclave) -> Result<Gateway, Error> {
     let key =
-        |id, aeads: &[Aead], profile| GatewayKey::new(id, secret(identity, id), aeads, profile);
+        |id, aeads: &[Aead], profile| GatewayKey::new(id, secret(enclave, id), aeads, profile);
     let og = key(
         OPENGRADIENT_KEY,
         &[Aead::ChaCha20Poly1305],
@@ -97,14 +96,16 @@ pub(super) fn gateway(identity: &EnclaveIdentity) -> Result<Gateway, Error> {
         .map_err(|_| Error::GenerateKey { key: "HPKE key" })
 }
 
-/// Derived from the TLS key, which is made at boot in the enclave and dies with it: the gateway's keys
-/// live as long as the identity that vouches for them. The label keeps them apart from it and from each
-/// other.
-fn secret(identity: &EnclaveIdentity, key_id: u8) -> SecretKey {
+/// Derived from the identity and from what was drawn at this start. A process that starts anew, also one
+/// that was given the identity of the one before, has other keys: requests that were captured before
+/// do not open any more, so what was executed need not be remembered across a start. The key is registered anew
+/// then. The label keeps the keys apart from the identity's and from each other.
+fn secret(enclave: &Enclave, key_id: u8) -> SecretKey {
     let parts = [
         b"seamline/v1/ohttp-key".as_slice(),
         &[key_id],
-        identity.tls_private_key(),
+        &*enclave.boot,
+        enclave.identity.tls_private_key(),
     ];
     let ikm = Zeroizing::new(sha256(&parts).0);
     SecretKey::derive(&ikm)

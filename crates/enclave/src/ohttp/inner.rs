@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use seamline_ohttp::bhttp;
 use serde_json::value::RawValue;
 use tower::ServiceExt as _;
@@ -15,13 +15,23 @@ const IDENTIFYING: [&str; 4] = ["metadata", "request_id", "user", "x-request-id"
 
 /// Methods and paths that can be reached through the gateway. A request that is not on the list does not
 /// exist: no key injection, no gateway within a gateway.
-const ALLOWED: [(&Method, &str); 4] = [
+const ALLOWED: [(&Method, &str); 5] = [
     (&Method::POST, CHAT),
+    (&Method::POST, COMPLETIONS),
     (&Method::GET, "/health"),
     (&Method::GET, "/signing-key"),
     (&Method::GET, "/v1/models"),
 ];
 const CHAT: &str = "/v1/chat/completions";
+const COMPLETIONS: &str = "/v1/completions";
+
+/// Names of the handlers in the member `endpoint` of a sealed JSON request, which is not the handler's.
+/// Without it, it is a chat; images are answers of chats.
+const ENDPOINTS: [(&[u8], &str); 3] = [
+    (b"\"chat\"", CHAT),
+    (b"\"completions\"", COMPLETIONS),
+    (b"null", CHAT),
+];
 
 /// Fields of a binary request that the enclave's handlers read.
 const FIELDS: [&str; 3] = ["accept", "content-type", "x-settlement-type"];
@@ -29,15 +39,21 @@ const FIELDS: [&str; 3] = ["accept", "content-type", "x-settlement-type"];
 type Asked = Result<Request<Body>, Box<Response>>;
 
 /// A chat request as OpenGradient's clients seal it: the body alone, method and path are implied.
-pub(super) fn from_json(plain: &[u8], outer: &HeaderMap) -> Asked {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_slice(plain)
+pub(super) fn from_json(plain: &[u8]) -> Asked {
+    let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(plain)
         .map_err(|_| refuse(StatusCode::BAD_REQUEST, "the request is no json object"))?;
-    if members.contains_key("endpoint") {
-        let text = "this endpoint is not served here";
-        return Err(refuse(StatusCode::NOT_FOUND, text));
-    }
+    let endpoint = members.remove("endpoint");
+    let path = match endpoint {
+        None => CHAT,
+        Some(named) => {
+            let mut known = ENDPOINTS.iter();
+            let found = known.find(|(name, _)| *name == named.get().as_bytes());
+            let text = "this endpoint is not served here";
+            found.ok_or_else(|| refuse(StatusCode::NOT_FOUND, text))?.1
+        }
+    };
     // Only a body that must change is written anew, and then from the bytes of its members.
-    let body = if IDENTIFYING.iter().any(|name| members.contains_key(*name)) {
+    let body = if endpoint.is_some() || IDENTIFYING.iter().any(|name| members.contains_key(*name)) {
         let kept = members
             .into_iter()
             .filter(|(name, _)| !IDENTIFYING.contains(&name.as_str()));
@@ -49,15 +65,11 @@ pub(super) fn from_json(plain: &[u8], outer: &HeaderMap) -> Asked {
     };
     let mut request = Request::new(Body::from(body));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = http::Uri::from_static(CHAT);
+    *request.uri_mut() = http::Uri::from_static(path);
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, JSON);
     headers.insert(header::AUTHORIZATION, BEARER);
-    // The settlement of hashes is asked for in clear: the relay pays for it.
-    let settlement = HeaderName::from_static("x-settlement-type");
-    if let Some(value) = outer.get(&settlement) {
-        headers.insert(settlement, value.clone());
-    }
+    headers.insert(SETTLEMENT, PRIVATE);
     Ok(request)
 }
 
@@ -103,7 +115,9 @@ pub(super) fn from_binary(plain: &[u8], endpoint: &str) -> Asked {
             request.headers_mut().insert(name, value);
         }
     }
-    request.headers_mut().insert(header::AUTHORIZATION, BEARER);
+    let headers = request.headers_mut();
+    headers.insert(header::AUTHORIZATION, BEARER);
+    headers.entry(SETTLEMENT).or_insert(PRIVATE);
     Ok(request)
 }
 
@@ -115,6 +129,11 @@ pub(super) async fn call(router: Router, request: Request<Body>) -> Response {
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What becomes of the hashes of a sealed call is said inside the seal or not at all. Who carries it
+/// chooses nothing: a record of the hashes would let them try likely prompts, and a full one would publish
+/// the prompt.
+const SETTLEMENT: HeaderName = HeaderName::from_static("x-settlement-type");
+const PRIVATE: HeaderValue = HeaderValue::from_static("private");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer ohttp");
 
 fn refuse(status: StatusCode, text: &str) -> Box<Response> {

@@ -7,19 +7,28 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use seamline_core::Amount;
 use seamline_net::{Meter, PaymentContext, Streamed};
 use seamline_ohttp::{
     Billing, ChunkSealer, Error, MEDIA_CHUNKED_RESPONSE, MEDIA_RESPONSE, ServerExchange, bhttp,
 };
 
 use super::entropy;
+use crate::price::CallPrice;
 
-/// Longest answer that is sealed as one message: as long as a client of ours reads.
+/// Longest answer that is sealed as one message, and longest event of a stream: as long as a client of ours
+/// reads.
 const WHOLE: usize = 16 * 1024 * 1024;
 
 /// What an answer cost, in clear, for the relay.
 const COST: HeaderName = HeaderName::from_static("x-inference-cost-opg");
+const COST_USD: HeaderName = HeaderName::from_static("x-inference-cost-usd");
+const PRICE: HeaderName = HeaderName::from_static("x-inference-price-opg-usd");
+
+/// Whether a handler's answer flows.
+fn is_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    value.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
 
 /// OpenGradient's format: a whole answer as one message, an event stream as chunks, an error in clear as
 /// far as its status goes. What an error says is about the request, so that part is sealed.
@@ -29,12 +38,13 @@ pub(super) async fn opengradient(
     payment: &PaymentContext,
 ) -> Result<Response, Error> {
     let (head, body) = response.into_parts();
-    let is_stream = head
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
-    if head.status.is_success() && is_stream {
-        return streamed(&head.headers, body, exchange, payment.meter.clone());
+    let price = head.extensions.get::<Worth>().copied();
+    if head.status.is_success() && is_stream(&head.headers) {
+        let bill = Bill {
+            meter: payment.meter.clone(),
+            price,
+        };
+        return streamed(body, exchange, bill);
     }
     let body = to_bytes(body, WHOLE).await.map_err(|_| Error::Seal)?;
     let entropy = entropy().map_err(|_| Error::Seal)?;
@@ -42,9 +52,24 @@ pub(super) async fn opengradient(
         let sealed = exchange.seal(&body, entropy)?;
         let media_type = [(header::CONTENT_TYPE, MEDIA_RESPONSE)];
         let mut response = (head.status, media_type, sealed).into_response();
-        settlement_headers(&head.headers, response.headers_mut());
-        if let Ok(cost) = payment.meter.get().to_string().parse() {
-            response.headers_mut().insert(COST, cost);
+        let bill = Bill {
+            meter: payment.meter.clone(),
+            price,
+        };
+        let Billing {
+            cost_opg,
+            cost_usd,
+            opg_price_usd,
+        } = bill.now();
+        let said = [
+            (COST, cost_opg),
+            (COST_USD, cost_usd),
+            (PRICE, opg_price_usd),
+        ];
+        for (name, value) in said {
+            if let Ok(value) = value.parse() {
+                response.headers_mut().insert(name, value);
+            }
         }
         return Ok(response);
     }
@@ -85,20 +110,16 @@ pub(super) async fn binary(
     Ok((media_type, sealed).into_response())
 }
 
-fn streamed(
-    headers: &HeaderMap,
-    body: Body,
-    exchange: ServerExchange,
-    meter: Meter,
-) -> Result<Response, Error> {
+fn streamed(body: Body, exchange: ServerExchange, bill: Bill) -> Result<Response, Error> {
     let (start, sealer) = exchange.seal_chunked(entropy().map_err(|_| Error::Seal)?)?;
     let state = Chunks {
         start: Some(start),
         sealer: Some(sealer),
         events: body.into_data_stream(),
         buffer: BytesMut::new(),
+        rest: Bytes::new(),
         held: None,
-        meter,
+        bill,
     };
     let chunks = stream::unfold(state, |mut state| async move {
         let piece = state.next().await?;
@@ -107,25 +128,26 @@ fn streamed(
     .fuse();
     let media_type = [(header::CONTENT_TYPE, MEDIA_CHUNKED_RESPONSE)];
     let mut response = (media_type, Body::from_stream(chunks)).into_response();
-    settlement_headers(headers, response.headers_mut());
     response.extensions_mut().insert(Streamed);
     Ok(response)
 }
 
-/// One event of the stream in each chunk.
+/// One event of the stream in each chunk; one that is longer than a chunk in several.
 struct Chunks {
     start: Option<Vec<u8>>,
     sealer: Option<ChunkSealer>,
     events: BodyDataStream,
     buffer: BytesMut,
+    /// What is left of an event that is longer than a chunk.
+    rest: Bytes,
     /// `data: [DONE]`, which waits for the end: the last chunk is sealed differently.
     held: Option<Bytes>,
-    meter: Meter,
+    bill: Bill,
 }
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
-/// Longest event: as long as a client's chunk.
-const EVENT: usize = 1024 * 1024 - 16;
+/// Longest chunk in clear: a client's longest, without the tag.
+const CHUNK: usize = 1024 * 1024 - 16;
 
 impl Chunks {
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
@@ -135,17 +157,23 @@ impl Chunks {
         // Over: the inner stream must not be asked again.
         let _ = self.sealer.as_ref()?;
         loop {
-            if let Some(event) = self.event() {
+            if self.rest.is_empty()
+                && let Some(event) = self.event()
+            {
                 if event == DONE && self.held.is_none() {
                     self.held = Some(event);
                     continue;
                 }
                 // Whatever follows the end goes before it.
-                let sealed = self.sealer.as_mut()?.seal(&event);
+                self.rest = event;
+            }
+            if !self.rest.is_empty() {
+                let part = self.rest.split_to(self.rest.len().min(CHUNK));
+                let sealed = self.sealer.as_mut()?.seal(&part);
                 return Some(self.or_end(sealed.map(Bytes::from)));
             }
             match self.events.next().await {
-                Some(Ok(bytes)) if self.buffer.len().saturating_add(bytes.len()) <= EVENT => {
+                Some(Ok(bytes)) if self.buffer.len().saturating_add(bytes.len()) <= WHOLE => {
                     self.buffer.extend_from_slice(&bytes);
                 }
                 // A stream that breaks has no final chunk, and no client takes it for a whole one.
@@ -167,7 +195,7 @@ impl Chunks {
         let Some(last) = self.held.take().filter(|_| self.buffer.is_empty()) else {
             return Some(Err(Error::Truncated(seamline_ohttp::Part::Response)));
         };
-        let billing = billing(self.meter.get()).encode();
+        let billing = self.bill.now().encode();
         let end = billing.and_then(|billing| {
             let last = sealer.finish(&last)?;
             Ok(Bytes::from([billing, last].concat()))
@@ -183,22 +211,32 @@ impl Chunks {
     }
 }
 
-/// Prices are in the token itself: no feed says what it is worth in dollars, and zero stands for that.
-fn billing(cost: Amount) -> Billing {
-    Billing {
-        cost_opg: cost.to_string(),
-        cost_usd: "0".to_owned(),
-        opg_price_usd: "0".to_owned(),
-    }
+/// The price of a call, for the bill: in the extensions of a handler's answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Worth(pub(crate) CallPrice);
+
+/// What is due, as it is said in clear.
+struct Bill {
+    meter: Meter,
+    price: Option<Worth>,
 }
 
-/// What the relay may know about the settlement of hashes. The hashes themselves (`X-TEE-*`) stay inside:
-/// a relay could try likely prompts against them.
-fn settlement_headers(from: &HeaderMap, to: &mut HeaderMap) {
-    for (name, value) in from {
-        let name_text = name.as_str();
-        if name_text.starts_with("x-settlement") || name_text == "x-seamline-data-settlement" {
-            to.insert(name.clone(), value.clone());
+impl Bill {
+    /// Dollars at the rate that the call was priced at. Where a price is in the token itself, no rate was
+    /// asked for, and zero stands for "not known".
+    fn now(&self) -> Billing {
+        let cost = self.meter.get();
+        let zero = || "0".to_owned();
+        let said = self.price.and_then(|Worth(price)| price.statement(cost));
+        let [_, cost_usd, opg_price_usd] = said.unwrap_or_else(|| [zero(), zero(), zero()]);
+        Billing {
+            cost_opg: cost.to_string(),
+            cost_usd: if cost_usd.is_empty() {
+                zero()
+            } else {
+                cost_usd
+            },
+            opg_price_usd,
         }
     }
 }

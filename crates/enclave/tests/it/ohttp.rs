@@ -1,17 +1,24 @@
 //! Oblivious HTTP, as a client behind a relay and as that relay see it.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::StreamExt as _;
 use http::{Request, StatusCode};
 use seamline_core::Amount;
 use seamline_core::canonical::{ChatRequest, OhttpConfig, ohttp_config_hash};
+use seamline_enclave::MockUpstream;
+use seamline_net::SessionRules;
 use seamline_ohttp::{
     ClientExchange, Entropy, KeyConfig, Limits, Profile, RelayFrames, bhttp, decode_list,
     encapsulate,
 };
 use serde_json::{Value, json};
 
+use crate::opengradient::dollars;
+use crate::sessions::offers;
 use crate::shop::{Answer, QUESTION, Shop, streamed};
 
 const OG: &str = "/v1/ohttp";
@@ -63,8 +70,7 @@ async fn the_key_is_signed_as_the_registry_wants_it() {
     let spki = shop.enclave.identity().signing_key_spki();
     seamline_attest::verify_rsa_pss(spki, &hash, &signature).unwrap();
     assert_eq!(key(&shop).await.encode(), registration.key_config);
-    // The same identity has the same key, so a registration outlives a restart that keeps it.
-    let again = Shop::open().enclave.ohttp_registration().unwrap();
+    let again = shop.enclave.ohttp_registration().unwrap();
     assert_eq!(again.config, registration.config);
 }
 
@@ -174,6 +180,196 @@ async fn a_request_is_executed_once() {
 }
 
 #[tokio::test]
+async fn a_restart_with_the_same_identity_executes_nothing_again() {
+    let shop = Shop::open();
+    let chat = sealed(
+        &key(&shop).await,
+        Profile::OpenGradient,
+        QUESTION.as_bytes(),
+        1,
+    )
+    .0;
+    let keys = decode_list(&shop.get(STANDARD).await.body).unwrap();
+    let binary = question("POST", "", "/v1/chat/completions")
+        .encode(0)
+        .unwrap();
+    let binary = sealed(&keys[0], Profile::Rfc9458, &binary, 2).0;
+    for (path, body) in [(OG, &chat), (STANDARD, &binary)] {
+        assert_eq!(buy(&shop, path, body).await.status, StatusCode::OK);
+    }
+    let restarted = Shop::open();
+    assert_eq!(restarted.enclave.node_id(), shop.enclave.node_id());
+    for (path, body) in [(OG, &chat), (STANDARD, &binary)] {
+        let captured = buy(&restarted, path, body).await;
+        assert_eq!(captured.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+    assert_eq!(paid(&restarted).await, 0);
+    // Its own key is another, and signed as the first was.
+    assert_ne!(key(&restarted).await, key(&shop).await);
+}
+
+#[tokio::test]
+async fn what_costs_nothing_takes_no_room_in_the_window() {
+    let shop = Shop::open();
+    let key = key(&shop).await;
+    let unknown = br#"{"model": "no/such", "messages": [{"role": "user", "content": "x"}]}"#;
+    let (body, _) = sealed(&key, Profile::OpenGradient, unknown, 1);
+    let keys = decode_list(&shop.get(STANDARD).await.body).unwrap();
+    let free = question("GET", "", "/v1/models").encode(0).unwrap();
+    let (free, _) = sealed(&keys[0], Profile::Rfc9458, &free, 2);
+    for _ in 0..2 {
+        // Refused, but not as one that was seen: it was not kept.
+        assert_eq!(buy(&shop, OG, &body).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(buy(&shop, STANDARD, &free).await.status, StatusCode::OK);
+    }
+    assert_eq!(paid(&shop).await, 0);
+}
+
+#[tokio::test]
+async fn a_reader_who_leaves_a_sealed_stream_pays_for_what_was_made() {
+    let shop = Shop::open();
+    let (body, _) = sealed(
+        &key(&shop).await,
+        Profile::OpenGradient,
+        streamed(QUESTION).as_bytes(),
+        1,
+    );
+    let offer = shop.send(outer(OG, &body)).await.offer();
+    let stream = shop.unread(shop.paid(outer(OG, &body), &offer)).await;
+    let mut stream = stream.into_data_stream();
+    // The nonce, then a chunk: the bill would have come last.
+    for _ in 0..2 {
+        stream.next().await.unwrap().unwrap();
+    }
+    drop(stream);
+    let settled = shop.settled().await;
+    assert!(
+        matches!(settled[..], [cost] if !cost.is_zero()),
+        "{settled:?}"
+    );
+    // And the same request is not executed for who did not wait for the end.
+    assert_eq!(buy(&shop, OG, &body).await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn the_bill_is_in_dollars_where_the_price_is() {
+    let shop = Shop::with(dollars(), Arc::new(MockUpstream::opengradient()));
+    let key = key(&shop).await;
+    let asked = r#"{"model": "gpt-5", "messages": [{"role": "user", "content": "one two"}], "max_tokens": 100}"#;
+    let (body, _) = sealed(&key, Profile::OpenGradient, asked.as_bytes(), 1);
+    let whole = buy(&shop, OG, &body).await;
+    let opg: u128 = whole.header("x-inference-cost-opg").parse().unwrap();
+    // Two words in and four out, at 1.25 and 10 dollars per million, and a quarter of a dollar a token.
+    assert_eq!(whole.header("x-inference-cost-usd"), "0.0000425");
+    assert_eq!(whole.header("x-inference-price-opg-usd"), "0.25");
+    let (body, _) = sealed(&key, Profile::OpenGradient, streamed(asked).as_bytes(), 2);
+    let stream = buy(&shop, OG, &body).await;
+    let mut relay = RelayFrames::new(Limits::default());
+    relay.push(&stream.body).unwrap();
+    let bill = relay.finish().unwrap().billing.unwrap();
+    assert_eq!(bill.cost_opg, opg.to_string());
+    assert_eq!(bill.cost_usd, "0.0000425");
+    assert_eq!(bill.opg_price_usd, "0.25");
+}
+
+#[tokio::test]
+async fn completions_and_images_can_be_asked_for_sealed() {
+    let shop = Shop::with(dollars(), Arc::new(MockUpstream::opengradient()));
+    let key = key(&shop).await;
+    let completion = r#"{"endpoint": "completions", "model": "gpt-5", "prompt": "one two"}"#;
+    let image = r#"{"endpoint": "chat", "model": "gpt-image-2", "messages": [{"role": "user", "content": "a cat"}]}"#;
+    for (seed, inner, object) in [
+        (1, completion, "text_completion"),
+        (2, image, "chat.completion"),
+    ] {
+        let (body, client) = sealed(&key, Profile::OpenGradient, inner.as_bytes(), seed);
+        let answer = buy(&shop, OG, &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let said: Value = serde_json::from_slice(&client.open(&answer.body).unwrap()).unwrap();
+        assert_eq!(said["tee_id"], shop.enclave.node_id().to_string());
+        if !said["object"].is_null() {
+            assert_eq!(said["object"], object);
+        }
+    }
+    let mut request = question("POST", "", "/v1/completions");
+    request.content = br#"{"model": "gpt-5", "prompt": "one two"}"#.to_vec();
+    let keys = decode_list(&shop.get(STANDARD).await.body).unwrap();
+    let (body, client) = sealed(&keys[0], Profile::Rfc9458, &request.encode(0).unwrap(), 3);
+    let answer = buy(&shop, STANDARD, &body).await;
+    let answer = bhttp::Response::decode(&client.open(&answer.body).unwrap()).unwrap();
+    assert_eq!(answer.status, 200);
+    // What is not on the list is not served, however it is spelt.
+    for (seed, endpoint) in [
+        (4, r#""/v1/keys""#),
+        (5, "1"),
+        (6, r#""ch\u0061t""#),
+        (7, r#"["chat"]"#),
+    ] {
+        let inner = format!(r#"{{"endpoint": {endpoint}, "model": "gpt-5", "messages": []}}"#);
+        let (body, _) = sealed(&key, Profile::OpenGradient, inner.as_bytes(), seed);
+        assert_eq!(buy(&shop, OG, &body).await.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(paid(&shop).await, 3);
+}
+
+/// How many settlements cost something.
+async fn paid(shop: &Shop) -> usize {
+    let settled = shop.settled().await;
+    settled.iter().filter(|amount| !amount.is_zero()).count()
+}
+
+#[tokio::test]
+async fn a_session_of_sealed_requests_pays_for_each_and_for_nothing_else() {
+    let mut config = dollars();
+    // The dearest model sets what a sealed request may cost: room for several.
+    let cap = Amount::new(2_000_000_000_000_000_000);
+    config.sessions = Some(SessionRules::new(cap));
+    let shop = Shop::with(config, Arc::new(MockUpstream::opengradient()));
+    let key = key(&shop).await;
+    let asked = r#"{"model": "gpt-5", "messages": [{"role": "user", "content": "one two"}], "max_tokens": 100}"#;
+    let seal = |inner: &str, seed| sealed(&key, Profile::OpenGradient, inner.as_bytes(), seed).0;
+    // 1. Opened with a sealed request.
+    let first = seal(asked, 1);
+    let offer = offers(&shop.send(outer(OG, &first)).await).remove(0);
+    let begun = shop.send(shop.paid(outer(OG, &first), &offer)).await;
+    let session = begun.header("x-upto-session").to_owned();
+    let cost: u128 = begun.header("x-inference-cost-opg").parse().unwrap();
+    let within = |path: &'static str, body: &[u8]| {
+        let mut request = outer(path, body);
+        let session = session.parse().unwrap();
+        request.headers_mut().insert("x-upto-session", session);
+        request
+    };
+    // 2. The same request again, and one that is refused: nothing is served, nothing is charged.
+    let again = shop.send(within(OG, &first)).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let refused = shop.send(within(OG, &seal("canary", 2))).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    // 3. A stream whose reader leaves with the first chunk, before the bill.
+    let cut = seal(&streamed(asked), 3);
+    let mut stream = shop.unread(within(OG, &cut)).await.into_data_stream();
+    for _ in 0..2 {
+        stream.next().await.unwrap().unwrap();
+    }
+    drop(stream);
+    assert_eq!(
+        shop.send(within(OG, &cut)).await.status,
+        StatusCode::CONFLICT
+    );
+    // 4. It buys nothing at another path, and none but its own path opens it.
+    let plain = shop
+        .send(within("/v1/chat/completions", asked.as_bytes()))
+        .await;
+    assert_eq!(plain.status, StatusCode::PAYMENT_REQUIRED);
+    shop.paywall.close_sessions();
+    let settled = shop.settled().await;
+    let [sum] = settled[..] else {
+        panic!("not settled once: {settled:?}");
+    };
+    assert!(sum.get() > cost && sum.get() <= 2 * cost, "{sum} {cost}");
+}
+
+#[tokio::test]
 async fn an_error_is_clear_in_its_status_only() {
     let shop = Shop::open();
     let key = key(&shop).await;
@@ -187,6 +383,7 @@ async fn an_error_is_clear_in_its_status_only() {
         (3, "canary", 400),
         (4, r#"["canary"]"#, 400),
         (5, r#"{"endpoint": "web_search", "q": "canary"}"#, 404),
+        (6, r#"{"endpoint": "completions", "model": "canary"}"#, 400),
     ] {
         let (body, client) = sealed(&key, Profile::OpenGradient, inner.as_bytes(), seed);
         let answer = buy(&shop, OG, &body).await;

@@ -30,7 +30,7 @@ fn shop() -> Shop {
 }
 
 /// The offers of a 402, a session's first.
-fn offers(answer: &Answer) -> Vec<Value> {
+pub(crate) fn offers(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
     let required = decode_header(answer.headers["payment-required"].as_bytes()).unwrap();
     let required: Value = serde_json::from_slice(&required).unwrap();

@@ -4,12 +4,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::StatusCode;
 use seamline_attest::verify_rsa_pss;
 use seamline_core::B256;
 use seamline_core::canonical::message_hash;
 use seamline_enclave::MockUpstream;
 use seamline_net::{DataError, DataFuture, DataMode, DataSettlement, DataTicket, InferenceData};
+use seamline_ohttp::{Entropy, KeyConfig, Profile, bhttp, decode_list, encapsulate};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -272,6 +275,83 @@ async fn an_answer_does_not_depend_on_its_settlement() {
     assert_eq!(last["data_settlement_success"], false);
     assert!(last.get("data_settlement_transaction_hash").is_none());
     assert!(last["tee_signature"].is_string());
+}
+
+/// Whoever carries a sealed call decides nothing about it: neither its hashes nor its words are handed on.
+#[tokio::test]
+async fn a_sealed_call_is_on_no_record_unless_it_asks_for_it_inside() {
+    let chat = |mode: Option<&str>| {
+        let mut fields = vec![("content-type".to_owned(), b"application/json".to_vec())];
+        fields.extend(mode.map(|mode| ("x-settlement-type".to_owned(), mode.into())));
+        bhttp::Request {
+            method: "POST".to_owned(),
+            scheme: "https".to_owned(),
+            authority: String::new(),
+            path: "/v1/chat/completions".to_owned(),
+            fields,
+            content: ASKED.into(),
+            trailers: Vec::new(),
+        }
+    };
+    for outer_mode in [None, Some("individual"), Some("batch"), Some("private")] {
+        let (shop, desk) = shop(0);
+        let config = shop.get("/v1/ohttp/config").await.json();
+        let bytes = config["key_config"].as_str().unwrap();
+        let json = KeyConfig::decode(&BASE64.decode(bytes).unwrap()).unwrap();
+        let binary = shop.get("/.well-known/ohttp-gateway").await.body;
+        let binary = decode_list(&binary).unwrap().remove(0);
+        let standard = "/.well-known/ohttp-gateway";
+        let cases = [
+            (
+                "/v1/ohttp",
+                &json,
+                Profile::OpenGradient,
+                ASKED.as_bytes().to_vec(),
+                0,
+            ),
+            (
+                standard,
+                &binary,
+                Profile::Rfc9458,
+                chat(None).encode(0).unwrap(),
+                0,
+            ),
+            (
+                standard,
+                &binary,
+                Profile::Rfc9458,
+                chat(Some("batch")).encode(0).unwrap(),
+                1,
+            ),
+        ];
+        for (seed, (path, key, profile, inner, records)) in cases.into_iter().enumerate() {
+            let entropy = Entropy::new([u8::try_from(seed).unwrap() + 1; 32]);
+            let (body, _) = encapsulate(key, profile, &inner, entropy).unwrap();
+            let outer = || {
+                let mut request = http::Request::post(path)
+                    .header("content-type", "message/ohttp-req")
+                    .body(axum::body::Body::from(body.clone()))
+                    .unwrap();
+                if let Some(mode) = outer_mode {
+                    let mode = mode.parse().unwrap();
+                    request.headers_mut().insert("x-settlement-type", mode);
+                }
+                request
+            };
+            let offer = shop.send(outer()).await.offer();
+            let answer = shop.send(shop.paid(outer(), &offer)).await;
+            assert_eq!(answer.status, StatusCode::OK);
+            let told = answer
+                .headers
+                .keys()
+                .any(|name| name.as_str().contains("settlement"));
+            assert!(!told, "{:?}", answer.headers);
+            assert!(shop.enclave.tasks().drain(Duration::from_secs(30)).await);
+            let taken = std::mem::take(&mut *desk.taken.lock().unwrap());
+            assert_eq!(taken.len(), records, "{path} {outer_mode:?}");
+            assert!(taken.iter().all(|(_, it)| it.contents.is_none()));
+        }
+    }
 }
 
 #[tokio::test]
