@@ -27,9 +27,11 @@
 
 mod channel;
 mod error;
+mod exchange;
 mod execute;
 mod offer;
 mod open;
+mod outlet;
 mod payer;
 mod resume;
 mod run;
@@ -47,6 +49,7 @@ use std::path::PathBuf;
 
 use crate::purse::ChannelUse;
 pub use error::{Error, ErrorKind};
+pub use outlet::{Head, Inlet, Outlet, outlet};
 pub use payer::{Chain, Payer, PayerConfig};
 
 /// One request, to be paid for if its server asks for it.
@@ -107,7 +110,7 @@ pub struct Answer {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// The body; empty where it was passed on as it came.
     pub body: Bytes,
 }
 
@@ -140,6 +143,8 @@ pub struct Purchased {
     pub signed_receipt: Signed,
     /// Whether an authorization of an earlier attempt was presented, and nothing was signed.
     pub repeated: bool,
+    /// Bytes that were passed on as they came; `None` where the answer was read whole.
+    pub passed: Option<u64>,
     /// Our sealed receipt. `None` for a repeated purchase: the first attempt has it.
     pub receipt: Option<Bytes>,
     /// The file it was written to.

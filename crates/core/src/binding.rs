@@ -30,6 +30,37 @@ pub fn output_commitment(salt: &[u8; 16], text: &[u8]) -> B256 {
     sha256(&[b"seamline/v1/output", salt, text])
 }
 
+/// [`output_commitment`] of an answer that is read in pieces.
+#[derive(Clone)]
+pub struct OutputCommitment(sha2::Sha256);
+
+impl OutputCommitment {
+    /// Begins with the salt.
+    pub fn new(salt: &[u8; 16]) -> Self {
+        use sha2::Digest as _;
+        let mut hasher = sha2::Sha256::new();
+        hasher.update(b"seamline/v1/output");
+        hasher.update(salt);
+        Self(hasher)
+    }
+
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        sha2::Digest::update(&mut self.0, piece);
+    }
+
+    /// The commitment to all pieces.
+    pub fn finish(self) -> B256 {
+        B256::from_slice(&sha2::Digest::finalize(self.0))
+    }
+}
+
+impl core::fmt::Debug for OutputCommitment {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("OutputCommitment")
+    }
+}
+
 /// Hashes the two policies that a call runs under, in their encoded forms:
 /// `SHA-256("seamline/v1/policy" || SHA-256(spend) || SHA-256(route))`.
 pub fn policy_hash(spend: &[u8], route: &[u8]) -> B256 {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Answer;
 use super::error::ErrorKind;
+use super::exchange::SendFault;
 use super::run::Buying;
 use super::wire::{self, Asked, Presentation};
 use crate::client::millis;
@@ -130,8 +131,7 @@ impl Buying<'_> {
             self.record_request(true);
             let sent = self.send(Some(payment)).await;
             if let Ok(answer) = &sent {
-                let status = u32::from(answer.status);
-                self.event(event::ResponseFirst { status });
+                self.record_first(answer);
             }
             let (failure, asked) = match sent {
                 Ok(answer) => match answer.status {
@@ -146,7 +146,14 @@ impl Buying<'_> {
                     }
                     _ => return Err(ErrorKind::Status(Box::new(answer))),
                 },
-                Err(source) => (ErrorKind::Interrupted(Some(source)), None),
+                Err(SendFault::Left) => return Err(ErrorKind::Stopped),
+                Err(SendFault::Net(source)) => {
+                    let failure = ErrorKind::Interrupted(Some(source));
+                    if self.passed.is_some() {
+                        return Err(failure);
+                    }
+                    (failure, None)
+                }
             };
             if left == 0 {
                 return Err(failure);

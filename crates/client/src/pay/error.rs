@@ -28,6 +28,14 @@ pub struct Error {
     charged: Charged,
     seq: Option<u64>,
     receipt: Option<PathBuf>,
+    amounts: Option<Box<Amounts>>,
+}
+
+/// What the books say about a payment.
+#[derive(Clone, Copy, Debug)]
+struct Amounts {
+    authorized: Option<Amount>,
+    settled: Option<Amount>,
 }
 
 /// What failed.
@@ -137,6 +145,9 @@ pub enum ErrorKind {
     /// The answer to the paid request was lost, and asking again did not help.
     #[error("the server did not answer the paid request")]
     Interrupted(#[source] Option<seamline_net::client::Error>),
+    /// Whoever read the streamed answer left before its end. What was served until then may be charged.
+    #[error("the reader of the answer left before its end")]
+    Stopped,
     /// The server took the paid request and answered with an error.
     #[error("the server answered the paid request with status {}", .0.status)]
     Status(Box<Answer>),
@@ -190,6 +201,7 @@ impl ErrorKind {
             Self::PaymentRefused { .. } => "payment.refused",
             Self::OfferChanged => "offer.changed",
             Self::Interrupted(_) => "server.interrupted",
+            Self::Stopped => "purchase.stopped",
             Self::Status(_) => "server.status",
             Self::Channel(_) => "payment.channel",
             Self::PaidInVain => "payment.in_vain",
@@ -204,6 +216,7 @@ impl ErrorKind {
             | Self::ZeroBudget
             | Self::NoChain { .. }
             | Self::Unresolved { .. }
+            | Self::Stopped
             | Self::OverBudget(_) => Fault::Caller,
             Self::Http(_)
             | Self::Journal(_)
@@ -283,7 +296,21 @@ impl Error {
             charged,
             seq: None,
             receipt: None,
+            amounts: None,
         }
+    }
+
+    /// What the books say about its payment.
+    pub(super) fn of_payment(
+        mut self,
+        authorized: Option<Amount>,
+        settled: Option<Amount>,
+    ) -> Self {
+        self.amounts = Some(Box::new(Amounts {
+            authorized,
+            settled,
+        }));
+        self
     }
 
     pub(super) fn of_call(mut self, seq: u64, receipt: Option<PathBuf>) -> Self {
@@ -331,6 +358,16 @@ impl Error {
     /// Whether money moved, as far as known when the error was made.
     pub const fn charged(&self) -> Charged {
         self.charged
+    }
+
+    /// What was settled, base units, where the chain shows it.
+    pub fn settled(&self) -> Option<Amount> {
+        self.amounts.as_ref()?.settled
+    }
+
+    /// Most that can be settled, base units; `None` where nothing was signed.
+    pub fn authorized(&self) -> Option<Amount> {
+        self.amounts.as_ref()?.authorized
     }
 
     /// Number of the purchase in the journal; `None` if it was never opened.

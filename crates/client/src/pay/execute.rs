@@ -10,6 +10,7 @@ use seamline_evm::x402::{PaymentPayload, Reason, SettleResponse};
 use tokio::time::Instant;
 
 use super::error::ErrorKind;
+use super::exchange::SendFault;
 use super::offer::worth;
 use super::run::Buying;
 use super::wire::{self, Presentation};
@@ -38,6 +39,9 @@ impl Buying<'_> {
         let mut lost = None;
         let mut wait = FIRST_WAIT;
         loop {
+            if self.has_left() {
+                return Err(lost.unwrap_or(ErrorKind::Stopped));
+            }
             // Nothing leaves without the payment's consent.
             self.leg.tell(Event::Sent)?;
             let (failure, heard, asked) = match self.present(payment).await {
@@ -77,7 +81,12 @@ impl Buying<'_> {
         self.record_request(true);
         let answer = match self.send(Some(payment)).await {
             Ok(answer) => answer,
-            Err(source) => {
+            Err(SendFault::Left) => return Presented::Useless(ErrorKind::Stopped),
+            // Part of it was passed on: an answer that is begun anew does not continue it.
+            Err(SendFault::Net(source)) if self.passed.is_some() => {
+                return Presented::Useless(ErrorKind::Interrupted(Some(source)));
+            }
+            Err(SendFault::Net(source)) => {
                 let (heard, failure) = if source.may_have_been_sent() {
                     (Event::ReplyLost, ErrorKind::Interrupted(Some(source)))
                 } else {
@@ -91,9 +100,7 @@ impl Buying<'_> {
             }
         };
         let status = answer.status;
-        self.event(event::ResponseFirst {
-            status: u32::from(status),
-        });
+        self.record_first(&answer);
         if let Some(reply) = wire::settle_reply(&answer.headers) {
             self.settle_reply = Some(reply);
         }
@@ -155,14 +162,32 @@ impl Buying<'_> {
         PaymentPayload::parse(payment.payload.as_bytes()).ok()
     }
 
+    /// Records the head of an answer that was read whole.
+    pub(super) fn record_first(&mut self, answer: &Answer) {
+        if self.passed.is_none() {
+            self.event(event::ResponseFirst {
+                status: u32::from(answer.status),
+            });
+        }
+    }
+
+    /// Records the end of an answer, and ends it for whoever reads it.
     pub(super) fn record_end(&mut self, answer: &Answer) {
-        let bytes = u64::try_from(answer.body.len()).unwrap_or(u64::MAX);
-        let output_commitment = binding::output_commitment(&self.output_salt, &answer.body);
-        self.event(event::ResponseEnded {
-            bytes,
-            chunks: 1,
-            output_commitment,
-        });
+        let ended = match &self.passed {
+            Some(passed) => event::ResponseEnded {
+                bytes: passed.bytes,
+                chunks: passed.chunks,
+                output_commitment: passed.commitment(),
+            },
+            None => event::ResponseEnded {
+                bytes: u64::try_from(answer.body.len()).unwrap_or(u64::MAX),
+                chunks: 1,
+                output_commitment: binding::output_commitment(&self.output_salt, &answer.body),
+            },
+        };
+        self.event(ended);
+        let whole = self.passed.is_some();
+        self.end_answer(whole);
     }
 
     /// Learns what became of the authorization. What cannot be learned leaves it unknown, with its
@@ -171,7 +196,8 @@ impl Buying<'_> {
         self.begin(Step::Settle);
         let reply = self.record_reply();
         let promised = reply.as_ref().is_some_and(|reply| reply.success);
-        let patience = if promised {
+        // What is streamed is settled after its last byte, or after its reader left.
+        let patience = if promised || self.outlet.is_some() {
             self.payer.options.settle_wait
         } else {
             UNPROMISED_WAIT

@@ -3,7 +3,6 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use http::{HeaderMap, Request};
 use seamline_core::receipt::{self as event, EvidenceType, Word};
 use seamline_core::{Address, B256};
 use seamline_evm::payment::{Event, Misuse};
@@ -14,6 +13,7 @@ use seamline_evm::x402::{PaymentRequired, VERSION, v1};
 use seamline_evm::{Malformed, chain};
 
 use super::error::ErrorKind;
+use super::exchange::SendFault;
 use super::open::LEG;
 use super::run::Buying;
 use super::wire::{self, Asked, Presentation};
@@ -36,12 +36,10 @@ impl Buying<'_> {
     pub(super) async fn offer(&mut self) -> Result<Result<Asked, Answer>, ErrorKind> {
         self.begin(Step::Offer);
         self.record_request(false);
-        let answer = self.send(None).await.map_err(ErrorKind::Unreachable)?;
+        let answer = self.send(None).await.map_err(SendFault::unpaid)?;
         let status = answer.status;
         if status != 402 {
-            self.event(event::ResponseFirst {
-                status: u32::from(status),
-            });
+            self.record_first(&answer);
             return self.checked(answer).map(Err);
         }
         let asked = wire::asked(&answer.headers, &answer.body).ok_or(ErrorKind::NoOffer)?;
@@ -69,30 +67,6 @@ impl Buying<'_> {
             status: answer.status,
             to: wire::redirect_origin(&answer.headers, &self.target),
         }
-    }
-
-    /// Sends the request, with a payment or without, and reads the answer whole.
-    pub(super) async fn send(
-        &self,
-        payment: Option<&Presentation>,
-    ) -> Result<Answer, seamline_net::client::Error> {
-        use seamline_net::client::{Error, UrlRefusal};
-        let mut request = Request::new(self.purchase.body.clone());
-        *request.method_mut() = self.purchase.method.clone();
-        let url = self.target.url.parse();
-        *request.uri_mut() = url.map_err(|_| Error::Url(UrlRefusal::Malformed))?;
-        let mut headers: HeaderMap = wire::own_headers(&self.purchase.headers);
-        if let Some(payment) = payment {
-            payment.insert(&mut headers);
-        }
-        *request.headers_mut() = headers;
-        let response = self.payer.http.send(request).await?;
-        let (head, body) = response.into_parts();
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.bytes().await?,
-        })
     }
 
     /// Holds all offers against the policy; whom to pay is the caller's list, or who was paid before.

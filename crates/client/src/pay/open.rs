@@ -112,6 +112,8 @@ impl<'a> Buying<'a> {
             signed_offer: Signed::No,
             charge_recorded: false,
             repeated: false,
+            outlet: None,
+            passed: None,
         };
         buying.record_purchase();
         buying.done();

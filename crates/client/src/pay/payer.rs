@@ -12,6 +12,7 @@ use seamline_evm::{Rpc, Signer};
 use seamline_net::{ClientOptions, HttpClient, http_client};
 
 use super::error::{Error, ErrorKind};
+use super::outlet::Outlet;
 use super::run::Buying;
 use super::{PayOptions, Purchase, Purchased};
 use crate::amendments;
@@ -160,7 +161,45 @@ impl Payer {
         watch: &mut dyn Watch,
     ) -> Result<Purchased, Error> {
         // Boxed: the state of a purchase is large, and callers should not carry it in theirs.
-        Box::pin(Buying::make(self, purchase, watch)).await
+        Box::pin(Buying::make(self, purchase, watch, None)).await
+    }
+
+    /// Makes one purchase as [`Payer::fetch`] does, and passes an answer of success on to `outlet` as it
+    /// comes; [`Purchased::answer`] has no body then. Any other answer is read whole. It runs until the
+    /// settlement shows on chain, at most [`PayOptions::settle_wait`] after the last piece, so it is
+    /// polled beside the reader.
+    ///
+    /// At most the outlet's pieces are held in memory, and [`PayOptions::max_answer_bytes`] pass in all.
+    ///
+    /// # Retries
+    ///
+    /// As [`Payer::fetch`] until the answer begins, none afterwards.
+    ///
+    /// # Cancellation
+    ///
+    /// Drop the [`Inlet`](super::Inlet), not this future: the connection to the server is closed at once
+    /// and this ends with [`ErrorKind::Stopped`], with its receipt. What the server settles for the part
+    /// that it served is charged, as the chain shows it ([`Error::settled`]); while it shows nothing, what was
+    /// authorized stays reserved. A server that settles `upto` may take less than was authorized, one
+    /// that settles `exact` takes all. A reader who takes nothing for [`PayOptions::server_timeout`] has
+    /// left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Payer::fetch`], and [`ErrorKind::Stopped`]. After [`ErrorKind::Interrupted`] the pieces that
+    /// were passed on are a part of the answer, which may have been paid for.
+    pub async fn fetch_into(
+        &self,
+        purchase: &Purchase,
+        mut outlet: Outlet,
+    ) -> Result<Purchased, Error> {
+        Box::pin(Buying::make(
+            self,
+            purchase,
+            &mut Unwatched,
+            Some(&mut outlet),
+        ))
+        .await
     }
 
     /// Looks at every call and purchase that is open, or whose payment is unknown, and asks its chain

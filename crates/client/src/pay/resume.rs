@@ -10,6 +10,7 @@ use seamline_evm::x402::{PaymentPayload, VERSION, v1};
 use tokio::time::Instant;
 
 use super::error::{Error, ErrorKind};
+use super::outlet::Outlet;
 use super::run::Buying;
 use super::wire::{Presentation, Target};
 use super::{Payer, Purchase, Purchased, Signed};
@@ -47,6 +48,7 @@ impl Earlier {
         purchase: &Purchase,
         target: &Target,
         watch: &mut dyn Watch,
+        outlet: Option<&mut Outlet>,
     ) -> Result<Option<Purchased>, Error> {
         let seq = self.record.seq;
         let charged = self.record.charged();
@@ -66,6 +68,7 @@ impl Earlier {
         }
         let failed = |kind| Error::new(kind, Step::Open, charged).of_call(seq, None);
         let mut buying = Buying::again(self, payer, purchase, target, watch).map_err(failed)?;
+        buying.outlet = outlet;
         let before = recover::known(&buying.leg.record);
         let outcome = buying.present_again().await;
         let charged = buying.charged();
@@ -144,6 +147,8 @@ impl<'a> Buying<'a> {
             signed_offer: Signed::No,
             charge_recorded: false,
             repeated: true,
+            outlet: None,
+            passed: None,
         })
     }
 
@@ -156,6 +161,7 @@ impl<'a> Buying<'a> {
             (Next::Report, _) if proven => Ok(None),
             (Next::Present, Some(presentation)) => {
                 let answer = self.execute(&presentation).await;
+                self.end_answer(answer.is_ok() && self.passed.is_some());
                 let reached = self.step;
                 self.settle().await?;
                 if answer.is_err() {

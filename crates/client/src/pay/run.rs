@@ -8,7 +8,9 @@ use seamline_evm::x402::Reason;
 use tokio::time::Instant;
 
 use super::error::{Error, ErrorKind};
+use super::exchange::Passed;
 use super::offer::Sold;
+use super::outlet::Outlet;
 use super::resume::Earlier;
 use super::wire::Target;
 use super::{Answer, Payer, Purchase, Purchased, Signed};
@@ -50,6 +52,10 @@ pub(super) struct Buying<'a> {
     pub(super) charge_recorded: bool,
     /// Whether this presents what an earlier attempt signed.
     pub(super) repeated: bool,
+    /// Where the answer goes as it comes; `None` where it is read whole.
+    pub(super) outlet: Option<&'a mut Outlet>,
+    /// What was passed on of it, from its head on.
+    pub(super) passed: Option<Passed>,
 }
 
 impl<'a> Buying<'a> {
@@ -58,17 +64,22 @@ impl<'a> Buying<'a> {
         payer: &'a Payer,
         purchase: &'a Purchase,
         watch: &'a mut dyn Watch,
+        mut outlet: Option<&'a mut Outlet>,
     ) -> Result<Purchased, Error> {
         let early = |kind| Error::new(kind, Step::Open, Charged::No);
         let target = Target::of(&purchase.url).map_err(early)?;
         let key = binding::purchase_key(purchase.method.as_str(), &target.url, &purchase.body);
         // An attempt that may have been paid for is asked about before anything new is signed.
         for earlier in Earlier::all(payer, &key) {
-            if let Some(done) = earlier.take_up(payer, purchase, &target, watch).await? {
+            if let Some(done) = earlier
+                .take_up(payer, purchase, &target, watch, outlet.as_deref_mut())
+                .await?
+            {
                 return Ok(done);
             }
         }
         let mut buying = Self::open(payer, purchase, target, key, watch).map_err(early)?;
+        buying.outlet = outlet;
         let outcome = buying.run().await;
         buying.seal(outcome)
     }
@@ -85,10 +96,14 @@ impl<'a> Buying<'a> {
             self.pin(admitted.pay_to())?;
             return self.buy_over_channel(&admitted).await;
         }
+        if self.has_left() {
+            return Err(ErrorKind::Stopped);
+        }
         // authorize
         let presentation = self.authorize(&asked, &admitted, means).await?;
         // execute
         let answer = self.execute(&presentation).await;
+        self.end_answer(answer.is_ok() && self.passed.is_some());
         // settle: also after a failure, which is when it matters what was charged
         let reached = self.step;
         self.settle().await?;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use seamline_core::Charged;
 use seamline_core::receipt::{self as event, Outcome, Sealed, Word};
+use seamline_core::{Amount, Charged};
 
 use super::error::{Error, ErrorKind};
 use super::run::Buying;
@@ -18,6 +18,7 @@ impl Buying<'_> {
         self.begin(Step::Seal);
         let kind = match &outcome {
             Ok(_) => Outcome::Answered,
+            Err(ErrorKind::Stopped) => Outcome::Abandoned,
             Err(_) if self.requests == 0 => Outcome::Refused,
             Err(_) => Outcome::Failed,
         };
@@ -46,7 +47,11 @@ impl Buying<'_> {
             failed_at.as_str().clone_into(&mut self.leg.record.step);
         }
         let seq = self.leg.record.seq;
-        let failed = |kind, step, path| Error::new(kind, step, charged).of_call(seq, path);
+        let (authorized, settled) = self.amounts();
+        let failed = |kind, step, path| {
+            let error = Error::new(kind, step, charged).of_call(seq, path);
+            error.of_payment(authorized, settled)
+        };
         match (outcome, self.write(kind)) {
             (Ok(answer), Ok((sealed, path))) => {
                 let mut purchased = self.purchased(answer);
@@ -89,21 +94,27 @@ impl Buying<'_> {
         }
     }
 
+    /// Most that can be settled, and what was.
+    fn amounts(&self) -> (Option<Amount>, Option<Amount>) {
+        match &self.leg.record.payment {
+            Some(payment) => (Some(payment.amount()), payment.settled()),
+            None => (
+                self.leg.record.voucher.as_ref().map(|it| it.amount),
+                self.charged_over_channel(),
+            ),
+        }
+    }
+
     pub(super) fn purchased(&self, answer: Answer) -> Purchased {
         let payment = self.leg.record.payment.as_ref();
         let (claim, signed_receipt) = self.judge();
+        let (authorized, settled) = self.amounts();
         Purchased {
             answer,
             seq: self.leg.record.seq,
             charged: self.charged(),
-            authorized: match payment {
-                Some(payment) => Some(payment.amount()),
-                None => self.leg.record.voucher.as_ref().map(|it| it.amount),
-            },
-            settled: match payment {
-                Some(payment) => payment.settled(),
-                None => self.charged_over_channel(),
-            },
+            authorized,
+            settled,
             payment_state: match (payment, &self.leg.record.voucher) {
                 (Some(payment), _) => payment.state.as_str(),
                 (None, Some(voucher)) => voucher.state.as_str(),
@@ -115,6 +126,7 @@ impl Buying<'_> {
             signed_offer: self.signed_offer,
             signed_receipt,
             repeated: self.repeated,
+            passed: self.passed.as_ref().map(|passed| passed.bytes),
             receipt: None,
             receipt_path: None,
         }

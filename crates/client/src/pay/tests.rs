@@ -8,6 +8,7 @@ mod plain;
     reason = "the helpers of a test fail the test"
 )]
 mod seller;
+mod streamed;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -164,4 +165,12 @@ impl Desk {
     fn pass(&self, seconds: u64) {
         self.clock.fetch_add(seconds, Ordering::SeqCst);
     }
+}
+
+#[tokio::test]
+async fn a_purchase_may_move_between_threads() {
+    fn is_send<T: Send>(_: &T) {}
+    let desk = desk();
+    let purchase = Purchase::get("http://127.0.0.1/");
+    is_send(&desk.payer.fetch(&purchase));
 }
