@@ -27,7 +27,7 @@ use seamline_core::canonical::ChatRequest;
 use seamline_net::HttpClient;
 use seamline_ohttp::{
     ClientExchange, Entropy, Limits, MEDIA_CHUNKED_RESPONSE, MEDIA_REQUEST, MEDIA_RESPONSE,
-    Profile, encapsulate, pad_json,
+    Profile, bucket, encapsulate, pad_json,
 };
 use zeroize::Zeroizing;
 
@@ -69,7 +69,7 @@ pub enum Error {
         /// The status.
         status: u16,
         /// What the enclave said, sealed for us; `None` where only the relay spoke.
-        said: Option<Zeroizing<Vec<u8>>>,
+        said: Option<Said>,
     },
     /// The answer does not open: it was altered, cut off, or is for another request.
     #[error("the answer does not open")]
@@ -77,6 +77,23 @@ pub enum Error {
     /// The answer opened and proves nothing.
     #[error("the answer is not proven")]
     Answer(#[source] AnswerRefused),
+}
+
+/// What an enclave said about a refusal. It quotes the request, so `Debug` shows its length alone.
+#[derive(Clone)]
+pub struct Said(Zeroizing<Vec<u8>>);
+
+impl Said {
+    /// The bytes: JSON with `status` and `body`, from our enclaves.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Said").field(&self.0.len()).finish()
+    }
 }
 
 /// Longest answer, as the relay of ours passes on.
@@ -129,9 +146,12 @@ impl Relay {
             return Err(Error::Request);
         }
         // 1. The request, its hash, and its padding, which the hash does not see.
-        let mut inner = Zeroizing::new(chat.to_wire());
-        let asked = ChatRequest::parse(&inner).map_err(|_| Error::Request)?;
+        let wire = Zeroizing::new(chat.to_wire());
+        let asked = ChatRequest::parse(&wire).map_err(|_| Error::Request)?;
         let input_hash = asked.input_hash();
+        // Room for the padding from the start: a buffer that grows leaves a copy behind, unwiped.
+        let mut inner = Zeroizing::new(Vec::with_capacity(bucket(wire.len())));
+        inner.extend_from_slice(&wire);
         pad_json(&mut inner);
         // 2. Sealed for one use.
         let seed = env.random().map_err(Error::Entropy)?;
@@ -161,7 +181,8 @@ impl Relay {
         let (head, body) = answer.into_parts();
         let body = body.bytes().await.map_err(Error::Unreachable)?;
         if head.status != http::StatusCode::OK {
-            let (status, said) = (head.status.as_u16(), reply::said(&body, exchange));
+            let status = head.status.as_u16();
+            let said = reply::said(&body, exchange).map(Said);
             return Err(Error::Refused { status, said });
         }
         let media_type = head.headers.get(header::CONTENT_TYPE);

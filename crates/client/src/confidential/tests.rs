@@ -207,3 +207,23 @@ fn an_answer_of_another_media_type_is_not_opened() {
     let opened = open(b"application/json", b"{}", exchange);
     assert_eq!(opened.err(), Some(seamline_ohttp::Error::WrongFormat));
 }
+
+#[test]
+fn an_error_shows_no_word_of_the_request() {
+    let said = super::Said(b"canary".to_vec().into());
+    assert_eq!(said.as_bytes(), b"canary");
+    let error = super::Error::Refused {
+        status: 400,
+        said: Some(said),
+    };
+    for shown in [
+        format!("{error:?}"),
+        format!("{error:#?}"),
+        error.to_string(),
+    ] {
+        assert!(
+            !shown.contains("canary") && !shown.contains("99"),
+            "{shown}"
+        );
+    }
+}

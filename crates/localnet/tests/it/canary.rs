@@ -16,14 +16,17 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use seamline::confidential::{EnclaveKey, Relay};
 use seamline::{Chat, Client, Env, Home};
 use seamline_core::receipt::{Bundle, SealingKey};
-use seamline_core::sha256;
+use seamline_core::{Amount, sha256};
 use seamline_enclave::{
     ChatJob, EnclaveIdentity, Faults, Finish, Piece, Pieces, Upstream, UpstreamFuture, Usage,
 };
 use seamline_localnet::{Config, Localnet, NodeSpec};
+use seamline_net::{ClientOptions, http_client};
 
+use crate::relay::{Carriage, TOKEN};
 use crate::support::{World, honest};
 
 const ORDER: &str = "SEAMLINE_TEST_CANARY";
@@ -174,9 +177,41 @@ async fn calls(folder: &Path, name: &str) {
             }
         }
     }
+    let client = Arc::new(client);
+    if name == "honest" {
+        sealed(&client).await;
+    }
     show(&client.recover().await.unwrap());
     show(&client.journal().calls().unwrap());
     net.stop().await;
+}
+
+/// The same question through a relay: whole, streamed, and refused by the enclave in words that quote it.
+async fn sealed(client: &Arc<Client>) {
+    let price = Amount::new(10_u128.pow(18));
+    let (snapshot, _) = client.listings().await.unwrap();
+    let record = &snapshot.nodes[0];
+    let carriage = Carriage::start(client, record, price).await;
+    show(&carriage.relay);
+    let http = http_client(ClientOptions::default()).unwrap();
+    let caller = Relay::new(http, &carriage.url, TOKEN);
+    show(&caller);
+    let config = caller.key_config(record.node).await.unwrap();
+    let key = EnclaveKey::check(&config, record, None).unwrap();
+    show(&key);
+    for stream in [false, true] {
+        let chat = Chat::model(MODEL).user(PROMPT).stream(stream);
+        let answered = caller.chat(&chat, &key, &Env::system()).await.unwrap();
+        assert_eq!(answered.text, ANSWER.concat());
+        show(&answered);
+    }
+    // The model's name is a word of the request, too.
+    let unknown = Chat::model(format!("no/{PROMPT}")).user(PROMPT);
+    let refused = caller.chat(&unknown, &key, &Env::system()).await;
+    let refused = refused.unwrap_err();
+    show(&refused);
+    println!("{}", seamline_core::chain(&refused));
+    carriage.stop().await;
 }
 
 fn show(value: &impl Debug) {
@@ -203,6 +238,8 @@ fn secrets(folder: &Path) -> Vec<(String, String)> {
         needles.push(("the answer".to_owned(), piece.trim().to_owned()));
     }
     forms("the prompt", PROMPT.as_bytes(), &mut needles);
+    needles.push(("the relay's token".to_owned(), TOKEN.to_owned()));
+    forms("the relay's token", TOKEN.as_bytes(), &mut needles);
     forms("the payer's key", &payer(), &mut needles);
     forms("the recorder's seed", &recorder_seed(), &mut needles);
     for name in LIARS {

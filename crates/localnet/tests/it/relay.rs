@@ -16,7 +16,7 @@ use seamline_services::relay::{
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-const TOKEN: &str = "a token of forty random characters, say";
+pub(crate) const TOKEN: &str = "a token of forty random characters, say";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_carries_pays_and_learns_nothing() {
@@ -47,35 +47,11 @@ async fn a_relay_carries_pays_and_learns_nothing() {
     let (snapshot, _) = client.listings().await.unwrap();
     let mut record = snapshot.nodes[0].clone();
 
-    // The relay.
-    let account = Account {
-        token_sha256: token_hash(TOKEN),
-        per_day: Amount::new(10_u128.pow(19)),
-        per_minute: 10,
-        at_once: 2,
-    };
-    let clock = env.clone();
-    let config = RelayConfig::new(vec![account], price, Arc::new(move || clock.now()));
-    let payers = Arc::clone(&client);
-    let carrier = PayingCarrier::new(move |options| payers.payer(options));
-    let relay = Relay::new(config, Arc::new(carrier)).unwrap();
-    let certificate = record.tls_certificate.to_vec();
-    let target = Target::danger_anywhere(record.node, &record.endpoint, certificate, record.pay_to);
-    relay.set_targets([target.unwrap()]);
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(seamline_net::serve(
-        listener,
-        router(relay.clone()),
-        async {
-            let _ = stopped.await;
-        },
-    ));
+    let carriage = Carriage::start(&client, &record, price).await;
 
     // The caller: no wallet, no connection to the enclave.
     let http = http_client(ClientOptions::default()).unwrap();
-    let caller = confidential::Relay::new(http, &url, TOKEN);
+    let caller = confidential::Relay::new(http, &carriage.url, TOKEN);
     let answer = caller.key_config(record.node).await.unwrap();
     register(&mut record, &answer);
     let key = EnclaveKey::check(&answer, &record, None).unwrap();
@@ -84,7 +60,7 @@ async fn a_relay_carries_pays_and_learns_nothing() {
     let whole = caller.chat(&question, &key, &env).await.unwrap();
     assert!(whole.text.contains("--max-price"), "{}", whole.text);
     assert_eq!(whole.node, record.node);
-    let (spent, reserved) = relay.spent(&token_hash(TOKEN)).unwrap();
+    let (spent, reserved) = carriage.spent().await;
     assert!(!spent.is_zero() && reserved.is_zero(), "{spent} {reserved}");
 
     let streamed = caller
@@ -92,7 +68,7 @@ async fn a_relay_carries_pays_and_learns_nothing() {
         .await
         .unwrap();
     assert_eq!(streamed.text, whole.text);
-    let (both, _) = relay.spent(&token_hash(TOKEN)).unwrap();
+    let (both, _) = carriage.spent().await;
     assert!(both > spent);
 
     // What the enclave refuses comes back sealed.
@@ -101,7 +77,7 @@ async fn a_relay_carries_pays_and_learns_nothing() {
     let (status, said) = words(refused).unwrap();
     assert_eq!(status, 400);
     assert!(said.contains("no/such-model"), "{said}");
-    let (after, _) = relay.spent(&token_hash(TOKEN)).unwrap();
+    let (after, _) = carriage.spent().await;
     assert_eq!(after, both, "an error costs nothing");
 
     // A key that the relay made up.
@@ -110,15 +86,64 @@ async fn a_relay_carries_pays_and_learns_nothing() {
     let refused = EnclaveKey::check(&answer, &lying, None).err();
     assert_eq!(refused, Some(KeyRefused::Registry));
 
-    stop.send(()).unwrap();
-    served.await.unwrap().unwrap();
-    assert!(
-        relay
-            .tasks()
-            .drain(std::time::Duration::from_secs(30))
-            .await
-    );
+    carriage.stop().await;
     net.stop().await;
+}
+
+/// A relay with one account, on a port of its own.
+pub(crate) struct Carriage {
+    pub(crate) relay: Relay,
+    pub(crate) url: String,
+    stop: oneshot::Sender<()>,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Carriage {
+    /// Carries to one node, at the expense of `client`.
+    pub(crate) async fn start(client: &Arc<Client>, record: &NodeRecord, price: Amount) -> Self {
+        let account = Account {
+            token_sha256: token_hash(TOKEN),
+            per_day: Amount::new(10_u128.pow(19)),
+            per_minute: 10,
+            at_once: 2,
+        };
+        let clock = Env::system();
+        let config = RelayConfig::new(vec![account], price, Arc::new(move || clock.now()));
+        let payers = Arc::clone(client);
+        let carrier = PayingCarrier::new(move |options| payers.payer(options));
+        let relay = Relay::new(config, Arc::new(carrier)).unwrap();
+        let certificate = record.tls_certificate.to_vec();
+        let (node, pay_to) = (record.node, record.pay_to);
+        let target = Target::danger_anywhere(node, &record.endpoint, certificate, pay_to);
+        relay.set_targets([target.unwrap()]);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = router(relay.clone());
+        let served = tokio::spawn(seamline_net::serve(listener, app, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            relay,
+            url,
+            stop,
+            served,
+        }
+    }
+
+    /// What the account spent and what is reserved, once nothing is under way.
+    pub(crate) async fn spent(&self) -> (Amount, Amount) {
+        let patience = std::time::Duration::from_secs(30);
+        assert!(self.relay.tasks().drain(patience).await);
+        self.relay.spent(&token_hash(TOKEN)).unwrap()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap().unwrap();
+        let patience = std::time::Duration::from_secs(30);
+        assert!(self.relay.tasks().drain(patience).await);
+    }
 }
 
 /// What the enclave said, opened.
@@ -126,7 +151,7 @@ fn words(err: confidential::Error) -> Option<(u16, String)> {
     let confidential::Error::Refused { status, said } = err else {
         return None;
     };
-    Some((status, String::from_utf8(said?.to_vec()).ok()?))
+    Some((status, String::from_utf8(said?.as_bytes().to_vec()).ok()?))
 }
 
 /// The registry's entry for the key, where the network has not made one.
