@@ -171,6 +171,11 @@ impl Home {
         self.root.join("paywall.redb")
     }
 
+    /// What the account holders of `seamline relay` have used.
+    pub(crate) fn relay_books(&self) -> PathBuf {
+        self.root.join("relay.redb")
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("journal.redb")
     }

@@ -15,25 +15,32 @@
 //! reach anything else.
 
 mod accounts;
+mod books;
 mod carrier;
 mod carry;
+mod file;
 mod http;
+mod pump;
 mod targets;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use seamline_core::{Amount, NodeId};
+use axum::body::Bytes;
+use seamline_core::{Amount, NodeId, Timestamp};
 use seamline_net::{Clock, Tasks};
 use tokio::sync::Semaphore;
 
-use self::accounts::Books;
+use self::books::Books;
+use self::file::BookFile;
 
 pub use self::accounts::{Account, Denied, token_hash};
 pub use self::carrier::{
     Carried, Carrier, CarrierFuture, CarryError, Errand, Paid, PayingCarrier, Reply,
 };
+pub use self::file::BooksError;
 pub use self::http::router;
 pub use self::targets::{Target, TargetRefused};
 
@@ -48,8 +55,11 @@ pub struct RelayConfig {
     pub clock: Clock,
     /// Most requests under way at a time; 256. More are answered 503.
     pub at_once: usize,
-    /// Longest that a request may take, paid and answered; 300 seconds.
+    /// Longest that a request may take until its answer begins; 300 seconds.
     pub deadline: Duration,
+    /// The file (redb) that keeps what accounts have used and what is reserved; `None` keeps it in memory,
+    /// and a restart forgets it.
+    pub books: Option<PathBuf>,
 }
 
 impl RelayConfig {
@@ -61,6 +71,7 @@ impl RelayConfig {
             clock,
             at_once: 256,
             deadline: Duration::from_secs(300),
+            books: None,
         }
     }
 }
@@ -80,6 +91,8 @@ struct Inner {
     carrier: Arc<dyn Carrier>,
     books: Mutex<Books>,
     targets: RwLock<BTreeMap<NodeId, Target>>,
+    /// Key configurations, and when they were asked for.
+    configs: Mutex<BTreeMap<NodeId, (Timestamp, Bytes)>>,
     places: Arc<Semaphore>,
     tasks: Tasks,
 }
@@ -89,15 +102,17 @@ impl Relay {
     ///
     /// # Errors
     ///
-    /// [`Denied::Unknown`] where two accounts have the same token: it would be unclear who pays.
-    pub fn new(config: RelayConfig, carrier: Arc<dyn Carrier>) -> Result<Self, Denied> {
-        let books = Books::new(&config.accounts)?;
+    /// [`BooksError`].
+    pub fn new(config: RelayConfig, carrier: Arc<dyn Carrier>) -> Result<Self, BooksError> {
+        let file = config.books.as_deref().map(BookFile::open).transpose()?;
+        let books = Books::new(&config.accounts, file)?;
         Ok(Self(Arc::new(Inner {
             places: Arc::new(Semaphore::new(config.at_once)),
             config,
             carrier,
             books: Mutex::new(books),
             targets: RwLock::default(),
+            configs: Mutex::default(),
             tasks: Tasks::new(),
         })))
     }
@@ -105,7 +120,11 @@ impl Relay {
     /// Replaces the nodes that requests may go to. Requests under way go on.
     pub fn set_targets(&self, targets: impl IntoIterator<Item = Target>) {
         let targets = targets.into_iter().map(|target| (target.node, target));
-        let targets = targets.collect();
+        let targets: BTreeMap<_, _> = targets.collect();
+        let configs = self.0.configs.lock();
+        let mut configs = configs.unwrap_or_else(PoisonError::into_inner);
+        configs.retain(|node, _| targets.contains_key(node));
+        drop(configs);
         *self
             .0
             .targets

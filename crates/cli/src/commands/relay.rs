@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use seamline_core::Amount;
 use seamline_evm::registry::{self, NodeRecord};
-use seamline_services::relay::{Account, PayingCarrier, Relay, RelayConfig, Target, router};
+use seamline_services::relay::{
+    Account, BooksError, PayingCarrier, Relay, RelayConfig, Target, router,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,9 +22,13 @@ use crate::session::{Session, now};
 use crate::stop::Stop;
 
 /// How often the registry is read: a node that is revoked gets nothing after that.
-const REFRESH: Duration = Duration::from_secs(30);
-/// How many reads may fail before no node is known any more.
-const MAX_FAILURES: u32 = 10;
+const REFRESH: Duration = Duration::from_secs(15);
+/// How many reads may fail before no node is known any more: a node that is revoked must not live on
+/// because somebody holds the registry up.
+const MAX_FAILURES: u32 = 2;
+/// How often the chain is asked what became of payments whose outcome is open: until then they are
+/// reserved of the wallet's budget.
+const RECOVER: Duration = Duration::from_secs(60);
 /// How long requests under way may take once the command is asked to end.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Longest accounts file: ten thousand accounts.
@@ -48,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &args::Relay) -> Result<Exit, Failure
     block_on(async {
         // 1. The account that pays, and who may use it.
         let session = Arc::new(Session::open(context, Some(&args.max_price), None).await?);
-        let served = serve(&session, args).await;
+        let served = serve(context, &session, args).await;
         if let Some(session) = Arc::into_inner(session) {
             session.close().await;
         }
@@ -56,7 +62,11 @@ pub(crate) fn run(context: &Context, args: &args::Relay) -> Result<Exit, Failure
     })
 }
 
-async fn serve(session: &Arc<Session>, args: &args::Relay) -> Result<Exit, Failure> {
+async fn serve(
+    context: &Context,
+    session: &Arc<Session>,
+    args: &args::Relay,
+) -> Result<Exit, Failure> {
     let decimals = session.network.token_decimals;
     let accounts = read_accounts(&args.accounts, decimals)?;
     let max_price = amount(&args.max_price, decimals)?;
@@ -66,10 +76,16 @@ async fn serve(session: &Arc<Session>, args: &args::Relay) -> Result<Exit, Failu
     let payers = Arc::clone(session);
     let carrier = PayingCarrier::new(move |options| payers.client.payer(options));
     let known = accounts.len();
-    let config = RelayConfig::new(accounts, max_price, Arc::new(now));
-    let relay = Relay::new(config, Arc::new(carrier)).map_err(|_| {
-        Failure::usage("relay.accounts", "two accounts have the same token")
-            .hint("give each account a token of its own")
+    let mut config = RelayConfig::new(accounts, max_price, Arc::new(now));
+    config.books = Some(context.home()?.relay_books());
+    let relay = Relay::new(config, Arc::new(carrier)).map_err(|err| match err {
+        BooksError::Twice => Failure::usage("relay.accounts", "two accounts have the same token")
+            .hint("give each account a token of its own"),
+        err => Failure::new(
+            Exit::No,
+            "relay.books",
+            seamline_core::chain(&err).to_string(),
+        ),
     })?;
     let nodes = refresh(session, &relay).await?;
     // 3. Until somebody asks it to end.
@@ -86,6 +102,7 @@ async fn serve(session: &Arc<Session>, args: &args::Relay) -> Result<Exit, Failu
     let served = tokio::select! {
         served = serving => served,
         () = keep_fresh(session, &relay) => Ok(()),
+        () = keep_books(session) => Ok(()),
     };
     if let Err(err) = served {
         output::message(&format!("note: {err}"));
@@ -108,6 +125,16 @@ async fn keep_fresh(session: &Session, relay: &Relay) {
             // What was revoked in the meantime is not known, so nothing is.
             relay.set_targets([]);
         }
+    }
+}
+
+/// Frees what payments have reserved that can never settle. At the start, for a process before this one.
+async fn keep_books(session: &Session) {
+    loop {
+        if let Err(err) = session.client.recover().await {
+            output::message(&format!("note: {}", seamline_core::chain(&err)));
+        }
+        tokio::time::sleep(RECOVER).await;
     }
 }
 

@@ -20,6 +20,7 @@ mod opengradient;
 mod privacy;
 mod readme;
 mod receipts;
+mod relay;
 mod service;
 #[cfg(unix)]
 mod signer;

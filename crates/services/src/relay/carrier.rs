@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use seamline::pay::{Answer, ErrorKind, PayOptions, Payees};
+use seamline::pay::{Answer, ErrorKind, Outlet, PayOptions, Payees};
 use seamline::{Payer, Purchase};
 use seamline_core::{Amount, Charged, NodeId};
 use seamline_net::{ClientOptions, TlsTrust, http_client};
@@ -42,7 +42,7 @@ impl core::fmt::Debug for Errand {
 /// What came of it.
 #[derive(Debug)]
 pub struct Carried {
-    /// The node's answer.
+    /// The node's answer: its head alone where it went to the outlet.
     pub reply: Result<Reply, CarryError>,
     /// What it cost the relay.
     pub paid: Paid,
@@ -55,7 +55,7 @@ pub struct Reply {
     pub status: u16,
     /// The media type.
     pub media_type: String,
-    /// The body: sealed, or an error in clear.
+    /// The body: sealed, or an error in clear. Empty where it went to the outlet.
     pub body: Bytes,
 }
 
@@ -96,8 +96,9 @@ pub type CarrierFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Carries sealed requests and pays for them.
 pub trait Carrier: Send + Sync {
-    /// Carries one request. Runs to its end although nobody waits for it any more: the payment must.
-    fn carry(&self, errand: Errand) -> CarrierFuture<'_, Carried>;
+    /// Carries one request. An answer of success goes to `outlet` as it comes; whoever reads it leaves
+    /// to stop the request. This runs to its end although nobody waits for it any more: the payment must.
+    fn carry(&self, errand: Errand, outlet: Outlet) -> CarrierFuture<'_, Carried>;
 
     /// Asks a node for its signed key configuration, which is free.
     fn config(&self, target: Target) -> CarrierFuture<'_, Result<Bytes, CarryError>>;
@@ -108,8 +109,6 @@ type OpenPayer = dyn Fn(PayOptions) -> Result<Payer, seamline::pay::Error> + Sen
 
 /// Pays with the payers of one [`Client`](seamline::Client): one account, budget and journal. Each node is believed by its registered
 /// certificate only, and paid at its registered address only.
-///
-/// Answers are read whole before they are passed on; see `docs/relay.md`.
 pub struct PayingCarrier {
     open: Box<OpenPayer>,
     payers: Mutex<HashMap<NodeId, (Target, Arc<Payer>)>>,
@@ -150,7 +149,7 @@ impl PayingCarrier {
         Ok(payer)
     }
 
-    async fn pay(&self, errand: Errand) -> Carried {
+    async fn pay(&self, errand: Errand, outlet: Outlet) -> Carried {
         let Errand {
             target,
             path,
@@ -167,17 +166,7 @@ impl PayingCarrier {
             .header(CONTENT_TYPE, media_type)
             .body(body)
             .max_price(max_price);
-        // A purchase stays on one thread, so each has its own while it lasts.
-        let runtime = tokio::runtime::Handle::current();
-        let fetched =
-            tokio::task::spawn_blocking(move || runtime.block_on(payer.fetch(&purchase))).await;
-        let Ok(fetched) = fetched else {
-            return Carried {
-                reply: Err(CarryError::Relay),
-                paid: Paid::UpTo(max_price),
-            };
-        };
-        match fetched {
+        match payer.fetch_into(&purchase, outlet).await {
             Ok(bought) => {
                 let most = bought.authorized.unwrap_or(Amount::ZERO);
                 let paid = match (bought.settled, bought.charged) {
@@ -189,9 +178,12 @@ impl PayingCarrier {
                 Carried { reply, paid }
             }
             Err(err) => {
-                let paid = match err.charged() {
-                    Charged::No => Paid::Exactly(Amount::ZERO),
-                    Charged::Yes | Charged::Unknown => Paid::UpTo(max_price),
+                let paid = match (err.settled(), err.charged()) {
+                    (Some(settled), _) => Paid::Exactly(settled),
+                    (None, Charged::No) => Paid::Exactly(Amount::ZERO),
+                    (None, Charged::Yes | Charged::Unknown) => {
+                        Paid::UpTo(err.authorized().unwrap_or(max_price))
+                    }
                 };
                 let reply = match err.kind() {
                     ErrorKind::Status(answer) => Ok(reply(answer)),
@@ -203,6 +195,7 @@ impl PayingCarrier {
                     | ErrorKind::Offer(_) => Err(CarryError::Payment),
                     ErrorKind::Unreachable(_)
                     | ErrorKind::Interrupted(_)
+                    | ErrorKind::Stopped
                     | ErrorKind::Redirect { .. }
                     | ErrorKind::PaidInVain => Err(CarryError::Node),
                     ErrorKind::Url { .. }
@@ -230,8 +223,8 @@ impl PayingCarrier {
 }
 
 impl Carrier for PayingCarrier {
-    fn carry(&self, errand: Errand) -> CarrierFuture<'_, Carried> {
-        Box::pin(self.pay(errand))
+    fn carry(&self, errand: Errand, outlet: Outlet) -> CarrierFuture<'_, Carried> {
+        Box::pin(self.pay(errand, outlet))
     }
 
     fn config(&self, target: Target) -> CarrierFuture<'_, Result<Bytes, CarryError>> {

@@ -1,12 +1,15 @@
 //! One request, from its reservation to its end.
 
+use core::time::Duration;
 use std::sync::{Arc, PoisonError};
 
 use axum::body::Bytes;
+use seamline::pay::outlet;
 use seamline_core::Amount;
-use seamline_ohttp::{Limits, MEDIA_CHUNKED_RESPONSE, MEDIA_RESPONSE, RelayFrames};
 
-use super::carrier::{CarryError, Errand, Paid, Reply};
+use super::books::Open;
+use super::carrier::{Carried, CarryError, Errand, Paid, Reply};
+use super::pump::{self, Flow, Flowing};
 use super::{Denied, Inner, Relay, Target};
 
 /// The format of a request, which its path says.
@@ -26,7 +29,7 @@ impl Format {
 }
 
 /// Why a request brought nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Failed {
     Denied(Denied),
     Busy,
@@ -34,49 +37,91 @@ pub(super) enum Failed {
     Carry(CarryError),
     /// The answer is not of the format.
     Answer,
+    /// The answer broke off.
+    Cut,
+    /// The node's own refusal.
+    Refused(Reply),
 }
+
+/// Longest that an authorization may be settled: OpenGradient's nodes ask for at most ten minutes.
+const HOLD: Duration = Duration::from_secs(15 * 60);
+/// How long a key configuration is passed on without asking again.
+const FRESH: Duration = Duration::from_secs(60);
+/// Pieces of an answer that wait on their way through the relay.
+const PIECES: usize = 4;
 
 /// A reservation that ends with the request: at what it cost, or at the most where that is not known,
 /// such as after a panic.
 struct Reservation {
     relay: Arc<Inner>,
-    token: [u8; 32],
-    cost: Option<Amount>,
+    open: Option<Open>,
+    cost: Cost,
+}
+
+/// What an account is charged for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cost {
+    /// This much.
+    Is(Amount),
+    /// Nothing, once its payment cannot be settled any more.
+    NothingLater,
+    /// Nobody knows: the most.
+    Most,
+}
+
+impl Reservation {
+    /// Gives the account's place back: the answer is over, and only its settlement is waited for.
+    fn answered(&mut self) {
+        if let Some(open) = &mut self.open {
+            let books = self.relay.books.lock();
+            let mut books = books.unwrap_or_else(PoisonError::into_inner);
+            books.answered(open);
+        }
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let most = self.relay.config.max_price;
+        let Some(open) = self.open.take() else {
+            return;
+        };
         let now = (self.relay.config.clock)();
         let books = self.relay.books.lock();
         let mut books = books.unwrap_or_else(PoisonError::into_inner);
-        books.end(&self.token, most, self.cost.unwrap_or(most), now);
+        match self.cost {
+            Cost::Is(cost) => books.end(open, cost, now),
+            Cost::NothingLater => books.hold(open, now.saturating_add(HOLD)),
+            Cost::Most => {
+                let most = open.most;
+                books.end(open, most, now);
+            }
+        }
     }
 }
 
 impl Relay {
-    /// Carries a request. Where the caller leaves, the request and its payment go on to their end.
+    /// Carries a request. Where the caller leaves, what it costs is what was served: see [`pump::run`].
     pub(super) async fn carry(
         &self,
         token: [u8; 32],
         target: Target,
         format: Format,
         body: Bytes,
-    ) -> Result<Reply, Failed> {
+        streams: bool,
+    ) -> Result<Flowing, Failed> {
         let place = Arc::clone(&self.0.places).try_acquire_owned();
         let place = place.map_err(|_| Failed::Busy)?;
         let (now, max_price) = ((self.0.config.clock)(), self.0.config.max_price);
-        {
+        // 1. Reserved, on disk, before anything is sent.
+        let open = {
             let books = self.0.books.lock();
             let mut books = books.unwrap_or_else(PoisonError::into_inner);
-            books
-                .begin(&token, max_price, now)
-                .map_err(Failed::Denied)?;
-        }
+            books.begin(token, max_price, now).map_err(Failed::Denied)?
+        };
         let mut reservation = Reservation {
             relay: Arc::clone(&self.0),
-            token,
-            cost: None,
+            open: Some(open),
+            cost: Cost::Most,
         };
         let errand = Errand {
             target,
@@ -84,18 +129,28 @@ impl Relay {
             body,
             max_price,
         };
-        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let (teller, told) = tokio::sync::oneshot::channel();
         let relay = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
-            let _place = place;
-            let carried = relay.carrier.carry(errand).await;
-            let (answer, cost) = conclude(format, carried.reply, carried.paid);
-            reservation.cost = Some(cost);
+            // 2. Carried, while the answer passes.
+            let (outlet, inlet) = outlet(PIECES);
+            let mut teller = Some(teller);
+            let passing = async {
+                let (flow, bill) = pump::run(format, inlet, &mut teller, streams).await;
+                drop(place);
+                reservation.answered();
+                (flow, bill)
+            };
+            let carrying = relay.carrier.carry(errand, outlet);
+            let (carried, (flow, bill)) = tokio::join!(carrying, passing);
+            // 3. Charged.
+            reservation.cost = cost(&carried, flow, bill);
             drop(reservation);
-            // Nobody may be waiting any more.
-            let _ = sender.send(answer);
+            if flow == Flow::None {
+                pump::tell(&mut teller, Err(refusal(carried.reply)));
+            }
         });
-        match tokio::time::timeout(self.0.config.deadline, receiver).await {
+        match tokio::time::timeout(self.0.config.deadline, told).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Failed::Carry(CarryError::Relay)),
             Err(_) => Err(Failed::Deadline),
@@ -103,57 +158,63 @@ impl Relay {
     }
 }
 
-/// What the caller gets, and what it costs its account: what was paid, and never more than the enclave's
-/// bill where there is one.
-fn conclude(
-    format: Format,
-    reply: Result<Reply, CarryError>,
-    paid: Paid,
-) -> (Result<Reply, Failed>, Amount) {
-    let (Paid::Exactly(most) | Paid::UpTo(most)) = paid;
-    let mut reply = match reply {
-        Ok(reply) => reply,
-        Err(err) => return (Err(Failed::Carry(err)), most),
-    };
-    let is = |media_type: &str| reply.media_type == media_type;
-    let success = (200..300).contains(&reply.status);
-    match format {
-        _ if !success => {
-            let is_json = is("application/json") || is("application/problem+json");
-            if !is_json || reply.status < 400 {
-                return (Err(Failed::Answer), most);
-            }
-            // An error costs nothing. A node that settles one all the same is the relay's loss, within
-            // the budget of its wallet, unless the chain has shown it already.
-            let cost = match paid {
-                Paid::Exactly(cost) => cost,
-                Paid::UpTo(_) => Amount::ZERO,
-            };
-            (Ok(reply), cost)
+impl Relay {
+    /// A node's key configuration, asked for within the account's rate and at most once a minute.
+    pub(super) async fn config(&self, token: &[u8; 32], target: Target) -> Result<Bytes, Failed> {
+        let now = (self.0.config.clock)();
+        {
+            let books = self.0.books.lock();
+            let mut books = books.unwrap_or_else(PoisonError::into_inner);
+            books.count(token, now).map_err(Failed::Denied)?;
         }
-        _ if is(MEDIA_RESPONSE) => (Ok(reply), most),
-        Format::OpenGradient if is(MEDIA_CHUNKED_RESPONSE) => match unbilled(&reply.body) {
-            Ok((body, bill)) => {
-                reply.body = body.into();
-                let cost = bill.map_or(most, |bill| bill.min(most));
-                if cost != most {
-                    tracing::warn!(%cost, paid = %most, "a node was paid more than it billed");
-                }
-                (Ok(reply), cost)
+        let node = target.node;
+        {
+            let known = self.0.configs.lock();
+            let known = known.unwrap_or_else(PoisonError::into_inner);
+            if let Some((asked, config)) = known.get(&node)
+                && now.saturating_since(*asked) < FRESH
+            {
+                return Ok(config.clone());
             }
-            Err(_) => (Err(Failed::Answer), most),
-        },
-        Format::OpenGradient | Format::Rfc9458 => (Err(Failed::Answer), most),
+        }
+        let config = self.0.carrier.config(target).await;
+        let config = config.map_err(Failed::Carry)?;
+        let known = self.0.configs.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.insert(node, (now, config.clone()));
+        Ok(config)
     }
 }
 
-/// The response without its billing frame, and the bill.
-fn unbilled(body: &[u8]) -> Result<(Vec<u8>, Option<Amount>), seamline_ohttp::Error> {
-    let mut frames = RelayFrames::new(Limits::default());
-    let mut forward = frames.push(body)?;
-    let end = frames.finish()?;
-    forward.extend(end.rest);
-    // A bill beyond any amount bounds nothing.
-    let bill = end.billing.and_then(|it| Amount::parse(&it.cost_opg).ok());
-    Ok((forward, bill))
+/// What an account is charged: what was paid, and never more than the enclave's bill where there is one.
+fn cost(carried: &Carried, flow: Flow, bill: Option<Amount>) -> Cost {
+    let (Paid::Exactly(most) | Paid::UpTo(most)) = carried.paid;
+    match (flow, &carried.reply, carried.paid) {
+        // An error costs nothing. A node that settles one all the same is the relay's loss, within the
+        // budget of its wallet, unless the chain has shown it already. As long as it could, the account's
+        // own budget is reserved beside the wallet's: who causes errors blocks nobody else.
+        (Flow::None, Ok(reply), Paid::UpTo(_)) if reply.status >= 400 => Cost::NothingLater,
+        (Flow::None | Flow::Foreign, _, _) => Cost::Is(most),
+        (Flow::Whole | Flow::Cut, _, _) => {
+            let cost = bill.map_or(most, |bill| bill.min(most));
+            if cost != most {
+                tracing::warn!(%cost, paid = %most, "a node may take more than it billed");
+            }
+            Cost::Is(cost)
+        }
+    }
+}
+
+/// What the caller is told where nothing flowed.
+fn refusal(reply: Result<Reply, CarryError>) -> Failed {
+    match reply {
+        Err(err) => Failed::Carry(err),
+        Ok(reply) if reply.status >= 400 && is_problem(&reply) => Failed::Refused(reply),
+        Ok(_) => Failed::Answer,
+    }
+}
+
+fn is_problem(reply: &Reply) -> bool {
+    let media_type = reply.media_type.as_str();
+    media_type == "application/json" || media_type == "application/problem+json"
 }

@@ -1,10 +1,11 @@
 //! The paths of a relay.
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use seamline_core::NodeId;
 use seamline_net::limits::REQUEST_BODY_BYTES;
@@ -14,6 +15,7 @@ use serde_json::json;
 use super::accounts::token_hash;
 use super::carrier::{CarryError, Reply};
 use super::carry::{Failed, Format};
+use super::pump::Flowing;
 use super::{Denied, Relay};
 use std::sync::PoisonError;
 
@@ -53,16 +55,17 @@ async fn config(
     Path(tee_id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refused) = account(&relay, &headers) {
-        return refused;
-    }
+    let token = match account(&relay, &headers) {
+        Ok(token) => token,
+        Err(refused) => return refused,
+    };
     let target = match target(&relay, &tee_id) {
         Ok(target) => target,
         Err(refused) => return refused,
     };
-    match relay.0.carrier.config(target).await {
+    match relay.config(&token, target).await {
         Ok(config) => ([(header::CONTENT_TYPE, "application/json")], config).into_response(),
-        Err(err) => failed(Failed::Carry(err)),
+        Err(refused) => failed(refused),
     }
 }
 
@@ -87,22 +90,21 @@ async fn carry(
         let text = "malformed encapsulated request";
         return Err(error(StatusCode::BAD_REQUEST, text));
     }
-    // 4. Within the account's limits, carried and paid.
-    let reply = relay.carry(token, target, format, body).await;
-    let Reply {
-        status,
-        media_type,
-        body,
-    } = reply.map_err(failed)?;
-    tracing::info!(status, "carried");
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let mut response = (status, body).into_response();
-    let headers = response.headers_mut();
-    if let Ok(media_type) = HeaderValue::from_str(&media_type) {
-        headers.insert(header::CONTENT_TYPE, media_type);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    // 4. Within the account's limits, carried and paid. A caller who reads a stream says so, and can stop
+    // it before it begins.
+    let streams = headers.get("x-ohttp-stream").is_some_and(|it| it == "true");
+    let carried = relay.carry(token, target, format, body, streams).await;
+    let Flowing { media_type, pieces } = carried.map_err(failed)?;
+    tracing::info!(status = 200, "carried");
+    let pieces = stream::unfold(pieces, |mut pieces| async {
+        let piece = pieces.recv().await?;
+        Some((piece, pieces))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
 #[expect(clippy::result_large_err, reason = "it is the response")]
@@ -140,6 +142,12 @@ fn failed(failed: Failed) -> Response {
         Failed::Denied(Denied::AtOnce) => {
             (StatusCode::TOO_MANY_REQUESTS, "too many requests at a time")
         }
+        Failed::Denied(Denied::Books) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the relay cannot keep its books",
+        ),
+        Failed::Refused(reply) => return refused(reply),
+        Failed::Cut => (StatusCode::BAD_GATEWAY, "the node's answer broke off"),
         Failed::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the relay is busy"),
         Failed::Deadline => (StatusCode::GATEWAY_TIMEOUT, "the node took too long"),
         Failed::Carry(CarryError::Node) => (StatusCode::BAD_GATEWAY, "the node does not answer"),
@@ -154,6 +162,19 @@ fn failed(failed: Failed) -> Response {
     };
     tracing::info!(status = status.as_u16(), "not carried");
     error(status, text)
+}
+
+/// The node's own refusal, whose words are sealed.
+fn refused(reply: Reply) -> Response {
+    tracing::info!(status = reply.status, "carried");
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = (status, reply.body).into_response();
+    let headers = response.headers_mut();
+    if let Ok(media_type) = HeaderValue::from_str(&reply.media_type) {
+        headers.insert(header::CONTENT_TYPE, media_type);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// An error in clear, in both spellings that clients of OpenGradient's relay read.
