@@ -1,5 +1,6 @@
 """A running `seamline up --opengradient`, and its home."""
 
+import hashlib
 import json
 import os
 import signal
@@ -42,6 +43,10 @@ class Network:
             self.args(*args), env=self.env, capture_output=True, text=True, timeout=120, **options
         )
 
+    def relay(self):
+        """`seamline relay` in this home, which the network's own key pays for."""
+        return Relay(self)
+
     def stop(self):
         self.child.send_signal(signal.SIGINT)
         try:
@@ -54,3 +59,58 @@ class Network:
         self.log.close()
         self.home.cleanup()
         return status
+
+
+class Relay:
+    """A running `seamline relay` with one account holder, whose token is `token`."""
+
+    token = "a token of the account holder"
+
+    def __init__(self, network):
+        self.network = network
+
+    def __enter__(self):
+        folder = self.network.home.name
+        accounts = os.path.join(folder, "accounts.toml")
+        with open(accounts, "w") as file:
+            digest = hashlib.sha256(self.token.encode()).hexdigest()
+            file.write(f'[[account]]\ntoken_sha256 = "{digest}"\nper_day = "20"\nper_minute = 60\nat_once = 4\n')
+        self.log = open(os.path.join(folder, "relay.log"), "w+")
+        self.child = subprocess.Popen(
+            self.network.args(
+                "--network", self.network.view["network_file"], "relay",
+                "--accounts", accounts, "--max-price", "2", "--listen", "127.0.0.1:0", "--json",
+            ),
+            stdout=subprocess.PIPE, stderr=self.log, env=self.network.env, text=True,
+        )
+        guard = threading.Timer(120, self.child.kill)
+        guard.start()
+        line = self.child.stdout.readline()
+        guard.cancel()
+        if not line:
+            self.child.wait()
+            raise AssertionError("seamline relay did not start: " + self.said())
+        self.url = json.loads(line)["url"]
+        return self
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def kept(self):
+        """All bytes of the relay's receipts and books, and what it said."""
+        home = os.path.join(self.network.home.name, "home")
+        files = [os.path.join(home, "relay.redb"), os.path.join(home, "journal.redb")]
+        receipts = os.path.join(home, "receipts")
+        files += [os.path.join(receipts, name) for name in os.listdir(receipts)]
+        return b"".join(open(path, "rb").read() for path in files) + self.said().encode()
+
+    def __exit__(self, *failure):
+        self.child.send_signal(signal.SIGINT)
+        try:
+            status = self.child.wait(60)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            raise AssertionError("seamline relay did not stop")
+        if failure == (None, None, None) and status != 0:
+            raise AssertionError(f"seamline relay ended with {status}: " + self.said())

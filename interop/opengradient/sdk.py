@@ -7,7 +7,6 @@ import os
 import time
 
 from network import Network
-from relay import Relay
 from table import Rows
 
 parser = argparse.ArgumentParser()
@@ -262,23 +261,26 @@ def unknown_model():
 
 
 def confidential(stream):
-    """ConfidentialLLM through a relay: the SDK verifies hashes, signature and TEE id before it returns."""
-    relay = Relay(llm)
-    try:
-        client = og.ConfidentialLLM(relay.url, rpc_url=RPC)
+    """ConfidentialLLM through `seamline relay`: the SDK verifies hashes, signature and TEE id before it returns."""
+    with network.relay() as relay:
+        stranger = og.ConfidentialLLM(relay.url, rpc_url=RPC, auth_headers={"Authorization": "Bearer stranger"})
+        try:
+            stranger.chat("openai/gpt-5", ASK, stream=stream)
+            raise AssertionError("somebody without an account was served")
+        except og.RelayError as error:
+            assert "401" in str(error), error
+        client = og.ConfidentialLLM(relay.url, rpc_url=RPC, auth_headers={"Authorization": "Bearer " + relay.token})
         # Its documentation names the enum, but version 1.1.4 sends "TEE_LLM.GPT_5" then: a plain string works.
         answer = client.chat("openai/gpt-5", ASK, stream=stream)
-        assert answer.content and answer.proof.tee_id == client.tee.tee_id or answer.proof.tee_id == "0x" + client.tee.tee_id, answer.proof
-        assert not any(b"receipt" in body for body in relay.seen), "the relay could read the question"
-        if not stream:
-            return answer.content[:60]
-        frames = len(answer.stream_frames)
-        assert frames > 5, answer.stream_frames
-        bill = json.loads(relay.bills[0])
-        assert int(bill["cost_opg"]) > 0, bill
-        return f"{frames} frames, bill {bill['cost_opg']}"
-    finally:
-        relay.close()
+        assert answer.content and answer.proof.tee_id in (client.tee.tee_id, "0x" + client.tee.tee_id), answer.proof
+    kept = relay.kept()
+    for secret in (ASK[0]["content"], answer.content, relay.token):
+        assert secret.encode() not in kept, "the relay kept " + secret
+    if not stream:
+        return answer.content[:60]
+    frames = len(answer.stream_frames)
+    assert frames > 5, answer.stream_frames
+    return f"{frames} frames"
 
 
 async def dead_enclave():
