@@ -263,13 +263,13 @@ def unknown_model():
 def confidential(stream):
     """ConfidentialLLM through `seamline relay`: the SDK verifies hashes, signature and TEE id before it returns."""
     with network.relay() as relay:
-        stranger = og.ConfidentialLLM(relay.url, rpc_url=RPC, auth_headers={"Authorization": "Bearer stranger"})
+        stranger = og.ConfidentialLLM(relay.url, rpc_url=RPC, auth_headers=lambda: {"Authorization": "Bearer stranger"})
         try:
             stranger.chat("openai/gpt-5", ASK, stream=stream)
             raise AssertionError("somebody without an account was served")
         except og.RelayError as error:
             assert "401" in str(error), error
-        client = og.ConfidentialLLM(relay.url, rpc_url=RPC, auth_headers={"Authorization": "Bearer " + relay.token})
+        client = og.ConfidentialLLM(relay.url, rpc_url=RPC, auth_headers=lambda: {"Authorization": "Bearer " + relay.token})
         # Its documentation names the enum, but version 1.1.4 sends "TEE_LLM.GPT_5" then: a plain string works.
         answer = client.chat("openai/gpt-5", ASK, stream=stream)
         assert answer.content and answer.proof.tee_id in (client.tee.tee_id, "0x" + client.tee.tee_id), answer.proof
