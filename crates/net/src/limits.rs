@@ -29,12 +29,12 @@ pub const RPC_BATCH_CALLS: usize = 100;
 /// extension below 8 kB (x402 §1.2).
 pub const PAYMENT_HEADER_BYTES: usize = 32 * 1024;
 
-/// Longest SSE line, without its end. A chat frame is below 1 KiB; the final signed frame below
-/// 4 KiB.
-pub const SSE_LINE_BYTES: usize = 64 * 1024;
+/// Longest SSE line, without its end: as long as an event, because events usually are of one line. A chat
+/// frame is below 1 KiB, but some upstreams send the arguments of a call, or an image, in one piece.
+pub const SSE_LINE_BYTES: usize = SSE_EVENT_BYTES;
 
-/// Longest data of one SSE event, all of its lines together.
-pub const SSE_EVENT_BYTES: usize = 1024 * 1024;
+/// Longest data of one SSE event, all of its lines together: a large image in base64.
+pub const SSE_EVENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a TCP connection and its TLS handshake may take to establish.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -107,15 +107,23 @@ fn lines_and_events_are_bounded_and_the_refusal_stays() {
     assert_eq!(decoder.finish(), Err(Error::LineTooLong));
 
     let mut line = b"data: ".to_vec();
-    line.resize(SSE_LINE_BYTES, b'y');
+    line.resize(64 * 1024, b'y');
     line.push(b'\n');
     let mut decoder = Decoder::new();
-    let lines = SSE_EVENT_BYTES / SSE_LINE_BYTES;
+    let lines = SSE_EVENT_BYTES / (64 * 1024);
     for _ in 0..lines {
         assert_eq!(decoder.feed(&line, &mut events), Ok(()));
     }
     assert_eq!(decoder.feed(&line, &mut events), Err(Error::EventTooLong));
     assert_eq!(events, vec![]);
+}
+
+#[test]
+fn arguments_of_a_call_in_one_line_are_read() {
+    let arguments = "x".repeat(100 * 1024);
+    let stream = format!("data: {arguments}\n\n");
+    let events = vec![message(arguments.as_bytes())];
+    assert_eq!(decode([stream.as_bytes()]), (events, Ok(())));
 }
 
 proptest! {
