@@ -9,9 +9,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use seamline_core::json::{Object, Value};
+use seamline_evm::settlement::INDIVIDUAL_MAX_AGE_S;
 use seamline_net::{DataMode, DataSettlement, DataTicket, InferenceData};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::call::Call;
 use crate::enclave::Enclave;
@@ -28,10 +29,12 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How long an answer waits for its leaf to be durable: a facilitator answers within a round trip and a
 /// check of a signature.
 const LEAF: Duration = Duration::from_secs(2);
-/// How often a leaf is handed over before it is given up.
-const TRIES: u32 = 5;
 /// The first pause between two tries, doubled with each.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a leaf is handed over before it is given up: facilitators take none that is older.
+const TAKEN: Duration = Duration::from_secs(INDIVIDUAL_MAX_AGE_S);
 /// Leaves that wait in memory: a kilobyte each. Beyond that an answer says that it has none.
 const MOST_WAITING: usize = 1_024;
 
@@ -155,7 +158,8 @@ async fn hand_over(
             drop(say.send(handed));
         }
     };
-    for attempt in 1..=TRIES {
+    let began = Instant::now();
+    while began.elapsed() < TAKEN {
         match timeout(WAIT, desk.settle_data(DataMode::Batch, inference)).await {
             Ok(Ok(_)) => {
                 late.store(false, Ordering::Relaxed);
@@ -172,10 +176,8 @@ async fn hand_over(
             Err(_) => tracing::warn!("a leaf was not taken in time"),
         }
         tell(Handed::Pending);
-        if attempt < TRIES {
-            sleep(pause).await;
-            pause = pause.saturating_mul(2);
-        }
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
     tracing::error!("a leaf is given up: its batch will not hold it");
 }

@@ -51,22 +51,8 @@ impl Answer<'_> {
             cost,
             proof,
         } = self;
-        let message = Object::new()
-            .with("role", "assistant")
-            .with("content", *text);
-        let message = if tool_calls.is_empty() {
-            message
-        } else {
-            message.with(
-                "tool_calls",
-                tool_calls.iter().map(tool_call).collect::<Value>(),
-            )
-        };
-        let message = message.with_some("images", list(images));
-        let choice = Object::new()
-            .with("index", 0)
-            .with("message", message)
-            .with("finish_reason", finish_reason(*finish));
+        let message = message(text, tool_calls).with_some("images", list(images));
+        let choice = whole_choice(message, *finish);
         let body = Object::new()
             .with("id", *id)
             .with("object", "chat.completion")
@@ -203,6 +189,30 @@ pub(crate) fn preimage(text: &str, tool_calls: &[ToolCall], finish: Finish) -> S
         }
         Finish::Stop | Finish::Length => text.to_owned(),
     }
+}
+
+/// What a stream said, in the form of an answer in one piece.
+pub(crate) fn spoken(text: &str, tool_calls: &[ToolCall], finish: Finish) -> Object {
+    let choice = whole_choice(message(text, tool_calls), finish);
+    Object::new().with("choices", Value::array([choice.into()]))
+}
+
+fn whole_choice(message: Object, finish: Finish) -> Object {
+    Object::new()
+        .with("index", 0)
+        .with("message", message)
+        .with("finish_reason", finish_reason(finish))
+}
+
+fn message(text: &str, tool_calls: &[ToolCall]) -> Object {
+    let message = Object::new()
+        .with("role", "assistant")
+        .with("content", text);
+    if tool_calls.is_empty() {
+        return message;
+    }
+    let calls = tool_calls.iter().map(tool_call).collect::<Value>();
+    message.with("tool_calls", calls)
 }
 
 fn chunk(delta: Object, finish_reason: Value, model: &str) -> Object {

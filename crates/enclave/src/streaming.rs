@@ -174,7 +174,9 @@ impl Streaming {
         let cost = self.call.statement();
         let model = &self.call.model;
         let last = frames::final_frame(model, finish, usage, &proof, cost.as_ref(), &self.images);
-        let answer = Value::from(last.clone()).to_json(Keys::Insertion).into();
+        // What is published is what was signed, whole: a stream's last frame says nothing of it.
+        let answer = frames::spoken(&self.text, &self.tool_calls, finish);
+        let answer = Value::from(answer).to_json(Keys::Insertion).into();
         let handed = self.enclave.settle_data(&self.call, &proof, &answer).await;
         let last = frames::frame(handed.members(last));
         self.ready.extend([last, frames::DONE]);

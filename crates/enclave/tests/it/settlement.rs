@@ -135,14 +135,19 @@ async fn hashes_become_leaves_unless_they_are_private() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leaf_is_handed_over_until_it_is_taken() {
-    let (shop, desk) = shop(4);
-    let answer = buy(&shop, ASKED, None).await;
+    // A facilitator that is away for ten minutes.
+    let (shop, desk) = shop(16);
+    let answer = answered(&shop, ASKED, None).await;
     // It was in memory only when the answer left, and that was said.
     assert_eq!(answer.header(SAID), "pending");
+    assert!(shop.enclave.tasks().drain(Duration::from_secs(3600)).await);
     assert_eq!(desk.taken.lock().unwrap().len(), 1);
-    let (shop, desk) = self::shop(5);
-    buy(&shop, ASKED, None).await;
+    // Who is away for an hour does not take it any more.
+    let (shop, desk) = self::shop(1_000);
+    answered(&shop, ASKED, None).await;
+    assert!(shop.enclave.tasks().drain(Duration::from_secs(3600)).await);
     assert_eq!(desk.taken.lock().unwrap().len(), 0, "given up");
+    assert!(desk.asked.load(Ordering::SeqCst) < 80);
 }
 
 #[tokio::test]
@@ -248,8 +253,14 @@ async fn a_settlement_of_its_own_is_told_in_headers() {
 
 #[tokio::test]
 async fn a_stream_says_its_settlement_in_the_final_frame() {
-    let (shop, _) = shop(0);
+    let (shop, desk) = shop(0);
     let answer = buy(&shop, &streamed(ASKED), Some("individual")).await;
+    // What is published has the text that was signed.
+    let taken = desk.taken.lock().unwrap();
+    let (_, published) = taken[0].1.contents.as_ref().unwrap();
+    let published: serde_json::Value = serde_json::from_slice(published).unwrap();
+    let message = &published["choices"][0]["message"];
+    assert_eq!(message["content"], answer.streamed_text());
     let last = answer.frames().pop().unwrap();
     let hash = B256::repeat_byte(9).to_string();
     for (name, value) in [

@@ -1,7 +1,7 @@
 //! What is taken.
 
 use seamline_core::canonical::{ChatRequest, CompletionRequest, output_hash, output_preimage};
-use seamline_core::{B256, json};
+use seamline_core::json;
 use seamline_evm::settlement::{
     Content, INDIVIDUAL_MAX_AGE_S, SettlementData, SettlementJob, SignedInference,
 };
@@ -16,6 +16,9 @@ pub enum Refusal {
     /// It names no payment.
     #[error("the data names no payment")]
     NoPayment,
+    /// The payment already paid for as many answers as one may.
+    #[error("the payment of the data has put as many answers on record as one may")]
+    TooMany,
     /// The payment moved no money.
     #[error("the payment of the data was not settled")]
     NotPaid,
@@ -61,7 +64,10 @@ impl DataDesk {
         let id = data.inference.id();
         // 1. What is known is not checked again: its node may be gone meanwhile.
         if let Some(known) = core.item(id).await? {
-            return Ok(status::of_item(core, id, &known).await?);
+            let said = known.words().map_err(Error::Store)?.contains(data);
+            if said || matches!(known.state, State::Ready | State::Taken { .. }) {
+                return Ok(status::of_item(core, id, &known).await?);
+            }
         }
         let now_s = core.now_s();
         // 2. What needs nobody else.
@@ -70,7 +76,7 @@ impl DataDesk {
             return Err(Refusal::NoPayment.into());
         }
         if let Some(content) = &data.content {
-            check_content(&data.inference, content)?;
+            check_content(&data.inference, content, core.config.payments.is_some())?;
         }
         // 3. The registered key.
         let config = &core.config;
@@ -112,31 +118,47 @@ const fn check_time(inference: &SignedInference, now_s: u64) -> Result<(), Refus
     Ok(())
 }
 
-/// Holds what will be published against what was signed: whoever hands it over could write anything
-/// there. The answer of a stream is its last frame, which has no text: nothing can be held against it.
-pub(super) fn check_content(inference: &SignedInference, content: &Content) -> Result<(), Refusal> {
+/// How much longer than what its hash covers a text may be that is published: spelling, ids, usage.
+const UNSIGNED: usize = 8 * 1024;
+
+/// Holds what will be published against what was signed: whoever hands it over could write anything there.
+///
+/// Where `strict`, everything must be held against a hash, and what no hash covers is bounded. Where only
+/// enclaves reach the desk it is not: OpenGradient's hand over the last frame of a stream, which has no
+/// text.
+pub(super) fn check_content(
+    inference: &SignedInference,
+    content: &Content,
+    strict: bool,
+) -> Result<(), Refusal> {
     let input = content.input.as_bytes();
-    let chat = ChatRequest::parse(input).map(|request| request.input_hash());
-    let completion = CompletionRequest::parse(input).map(|request| request.input_hash());
-    let hashes: [Option<B256>; 2] = [chat.ok(), completion.ok()];
-    if !hashes.contains(&Some(inference.input_hash)) {
+    let chat = ChatRequest::parse(input).map(|it| (it.input_hash(), it.canonical_bytes().len()));
+    let completion =
+        CompletionRequest::parse(input).map(|it| (it.input_hash(), it.canonical_bytes().len()));
+    let signed = [chat.ok(), completion.ok()].into_iter().flatten();
+    let signed = signed.filter(|(hash, _)| *hash == inference.input_hash);
+    let covered = signed.map(|(_, bytes)| bytes).max();
+    let covered = covered.ok_or(Refusal::Input)?;
+    if strict && input.len() > covered.saturating_add(UNSIGNED) {
         return Err(Refusal::Input);
     }
     let output = json::parse(content.output.as_bytes()).map_err(|_| Refusal::Output)?;
     let choice = output.get("choices").and_then(|choices| choices.at(0));
-    let Some(choice) = choice else {
-        return Ok(());
+    let message = choice.is_some_and(|choice| choice.get("message").is_some());
+    let text = choice.and_then(|choice| choice.get("text")?.as_str());
+    let preimage = match (choice, text) {
+        // Which of them is shown is the reader's choice.
+        (_, Some(_)) if message => return Err(Refusal::Output),
+        (_, Some(text)) => Some(text.to_owned()),
+        (Some(choice), None) if message => output_preimage(choice),
+        (Some(_) | None, None) if strict => None,
+        (Some(_) | None, None) => return Ok(()),
     };
-    let text = choice
-        .get("text")
-        .and_then(json::Value::as_str)
-        .map(ToOwned::to_owned);
-    let is_whole = choice.get("message").is_some() || text.is_some();
-    if !is_whole {
-        return Ok(());
-    }
-    let preimage = text.or_else(|| output_preimage(choice));
-    if preimage.is_some_and(|preimage| output_hash(&preimage) == inference.output_hash) {
+    let preimage = preimage.ok_or(Refusal::Output)?;
+    // A byte is six at most, as a JSON escape.
+    let longest = preimage.len().saturating_mul(6).saturating_add(UNSIGNED);
+    let held = output_hash(&preimage) == inference.output_hash;
+    if held && !(strict && content.output.len() > longest) {
         Ok(())
     } else {
         Err(Refusal::Output)

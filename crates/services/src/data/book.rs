@@ -4,111 +4,64 @@
 //! |---|---|
 //! | `i` id | the answer and its state |
 //! | `a` time id | nothing: answers by when they came |
-//! | `q` queue time id | nothing: answers that wait, by when they came |
+//! | `q` queue time id | nothing: answers that wait, by when they came or are looked at next |
 //! | `j` id | a job |
 //! | `t` time id | nothing: jobs by when they were made |
 //! | `o` id | nothing: jobs that are open |
+//! | `p` payment | how many answers of each mode it paid for |
 
-use seamline_core::{Address, B256};
-use seamline_evm::settlement::{BatchRule, Job, Queue, SettlementData, SettlementType};
-use serde::{Deserialize, Serialize};
+mod item;
 
+use seamline_core::B256;
+use seamline_evm::settlement::{
+    BatchRule, Job, JobKind, Queue, SettlementData, SettlementType, Stage,
+};
+
+pub(super) use self::item::{Item, Line, State};
+use self::item::{Other, VERSION};
 use super::store::Transaction;
 use crate::facilitator::StoreError;
 
-/// An answer that was handed over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Item {
-    version: u32,
-    mode: String,
-    /// The JSON of its [`SettlementData`].
-    data: String,
-    pub(super) accepted_s: u64,
-    pub(super) updated_s: u64,
-    pub(super) state: State,
-    /// Who is paid for the node's answers, as the registry said.
-    pub(super) pay_to: Address,
-}
+/// Words about one answer, the first one aside, that are kept.
+const MOST_OTHERS: usize = 4;
+/// Leaves that one payment puts on record: an authorization that a session draws on pays for many, and
+/// one of a base unit must not pay for a chain's worth.
+pub(super) const LEAVES: u32 = 4_096;
+/// Individual settlements that one payment puts on record, each a transaction of the facilitator's.
+pub(super) const INDIVIDUAL: u32 = 32;
+/// Longest pause between two looks at a payment, seconds.
+const LONGEST_LOOK_S: u64 = 16;
 
-/// Where an answer is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum State {
-    /// Its payment has not settled yet.
-    Waiting,
-    /// It waits for a job.
-    Ready,
-    /// It is part of a job.
-    Taken { job: B256 },
-    /// It is settled by nobody.
-    Refused { reason: String },
-}
-
-/// Which answers wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
-    /// For their payment.
-    Payment,
-    /// For a batch.
-    Batch,
-    /// For a job of their own.
-    Individual,
-}
-
-/// The layout of records that this version writes.
-const VERSION: u32 = 1;
-
-impl Item {
-    pub(super) fn new(data: &SettlementData, now_s: u64, state: State, pay_to: Address) -> Self {
-        Self {
-            version: VERSION,
-            mode: data.mode().as_str().to_owned(),
-            data: data.to_json(),
-            accepted_s: now_s,
-            updated_s: now_s,
-            state,
-            pay_to,
-        }
-    }
-
-    pub(super) fn data(&self) -> Result<SettlementData, StoreError> {
-        SettlementData::from_json(self.mode()?, self.data.as_bytes())
-            .map_err(|_| StoreError::Corrupt)
-    }
-
-    pub(super) fn mode(&self) -> Result<SettlementType, StoreError> {
-        SettlementType::of_enclave(&self.mode).map_err(|_| StoreError::Corrupt)
-    }
-
-    fn line(&self) -> Result<Option<Line>, StoreError> {
-        Ok(match (&self.state, self.mode()?) {
-            (State::Waiting, _) => Some(Line::Payment),
-            (State::Ready, SettlementType::Individual) => Some(Line::Individual),
-            (State::Ready, SettlementType::Batch | SettlementType::Private) => Some(Line::Batch),
-            (State::Taken { .. } | State::Refused { .. }, _) => None,
-        })
-    }
-}
-
-impl Line {
-    const fn letter(self) -> u8 {
-        match self {
-            Self::Payment => b'p',
-            Self::Batch => b'b',
-            Self::Individual => b'n',
-        }
-    }
-}
-
-/// Remembers an answer; returns the one that is there already, if there is one.
+/// Remembers an answer, or another word about one that waits for its payment; returns the one that was
+/// there already. One that was refused is begun anew: what it was refused for is not signed either.
 pub(super) fn admit(
     book: &mut dyn Transaction,
     id: B256,
     item: &Item,
 ) -> Result<Option<Item>, StoreError> {
     if let Some(known) = self::item(book, id)? {
-        return Ok(Some(known));
+        let words = known.words()?;
+        if words.contains(&item.data()?) {
+            return Ok(Some(known));
+        }
+        let after = match &known.state {
+            State::Waiting if known.others.len() < MOST_OTHERS => {
+                let mut after = known.clone();
+                after.others.push(Other {
+                    mode: item.mode.clone(),
+                    data: item.data.clone(),
+                });
+                after.look_s = 0;
+                after
+            }
+            State::Refused { .. } => Item {
+                accepted_s: known.accepted_s,
+                ..item.clone()
+            },
+            State::Waiting | State::Ready | State::Taken { .. } => return Ok(Some(known)),
+        };
+        put_item(book, id, Some(&known), &after)?;
+        return Ok(Some(after));
     }
     book.put(&dated(b"a", item.accepted_s, id), &[])?;
     put_item(book, id, None, item)?;
@@ -139,26 +92,100 @@ pub(super) fn waiting(
     Ok(found)
 }
 
-/// Moves an answer that waits for its payment.
-pub(super) fn decide(
+/// The answers whose payments are to be looked at by `now_s`, those that wait longest for it first; and
+/// whether any others wait.
+pub(super) fn unpaid(
     book: &mut dyn Transaction,
-    id: B256,
-    state: State,
     now_s: u64,
-) -> Result<(), StoreError> {
+    limit: usize,
+) -> Result<(Vec<(B256, Item)>, bool), StoreError> {
+    let mut found = Vec::new();
+    for (due_s, id) in places(book, Line::Payment, limit)? {
+        if due_s > now_s {
+            return Ok((found, true));
+        }
+        found.push((id, item(book, id)?.ok_or(StoreError::Corrupt)?));
+    }
+    let others = found.len() >= limit;
+    Ok((found, others))
+}
+
+/// Looks at a payment again later: each time after a longer while, so that payments that never settle
+/// keep nobody from those that do.
+pub(super) fn later(book: &mut dyn Transaction, id: B256, now_s: u64) -> Result<(), StoreError> {
     let Some(before) = item(book, id)? else {
         return Ok(());
     };
-    // Another replica was quicker.
     if before.state != State::Waiting {
         return Ok(());
     }
+    let pause_s = 1_u64.checked_shl(before.looks).unwrap_or(u64::MAX);
     let after = Item {
-        state,
-        updated_s: now_s,
+        look_s: now_s.saturating_add(pause_s.min(LONGEST_LOOK_S)),
+        looks: before.looks.saturating_add(1).min(16),
         ..before.clone()
     };
     put_item(book, id, Some(&before), &after)
+}
+
+/// Gives an answer that waits for its payment up.
+pub(super) fn refuse(
+    book: &mut dyn Transaction,
+    id: B256,
+    reason: String,
+    now_s: u64,
+) -> Result<(), StoreError> {
+    let Some(before) = item(book, id)?.filter(|it| it.state == State::Waiting) else {
+        return Ok(());
+    };
+    let after = Item {
+        state: State::Refused { reason },
+        updated_s: now_s,
+        others: Vec::new(),
+        ..before.clone()
+    };
+    put_item(book, id, Some(&before), &after)
+}
+
+/// Takes an answer whose payment settled, as `word` has it; `false` where that payment already paid for
+/// as many as it may.
+pub(super) fn pay(
+    book: &mut dyn Transaction,
+    id: B256,
+    word: &SettlementData,
+    now_s: u64,
+) -> Result<bool, StoreError> {
+    // Another replica may have been quicker.
+    let Some(before) = item(book, id)?.filter(|it| it.state == State::Waiting) else {
+        return Ok(true);
+    };
+    if let Some(payment) = word.payment {
+        let key = named(b"p", payment);
+        let mut counts = match book.get(&key)? {
+            Some(bytes) => {
+                serde_json::from_slice::<[u32; 2]>(&bytes).map_err(|_| StoreError::Corrupt)?
+            }
+            None => [0, 0],
+        };
+        let [leaves, individual] = &mut counts;
+        let (count, most) = match word.mode() {
+            SettlementType::Individual => (individual, INDIVIDUAL),
+            SettlementType::Batch | SettlementType::Private => (leaves, LEAVES),
+        };
+        if *count >= most {
+            return Ok(false);
+        }
+        *count = count.saturating_add(1);
+        let bytes = serde_json::to_vec(&counts).map_err(|_| StoreError::Corrupt)?;
+        book.put(&key, &bytes)?;
+    }
+    let after = Item {
+        state: State::Ready,
+        updated_s: now_s,
+        ..before.clone()
+    };
+    put_item(book, id, Some(&before), &after.of_word(word))?;
+    Ok(true)
 }
 
 /// What waits for a batch; its `waiting` stops at the size of one.
@@ -195,8 +222,25 @@ pub(super) fn seal(
     Ok(Some(job))
 }
 
-/// Begins the job of the oldest answer that has one of its own.
-pub(super) fn begin(book: &mut dyn Transaction, now_s: u64) -> Result<Option<Job>, StoreError> {
+/// Begins the job of the oldest answer that has one of its own, where fewer than `most` of those are
+/// on their way to a block.
+pub(super) fn begin(
+    book: &mut dyn Transaction,
+    now_s: u64,
+    most: usize,
+) -> Result<Option<Job>, StoreError> {
+    let mut under_way: usize = 0;
+    for id in open(book)? {
+        let job = job(book, id)?;
+        let sent = job.is_some_and(|job| {
+            let settled = matches!(job.stage, Stage::Settled { .. });
+            job.kind == JobKind::Individual && !settled
+        });
+        under_way = under_way.saturating_add(usize::from(sent));
+    }
+    if under_way >= most {
+        return Ok(None);
+    }
     let waiting = waiting(book, Line::Individual, 1)?;
     let Some((_, item)) = waiting.first() else {
         return Ok(None);
@@ -286,6 +330,11 @@ pub(super) fn prune(
             Some(State::Waiting | State::Ready) => false,
         };
         if over {
+            // No payment is asked about that is this old.
+            let item = item(book, id)?.map(|item| item.words()).transpose()?;
+            for payment in item.iter().flatten().filter_map(|word| word.payment) {
+                book.remove(&named(b"p", payment))?;
+            }
             book.remove(&named(b"i", id))?;
             book.remove(&key)?;
         }
@@ -302,10 +351,10 @@ fn put_item(
     if let Some(before) = before
         && let Some(line) = before.line()?
     {
-        book.remove(&place(line, before.accepted_s, id))?;
+        book.remove(&place(line, before.due_s(), id))?;
     }
     if let Some(line) = item.line()? {
-        book.put(&place(line, item.accepted_s, id), &[])?;
+        book.put(&place(line, item.due_s(), id), &[])?;
     }
     let bytes = serde_json::to_vec(item).map_err(|_| StoreError::Corrupt)?;
     book.put(&named(b"i", id), &bytes)

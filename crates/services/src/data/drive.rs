@@ -8,22 +8,28 @@ use futures_util::{StreamExt as _, stream};
 use seamline_core::B256;
 use seamline_evm::rpc::At;
 use seamline_evm::settlement::{
-    FoundRoot, Job, JobEvent, JobKind, JobStep, Stage, Standing, batches, individual,
+    FoundRoot, Job, JobEvent, JobKind, JobStep, SettlementData, Stage, Standing, batches,
+    individual,
 };
 use seamline_evm::{RpcCall, chain};
 
 use super::blob::store_checked;
-use super::book::{self, Line, State};
-use super::seams::{Call, Paid};
-use super::{Core, DataDesk, Error, KEEP_S};
+use super::book::{self, Item};
+use super::seams::{Call, Paid, Payments};
+use super::store::Transaction;
+use super::{Core, DataDesk, Error, KEEP_S, Refusal};
 use crate::facilitator::StoreError;
 
 /// Answers whose payments are looked up in one round, and jobs of their own that one round begins.
 const ROUND: usize = 256;
 /// Jobs that are driven at once.
 const AT_ONCE: usize = 8;
-/// How long a payment is waited for: far longer than any authorization lives.
-const PAYMENT_S: u64 = 24 * 60 * 60;
+/// How long a payment is waited for: longer than any authorization lives, and as long as an answer may be
+/// settled individually.
+const PAYMENT_S: u64 = 60 * 60;
+/// Individual settlements on their way to a block at once: a quarter of the lane, whose other places are
+/// the payments'.
+const INDIVIDUAL_AT_ONCE: usize = 16;
 /// Pause where nothing waits; news end it.
 const QUIET: Duration = Duration::from_secs(60);
 /// Pause where only payments are waited for.
@@ -32,8 +38,9 @@ const PAYMENTS: Duration = Duration::from_secs(1);
 const SEARCH: [u64; 2] = [10_000, 1_000];
 /// Gas of `batchSettle`, whose cost is the log of a blob's identifier.
 const BATCH_GAS: u64 = 300_000;
-/// Gas of `settleIndividual`, which checks a signature: what OpenGradient's facilitator offers.
-const INDIVIDUAL_GAS: u64 = 9_000_000;
+/// Gas of `settleIndividual`, which reads a key, checks a signature and logs both: about 200,000. What is
+/// set aside for it is kept from payments (OpenGradient's facilitator offers 9,000,000).
+const INDIVIDUAL_GAS: u64 = 1_500_000;
 
 /// Runs until it is aborted.
 pub(super) async fn run(core: Arc<Core>) {
@@ -73,7 +80,7 @@ async fn round(core: &Core) -> Result<Duration, Error> {
     let rule = core.config.rule;
     for _ in 0..ROUND {
         if core
-            .book(move |book| book::begin(book, now_s))
+            .book(move |book| book::begin(book, now_s, INDIVIDUAL_AT_ONCE))
             .await?
             .is_none()
         {
@@ -124,40 +131,76 @@ async fn check_payments(core: &Core, now_s: u64) -> Result<bool, Error> {
     let Some(payments) = &core.config.payments else {
         return Ok(false);
     };
-    let waiting = core
-        .book(|book| book::waiting(book, Line::Payment, ROUND))
-        .await?;
-    let mut unpaid = false;
-    for (id, item) in waiting {
-        let data = item.data().map_err(Error::Store)?;
-        let paid = match data.payment {
+    let due = move |book: &mut dyn Transaction| book::unpaid(book, now_s, ROUND);
+    let (due, mut unpaid) = core.book(due).await?;
+    for (id, item) in due {
+        let old = now_s.saturating_sub(item.accepted_s) > PAYMENT_S;
+        let words = item.words().map_err(Error::Store)?;
+        match judge(payments.as_ref(), &item, words).await? {
+            Judged::Paid(word) => {
+                let full = !core
+                    .book(move |book| book::pay(book, id, &word, now_s))
+                    .await?;
+                if full {
+                    refuse(core, id, Refusal::TooMany, now_s).await?;
+                }
+            }
+            Judged::Refused(refusal) => refuse(core, id, refusal, now_s).await?,
+            Judged::Open if old => refuse(core, id, Refusal::NotPaid, now_s).await?,
+            Judged::Open => {
+                unpaid = true;
+                core.book(move |book| book::later(book, id, now_s)).await?;
+            }
+        }
+    }
+    Ok(unpaid)
+}
+
+/// What the payments of an answer came to.
+enum Judged {
+    /// One settled to the node: this word counts.
+    Paid(Box<SettlementData>),
+    /// One may settle yet.
+    Open,
+    /// None does; why the last one does not.
+    Refused(Refusal),
+}
+
+async fn judge(
+    payments: &dyn Payments,
+    item: &Item,
+    words: Vec<SettlementData>,
+) -> Result<Judged, Error> {
+    let mut judged = Judged::Refused(Refusal::NoPayment);
+    for word in words {
+        let paid = match word.payment {
             Some(payment) => payments.find(payment).await.map_err(Error::Payments)?,
             None => Paid::Failed,
         };
-        let refused = |refusal: super::Refusal| State::Refused {
-            reason: refusal.to_string(),
-        };
-        let old = now_s.saturating_sub(item.accepted_s) > PAYMENT_S;
-        let payer = data.content.as_ref().map(|content| content.eth_address);
-        let state = match paid {
-            Paid::Settled { pay_to, .. } if pay_to != item.pay_to => {
-                refused(super::Refusal::OtherPayee)
-            }
+        let payer = word.content.as_ref().map(|content| content.eth_address);
+        let refusal = match paid {
+            Paid::Settled { pay_to, .. } if pay_to != item.pay_to => Refusal::OtherPayee,
             Paid::Settled { payer: who, .. } if payer.is_some_and(|payer| payer != who) => {
-                refused(super::Refusal::OtherPayer)
+                Refusal::OtherPayer
             }
-            Paid::Settled { .. } => State::Ready,
-            Paid::Failed => refused(super::Refusal::NotPaid),
-            Paid::Open | Paid::Unknown if old => refused(super::Refusal::NotPaid),
+            Paid::Settled { .. } => return Ok(Judged::Paid(Box::new(word))),
+            Paid::Failed => Refusal::NotPaid,
             Paid::Open | Paid::Unknown => {
-                unpaid = true;
+                judged = Judged::Open;
                 continue;
             }
         };
-        core.book(move |book| book::decide(book, id, state, now_s))
-            .await?;
+        if matches!(judged, Judged::Refused(_)) {
+            judged = Judged::Refused(refusal);
+        }
     }
-    Ok(unpaid)
+    Ok(judged)
+}
+
+async fn refuse(core: &Core, id: B256, refusal: Refusal, now_s: u64) -> Result<(), Error> {
+    let reason = refusal.to_string();
+    core.book(move |book| book::refuse(book, id, reason, now_s))
+        .await
 }
 
 /// Carries one job on until it has to wait.
@@ -254,6 +297,14 @@ fn call(core: &Core, job: &Job) -> Option<Call> {
         to: core.config.contract,
         input: job.calldata()?.to_vec(),
         gas_limit,
+        payer: match job.kind {
+            JobKind::Batch => None,
+            JobKind::Individual => job
+                .items
+                .first()
+                .and_then(|item| item.content.as_ref())
+                .map(|content| content.eth_address),
+        },
     })
 }
 

@@ -120,6 +120,7 @@ pub(super) async fn beat(
         to: registry,
         input: heartbeat.calldata().to_vec(),
         gas_limit: GAS,
+        payer: None,
     };
     let standing = config.sender.begin(call).await.map_err(Error::Send)?;
     core.beats.delivered(heartbeat, now_s);

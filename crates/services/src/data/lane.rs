@@ -18,13 +18,14 @@ impl Sender for Lane {
                 to,
                 input,
                 gas_limit,
+                payer,
             } = call;
             let job = Job {
                 id,
                 to,
                 input,
                 gas_limit,
-                payer: None,
+                payer,
                 runs_payers_code: false,
                 memo: String::new(),
             };

@@ -26,6 +26,9 @@ pub struct Call {
     pub input: Vec<u8>,
     /// Most gas that it may use.
     pub gas_limit: u64,
+    /// Who has the gas counted: whose answer is settled by itself. `None` for the facilitator's own
+    /// business.
+    pub payer: Option<Address>,
 }
 
 /// Sends transactions: each call once, whoever asks how often, and through crashes.

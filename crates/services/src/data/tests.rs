@@ -2,6 +2,7 @@ mod beats;
 mod blobs;
 mod crash;
 mod http;
+mod paid;
 mod stores;
 mod taken;
 mod world;

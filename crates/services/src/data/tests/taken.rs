@@ -10,9 +10,9 @@ use crate::data::HeartbeatError;
 use crate::data::admit::{NotTaken, Refusal, check_content};
 use crate::data::seams::Paid;
 
-const PAYER: Address = Address::repeat_byte(0x11);
+pub(super) const PAYER: Address = Address::repeat_byte(0x11);
 
-fn individual() -> SettlementData {
+pub(super) fn individual() -> SettlementData {
     let input = r#"{"model":"gpt-5","messages":[{"role":"user","content":"hi"}]}"#;
     let output = r#"{"choices":[{"message":{"role":"assistant","content":"Hello!"},"finish_reason":"stop"}]}"#;
     let mut data = answer(1);
@@ -76,21 +76,57 @@ async fn what_a_stranger_could_make_up_is_refused() {
 #[test]
 fn what_is_published_is_what_was_signed() {
     let good = individual();
-    let check = |alter: fn(&mut Content)| {
+    let check = |strict, alter: fn(&mut Content)| {
         let mut content = good.content.clone().unwrap();
         alter(&mut content);
-        check_content(&good.inference, &content)
+        check_content(&good.inference, &content, strict)
     };
-    assert_eq!(check(|_| ()), Ok(()));
-    let input = check(|it| it.input = it.input.replace("hi", "ho"));
-    assert_eq!(input, Err(Refusal::Input));
-    assert_eq!(check(|it| it.input = "{}".to_owned()), Err(Refusal::Input));
-    let output = check(|it| it.output = it.output.replace("Hello!", "Bye"));
-    assert_eq!(output, Err(Refusal::Output));
-    assert_eq!(check(|it| it.output = "{".to_owned()), Err(Refusal::Output));
-    // The last frame of a stream has no text.
+    for strict in [false, true] {
+        let check = |alter| check(strict, alter);
+        assert_eq!(check(|_| ()), Ok(()));
+        let input = check(|it| it.input = it.input.replace("hi", "ho"));
+        assert_eq!(input, Err(Refusal::Input));
+        assert_eq!(check(|it| it.input = "{}".to_owned()), Err(Refusal::Input));
+        let output = check(|it| it.output = it.output.replace("Hello!", "Bye"));
+        assert_eq!(output, Err(Refusal::Output));
+        assert_eq!(check(|it| it.output = "{".to_owned()), Err(Refusal::Output));
+        // The signed text beside another one.
+        let output = check(|it| {
+            it.output = r#"{"choices":[{"text":"Hello!","message":{"content":"Bye"}}]}"#.to_owned();
+        });
+        assert_eq!(output, Err(Refusal::Output));
+    }
+}
+
+#[test]
+fn what_no_hash_covers_is_not_published_for_strangers() {
+    let good = individual();
+    // The last frame of a stream has no text; the others are anybody's text.
     const FRAME: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
-    assert_eq!(check(|it| it.output = FRAME.to_owned()), Ok(()));
+    const DELTA: &str = r#"{"choices":[{"delta":{"content":"what I like"}}]}"#;
+    let mut contents = Vec::new();
+    for output in [
+        FRAME,
+        DELTA,
+        "{}",
+        r#"{"text":"what I like"}"#,
+        r#"{"choices":[]}"#,
+    ] {
+        let mut content = good.content.clone().unwrap();
+        content.output = output.to_owned();
+        contents.push((content, Refusal::Output));
+    }
+    let padding = format!(r#"{{"user":"{}","#, "x".repeat(10_000));
+    let mut content = good.content.clone().unwrap();
+    content.input = content.input.replacen('{', &padding, 1);
+    contents.push((content, Refusal::Input));
+    let mut content = good.content.clone().unwrap();
+    content.output = content.output.replacen('{', &padding, 1);
+    contents.push((content, Refusal::Output));
+    for (content, refusal) in contents {
+        assert_eq!(check_content(&good.inference, &content, false), Ok(()));
+        assert_eq!(check_content(&good.inference, &content, true), Err(refusal));
+    }
 }
 
 #[tokio::test]
@@ -121,6 +157,7 @@ async fn an_answer_waits_for_its_payment_to_settle_to_its_node() {
             assert_eq!(desk.settle(&data).await.unwrap().status, JobStatus::Queued);
             desk.round().await.unwrap();
             assert!(world.state().sent.is_empty());
+            world.advance(16);
         }
         world.state().paid.insert(B256::repeat_byte(5), paid);
         desk.round().await.unwrap();
@@ -142,7 +179,7 @@ async fn a_payment_that_never_comes_is_not_waited_for_for_ever() {
     let mut data = answer(1);
     data.payment = Some(B256::repeat_byte(5));
     desk.settle(&data).await.unwrap();
-    world.advance(24 * 3600 + 1);
+    world.advance(3600 + 1);
     desk.round().await.unwrap();
     let job = desk.settle(&data).await.unwrap();
     assert_eq!(job.error, Some(Refusal::NotPaid.to_string()));
