@@ -3,6 +3,7 @@
 pub mod admin;
 mod entry;
 pub mod events;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -11,7 +12,8 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall as _;
 use seamline_core::NodeId;
 
-use crate::bindings::{IRegistry, IRegistryWithOHTTP, OHTTPConfig, TEEInfo, TEEInfoWithOHTTP};
+use self::raw::Raw;
+use crate::bindings::{IRegistry, OHTTPConfig, TEEInfo, TEEInfoWithOHTTP};
 use crate::rpc::{At, bytes_of, send};
 use crate::{Error, Rpc, RpcCall, chain};
 
@@ -154,17 +156,15 @@ fn decode(answer: &[u8]) -> Result<Vec<TEEInfoWithOHTTP>, Error> {
     }
     // Nothing in the answer says which layout it has, and one could be read as the other: the
     // longer one is taken only if it encodes to the same bytes again.
-    let with_ohttp = IRegistryWithOHTTP::getActiveTEEsCall::abi_decode_returns_validate(answer)
+    let with_ohttp = Raw::elevensCall::abi_decode_returns_validate(answer)
         .ok()
-        .filter(|records| {
-            IRegistryWithOHTTP::getActiveTEEsCall::abi_encode_returns(records) == answer
-        });
-    let records = match with_ohttp {
-        Some(records) => records,
-        None => IRegistry::getActiveTEEsCall::abi_decode_returns_validate(answer)
+        .filter(|records| Raw::elevensCall::abi_encode_returns(records) == answer);
+    let records: Vec<TEEInfoWithOHTTP> = match with_ohttp {
+        Some(records) => records.into_iter().map(Into::into).collect(),
+        None => Raw::tensCall::abi_decode_returns_validate(answer)
             .map_err(|_| Error::Answer("a list of nodes"))?
             .into_iter()
-            .map(without_ohttp)
+            .map(|record| without_ohttp(record.into()))
             .collect(),
     };
     if records.len() > MAX_NODES {

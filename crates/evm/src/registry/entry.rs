@@ -6,8 +6,9 @@ use seamline_core::NodeId;
 use serde_json::Value;
 
 use super::admin::IRegistryAdmin;
+use super::raw::Raw;
 use super::{NodeRecord, SkipReason, without_ohttp};
-use crate::bindings::{IRegistry, IRegistryWithOHTTP};
+use crate::bindings::{IRegistry, TEEInfoWithOHTTP};
 use crate::rpc::{At, bytes_of, send};
 use crate::{Error, Rpc, RpcCall, chain};
 
@@ -52,13 +53,13 @@ pub async fn entry(rpc: &dyn Rpc, registry: Address, node: NodeId) -> Result<Opt
         Err(refused) => return Err(Error::Call(refused)),
     };
     let active = word::<IRegistry::isTEEActiveCall>(&active.map_err(Error::Call)?)?;
-    let with_ohttp = IRegistryWithOHTTP::getTEECall::abi_decode_returns_validate(&record)
+    let with_ohttp = Raw::elevenCall::abi_decode_returns_validate(&record)
         .ok()
-        .filter(|it| IRegistryWithOHTTP::getTEECall::abi_encode_returns(it) == record);
-    let record = match with_ohttp {
-        Some(record) => record,
-        None => IRegistry::getTEECall::abi_decode_returns_validate(&record)
-            .map(without_ohttp)
+        .filter(|it| Raw::elevenCall::abi_encode_returns(it) == record);
+    let record: TEEInfoWithOHTTP = match with_ohttp {
+        Some(record) => record.into(),
+        None => Raw::tenCall::abi_decode_returns_validate(&record)
+            .map(|record| without_ohttp(record.into()))
             .map_err(|_| Error::Answer("a node's record"))?,
     };
     // 2. What it says of the measurement.

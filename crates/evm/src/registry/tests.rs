@@ -2,6 +2,7 @@ use alloy_primitives::keccak256;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::bindings::IRegistryWithOHTTP;
 use crate::fixtures::{Script, all_ok, ready};
 use crate::rpc::hex;
 
@@ -107,6 +108,38 @@ fn nodes_are_sorted_by_id() {
     let records = ["d", "a", "c", "b"].map(record);
     let nodes = snapshot(&ten(&records)).unwrap().nodes;
     assert!(nodes.windows(2).all(|pair| pair[0].node < pair[1].node));
+}
+
+/// Solidity stores any bytes in a `string`: whoever may register must not make the list unreadable.
+#[test]
+fn an_endpoint_that_is_no_text_hides_no_other_node() {
+    let broken = |answer: Vec<u8>| {
+        let mark = b"https://broken";
+        let mut found = answer.windows(mark.len()).enumerate();
+        let (at, _) = found.find(|(_, it)| it == mark).unwrap();
+        let mut answer = answer;
+        answer[at + 8] = 0xff;
+        answer
+    };
+    let mut long = with_config("broken");
+    long.endpoint = "https://broken".to_owned();
+    let mut short = record("broken");
+    short.endpoint = "https://broken".to_owned();
+    for answer in [
+        eleven(&[with_config("good"), long.clone()]),
+        eleven(&[long, with_config("good")]),
+        ten(&[record("good"), short.clone()]),
+        ten(&[short, record("good")]),
+    ] {
+        let snapshot = snapshot(&broken(answer)).unwrap();
+        assert_eq!(snapshot.nodes.len(), 1);
+        assert_eq!(snapshot.nodes[0].node, NodeId::of_signing_key(b"good"));
+        let broken = Skipped {
+            node: NodeId::of_signing_key(b"broken"),
+            reason: SkipReason::Endpoint,
+        };
+        assert_eq!(snapshot.skipped, [broken]);
+    }
 }
 
 #[test]
