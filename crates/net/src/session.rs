@@ -17,8 +17,8 @@ use seamline_core::{Amount, Timestamp};
 /// How a paywall keeps sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionRules {
-    /// What payers are asked to authorize for a session, in base units; a request whose ceiling is
-    /// higher is asked for its ceiling. OpenGradient's gateways ask for 0.1 OPG, later ones for 5.
+    /// What payers are asked to authorize for a session, in base units; a request that can cost as much
+    /// is paid for alone. OpenGradient's gateways ask for 0.1 OPG, later ones for 5.
     pub cap: Amount,
     /// How long a session may rest before it is settled; 100 s, as OpenGradient's gateways.
     pub idle: Duration,

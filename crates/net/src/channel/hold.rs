@@ -63,7 +63,7 @@ impl Hold {
 }
 
 impl Held for Hold {
-    fn note(&mut self, so_far: Amount) -> LocalFuture<'_, ()> {
+    fn note(&mut self, so_far: Amount) -> LocalFuture<'_, bool> {
         let now = self.inner.now();
         let noted = {
             let books = self.inner.lock();
@@ -72,11 +72,13 @@ impl Held for Hold {
         };
         self.noted = true;
         Box::pin(async move {
-            let Some(noted) = noted else { return };
+            // One process at a time has the books of channels.
+            let Some(noted) = noted else { return true };
             if let Err(error) = self.inner.store.save(&noted).await {
                 let error = seamline_core::chain(&error);
                 tracing::warn!(error, "what was delivered could not be noted");
             }
+            true
         })
     }
 

@@ -302,8 +302,9 @@ impl Job {
         }
     }
 
-    /// Writes down what a stream delivered so far.
-    pub(super) async fn note(&mut self, amount: Amount) {
+    /// Writes down what a stream delivered so far. `false`: the record is another process's by now, so that
+    /// nothing more may be delivered.
+    pub(super) async fn note(&mut self, amount: Amount) -> bool {
         let now = self.now();
         match &mut self.purse {
             Purse::Facilitator {
@@ -317,12 +318,17 @@ impl Job {
                     payload: (**payload).clone(),
                     offer: (**offer).clone(),
                 };
-                if let Err(error) = keeper.owe(debt, now).await {
-                    report(&error);
+                match keeper.owe(debt, now).await {
+                    Ok(ours) => ours,
+                    // A store that fails costs durability, not the stream.
+                    Err(error) => {
+                        report(&error);
+                        true
+                    }
                 }
             }
             Purse::Local(held) => held.note(amount).await,
-            Purse::Facilitator { keeper: None, .. } | Purse::Prepaid { .. } | Purse::Empty => {}
+            Purse::Facilitator { keeper: None, .. } | Purse::Prepaid { .. } | Purse::Empty => true,
         }
     }
 

@@ -108,9 +108,10 @@ impl fmt::Debug for Verdict {
 /// A reserved payment. Dropping it releases it uncharged.
 pub trait Held: Send + Sync {
     /// Writes down durably what was delivered so far, while a stream runs. Called before the first
-    /// piece leaves and about once a second; after a crash this much is charged.
-    fn note(&mut self, _so_far: Amount) -> LocalFuture<'_, ()> {
-        Box::pin(core::future::ready(()))
+    /// piece leaves and about once a second; after a crash this much is charged. `false`: the record is
+    /// another process's by now, so that nothing more may be delivered.
+    fn note(&mut self, _so_far: Amount) -> LocalFuture<'_, bool> {
+        Box::pin(core::future::ready(true))
     }
 
     /// Charges `actual`, at most the promise's `max`, durably before it returns. Zero is charged

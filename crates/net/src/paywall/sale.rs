@@ -113,7 +113,8 @@ impl Inner {
         })
     }
 
-    /// What a session is asked for: the cap, or what the request can cost where that is more.
+    /// What a session is asked for: the cap. A request that can cost as much is paid for alone: there would
+    /// be nothing left for another one, and its answer would not be kept for a payer who lost it.
     fn session_offer(&self, offers: &[Offer]) -> Option<SessionOffer> {
         let rules = self.config.sessions?;
         let alone = offers.iter().find(|offer| {
@@ -121,8 +122,8 @@ impl Inner {
             terms.scheme == Scheme::Upto.as_str() && method_of(terms) == Some(Method::Permit2)
         })?;
         let asked = alone.terms().amount()?;
-        Some(SessionOffer {
-            offer: alone.with_amount(asked.max(rules.cap)),
+        (asked < rules.cap).then(|| SessionOffer {
+            offer: alone.with_amount(rules.cap),
             asked,
         })
     }

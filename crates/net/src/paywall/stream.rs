@@ -72,9 +72,7 @@ impl Job {
     pub(super) async fn stream(mut self, mut head: Parts, body: Body) -> Response {
         // What is due before the first byte is owed before the first byte.
         let begun = self.due(false);
-        if !begun.is_zero() {
-            self.note(begun).await;
-        }
+        let lost = !begun.is_zero() && !self.note(begun).await;
         if let Purse::Prepaid { settled, .. } = &self.purse {
             answer::say(&mut head.headers, settled, self.manner.v1);
         }
@@ -100,6 +98,7 @@ impl Job {
             holdback: sse.then(Holdback::new),
             renewed: Instant::now(),
             delivered: false,
+            lost,
             client: sender,
             broken: Arc::clone(&broken),
         };
@@ -128,6 +127,8 @@ struct Carrier {
     broken: Arc<AtomicBool>,
     /// Whether anything left.
     delivered: bool,
+    /// Whether another process settles what was written down: what leaves from then on would be free.
+    lost: bool,
     /// What the store knows of the meter.
     written: Amount,
     /// When the store last heard of this stream.
@@ -218,6 +219,9 @@ impl Carrier {
             if self.is_over() {
                 return Flow::Ceiling;
             }
+            if self.lost {
+                return Flow::Late;
+            }
             let out = match &mut self.holdback {
                 Some(holdback) => Bytes::from(holdback.push(&piece)),
                 None => piece,
@@ -269,7 +273,7 @@ impl Carrier {
     async fn write(&mut self) {
         let due = self.job.due(self.delivered);
         if due != self.written && !due.is_zero() {
-            self.job.note(due).await;
+            self.lost |= !self.job.note(due).await;
             self.written = due;
         } else if self.renewed.elapsed() >= TICK {
             self.job.renew().await;

@@ -27,6 +27,8 @@ struct TabState {
     noted: Mutex<Vec<Amount>>,
     held: AtomicUsize,
     released: AtomicUsize,
+    /// Not zero: another process has the record of what is noted.
+    lost: AtomicUsize,
     fail: Mutex<Option<Reason>>,
 }
 
@@ -90,9 +92,10 @@ impl LocalScheme for Tab {
 }
 
 impl Held for Page {
-    fn note(&mut self, so_far: Amount) -> LocalFuture<'_, ()> {
+    fn note(&mut self, so_far: Amount) -> LocalFuture<'_, bool> {
         self.tab.0.noted.lock().unwrap().push(so_far);
-        Box::pin(async {})
+        let ours = self.tab.0.lost.load(Ordering::SeqCst) == 0;
+        Box::pin(core::future::ready(ours))
     }
 
     fn commit(mut self: Box<Self>, actual: Amount) -> LocalFuture<'static, SettleResponse> {
@@ -179,6 +182,38 @@ async fn a_scheme_of_our_own_is_charged_without_the_facilitator() {
     assert_eq!((runs(&runs_of), *tab.0.charged.lock().unwrap()), (2, 14));
     assert_eq!(shop.script.verified.load(Ordering::SeqCst), 0);
     assert_eq!(shop.settlements(), []);
+}
+
+/// Two pieces after a first charge, which is noted before they leave.
+async fn noted_stream(Extension(payment): Extension<PaymentContext>) -> axum::response::Response {
+    payment.meter.set(Amount::new(3));
+    let pieces = ["data: 1\n\n", "data: 2\n\n"].map(Ok::<_, std::io::Error>);
+    let body = axum::body::Body::from_stream(futures_util::stream::iter(pieces));
+    let mut response = axum::response::Response::new(body);
+    let kind = "text/event-stream".parse().unwrap();
+    response.headers_mut().insert("content-type", kind);
+    response
+}
+
+#[tokio::test]
+async fn a_stream_whose_record_another_process_has_goes_no_further() {
+    for lost in [0, 1] {
+        let (tab, shop) = tab_shop(any(noted_stream));
+        tab.0.lost.store(lost, Ordering::SeqCst);
+        let offer = shop.offer("hello").await;
+        let payment = tab_payment(&offer, &json!({"expects": 0}));
+        let response = shop.raw(paid("hello", &payment)).await;
+        let mut pieces = response.into_body().into_data_stream();
+        let (mut text, mut broken) = (String::new(), false);
+        while let Some(piece) = futures_util::StreamExt::next(&mut pieces).await {
+            match piece {
+                Ok(piece) => text.push_str(core::str::from_utf8(&piece).unwrap()),
+                Err(_) => broken = true,
+            }
+        }
+        assert_eq!(tab.0.noted.lock().unwrap().first(), Some(&Amount::new(3)));
+        assert_eq!((text.contains("data: 1"), broken), (lost == 0, lost == 1));
+    }
 }
 
 #[tokio::test]

@@ -321,6 +321,26 @@ async fn another_message_over_the_same_nonce_opens_no_second_session() {
 }
 
 #[tokio::test]
+async fn a_request_that_may_cost_the_whole_cap_is_paid_for_alone() {
+    let (routes, runs_of) = counter(7);
+    let store: Arc<dyn PaywallStore> = Arc::new(MemoryStore::new());
+    let it = Sessions::built(Arc::new(Script::default()), &store, routes, |config| {
+        config.sessions = Some(SessionRules::new(Amount::new(MAX + 5)));
+    });
+    let offers = it.shop.send(unpaid("POST", "hello")).await.required();
+    assert_eq!(offers["accepts"].as_array().unwrap().len(), 1);
+    let payment = it.payment().await;
+    let first = it.shop.send(paid("hello", &payment)).await;
+    assert!(!first.headers.contains_key("x-upto-session"), "{first:?}");
+    assert_ne!(first.settlement().transaction, "");
+    // Who lost the answer gets it again, and pays once.
+    let again = it.shop.send(paid("hello", &payment)).await;
+    assert_eq!((again.status, &again.body), (StatusCode::OK, &first.body));
+    assert_eq!(runs(&runs_of), 1);
+    assert_eq!(it.settled().await, [7]);
+}
+
+#[tokio::test]
 async fn a_cost_over_the_cap_is_cut_and_what_follows_is_not_free() {
     // Each request meters far more than it was allowed.
     let (routes, runs_of) = counter(1_000_000);

@@ -64,11 +64,9 @@ impl SessionHold {
 }
 
 impl Held for SessionHold {
-    fn note(&mut self, so_far: Amount) -> LocalFuture<'_, ()> {
+    fn note(&mut self, so_far: Amount) -> LocalFuture<'_, bool> {
         self.open.lock().note(self.place.number, so_far);
-        Box::pin(async {
-            self.open.write(&self.paywall.0).await;
-        })
+        Box::pin(self.open.write(&self.paywall.0))
     }
 
     fn commit(mut self: Box<Self>, actual: Amount) -> LocalFuture<'static, SettleResponse> {
