@@ -9,15 +9,25 @@ import tempfile
 import threading
 
 
+MODELS = os.path.join(os.path.dirname(__file__), "..", "..", "spec", "vectors", "models")
+
+
 class Network:
     """Starts the network in a home of its own; ends it, by Ctrl-C as a person would."""
 
-    def __init__(self, seamline):
+    def __init__(self, seamline, models=()):
         self.seamline = seamline
         self.home = tempfile.TemporaryDirectory(prefix="seamline-opengradient-")
         # Keys of whoever runs this have no place here; the network would refuse to start.
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("SEAMLINE_")}
         self.log = open(os.path.join(self.home.name, "up.log"), "w+")
+        # The network runs the models of its home.
+        self.models = {}
+        for name in models:
+            added = self.run("model", "add", os.path.join(MODELS, f"{name}.onnx"), "--json")
+            if added.returncode:
+                raise SystemExit("seamline model add failed:\n" + added.stderr)
+            self.models[name] = json.loads(added.stdout)["id"]
         self.child = subprocess.Popen(
             self.args("up", "--opengradient", "--dead-node", "--json"),
             stdout=subprocess.PIPE, stderr=self.log, env=self.env, text=True,

@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from network import Network
+from network import MODELS, Network
 from table import Rows
 
 parser = argparse.ArgumentParser()
@@ -14,7 +14,7 @@ parser.add_argument("--seamline", required=True)
 parser.add_argument("--requests")
 args = parser.parse_args()
 
-network = Network(args.seamline)
+network = Network(args.seamline, models=["mlp", "pair", "lookup", "linear"])
 view = network.view
 # The SDK reads this when it is imported.
 os.environ.update(view["environment"])
@@ -329,6 +329,42 @@ async def revoked():
     return "gone from the registry and from resolve()"
 
 
+def alpha_infer(name, mode=None):
+    """A case of spec/vectors/models, whose outputs are ONNX Runtime's: the SDK returns them as float32."""
+    import numpy
+    with open(os.path.join(MODELS, "cases.json"), encoding="utf-8") as file:
+        case = [case for case in json.load(file) if case["model"] == name][-1]
+    kinds = {"f32": numpy.float32, "i64": numpy.int64, "bool": numpy.float32}
+    arrays = {
+        side: {tensor: numpy.array(values, dtype=kinds[kind]).reshape(shape) for tensor, (kind, shape, values) in case[side].items()}
+        for side in ("inputs", "outputs")
+    }
+    alpha = og.Alpha(private_key=KEY, rpc_url=RPC)
+    answer = alpha.infer(network.models[name], og.InferenceMode.VANILLA if mode is None else mode, arrays["inputs"])
+    assert answer.model_output.keys() == arrays["outputs"].keys(), answer
+    for tensor, expected in arrays["outputs"].items():
+        found = answer.model_output[tensor]
+        assert found.shape == expected.shape and numpy.allclose(found, expected, rtol=1e-5, atol=1e-9), (found, expected)
+    from web3 import Web3
+    mined = Web3(Web3.HTTPProvider(RPC)).eth.get_transaction_receipt(answer.transaction_hash)
+    assert mined.status == 1 and len(mined.logs) == 2, mined
+    return f"{', '.join(answer.model_output)}; {mined.gasUsed} gas"
+
+
+def alpha_refused(words, model=None, mode=None, **inputs):
+    """The SDK's error carries the reason of the chain."""
+    from web3.exceptions import ContractLogicError
+    alpha = og.Alpha(private_key=KEY, rpc_url=RPC)
+    try:
+        alpha.infer(model or network.models["linear"], og.InferenceMode.VANILLA if mode is None else mode, inputs)
+    except ContractLogicError as error:
+        assert words in str(error), error
+        return str(error)[:140]
+    raise AssertionError("it was answered")
+
+
+UNKNOWN = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+
 rows = Rows()
 # Unless a row says otherwise, no row draws the dead one.
 living = mock.patch("random.choice", alive)
@@ -354,6 +390,14 @@ try:
     rows.run("dead enclave: its retry", dead_enclave)
     rows.run("dead enclave, twice", all_dead)
     rows.run("chat without approval, sponsored", sponsored)
+    rows.run("alpha.infer", lambda: alpha_infer("mlp"))
+    rows.run("alpha.infer, integers in", lambda: alpha_infer("lookup"))
+    rows.run("alpha.infer, two outputs", lambda: alpha_infer("pair"))
+    rows.run("alpha.infer: unknown model", lambda: alpha_refused("is not served here", UNKNOWN, x=[[1.0, 2.0, 3.0]]))
+    rows.run("alpha.infer: no model id", lambda: alpha_refused("hash of a tree of blocks", "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG", x=1.0))
+    rows.run("alpha.infer: wrong shape", lambda: alpha_refused("has the shape [1, 2], and the model takes [1, 3]", x=[[1.0, 2.0]]))
+    rows.run("alpha.infer: mode TEE", lambda: alpha_refused("asks for an enclave's signature", mode=og.InferenceMode.TEE, x=[[1.0, 2.0, 3.0]]))
+    rows.run("alpha.infer: mode ZKML", lambda: alpha_refused("asks for a proof", mode=og.InferenceMode.ZKML, x=[[1.0, 2.0, 3.0]]))
     rows.run("revoked PCR", revoked)
 finally:
     living.stop()

@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Check by hand what enclaves sign
     #[command(subcommand)]
     Request(Request),
+    /// Keep ONNX models by their content, for a network of this machine to run
+    #[command(subcommand)]
+    Model(Model),
     /// Look after the wallet that pays: its key, its allowance, its budget, its books
     #[command(subcommand)]
     Wallet(Wallet),
@@ -343,6 +346,59 @@ pub(crate) enum Settlement {
     Verify(SettlementVerify),
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Keep a model and print its id, which is the hash of its bytes
+    ///
+    /// From a file, or by its id from a server that has it under that name. A model with random operators or
+    /// with weights in other files is refused.
+    Add(ModelAdd),
+    /// List the models that are kept
+    List(ModelList),
+    /// Say what a model takes and gives
+    Show(ModelShow),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelAdd {
+    /// The .onnx file, or with --from the id
+    #[arg(value_name = "FILE|ID")]
+    pub(crate) model: PathBuf,
+    /// Fetch it from <URL>/<ID>: https, or http on this machine
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: ModelFolder,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelList {
+    #[command(flatten)]
+    pub(crate) store: ModelFolder,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelShow {
+    /// The id, as `seamline model list` prints it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) store: ModelFolder,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelFolder {
+    /// Folder of models [default: `models` in the home]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct SettlementNetwork {
     /// JSON-RPC endpoint of the chain: https, or http on this machine
@@ -552,6 +608,9 @@ pub(crate) struct Up {
     /// Keep sessions of 0.1 OPG, as OpenGradient's gateways do: one authorization pays for many calls
     #[arg(long, requires = "opengradient")]
     pub(crate) sessions: bool,
+    /// Run the models of this folder, with a command that was built with `--features onnx` [default: `models` in the home]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Json,
 }

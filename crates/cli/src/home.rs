@@ -152,6 +152,11 @@ impl Home {
         self.root.join("opengradient")
     }
 
+    /// ONNX models by their id.
+    pub(crate) fn models(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
     pub(crate) fn trust(&self) -> PathBuf {
         self.root.join("trust.toml")
     }

@@ -15,6 +15,7 @@ mod failure;
 mod home;
 mod keys;
 mod logging;
+mod models;
 mod network_file;
 mod output;
 #[cfg(test)]
@@ -31,7 +32,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::{
-    BudgetAction, ChannelAction, Cli, Command, Node, Receipt, Registry, Request, Settlement, Wallet,
+    BudgetAction, ChannelAction, Cli, Command, Model, Node, Receipt, Registry, Request, Settlement,
+    Wallet,
 };
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -88,6 +90,9 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Node(Node::Register(args)) => commands::node_register::run(&context, &args),
         Command::Request(Request::Hash(args)) => commands::request_hash::run(&args),
+        Command::Model(Model::Add(args)) => commands::model_add::run(&context, &args),
+        Command::Model(Model::List(args)) => commands::model_list::run(&context, &args),
+        Command::Model(Model::Show(args)) => commands::model_show::run(&context, &args),
         Command::Wallet(Wallet::Create(args)) => commands::wallet_create::run(&context, args),
         Command::Wallet(Wallet::Import(args)) => commands::wallet_import::run(&context, args),
         Command::Wallet(Wallet::Show(args)) => commands::wallet_show::run(&context, args),
@@ -132,6 +137,9 @@ const fn wants_json(command: &Command) -> bool {
         Command::Registry(Registry::Revoke(args)) => args.output.json,
         Command::Node(Node::Register(args)) => args.output.json,
         Command::Request(Request::Hash(args)) => args.output.json,
+        Command::Model(Model::Add(args)) => args.output.json,
+        Command::Model(Model::List(args)) => args.output.json,
+        Command::Model(Model::Show(args)) => args.output.json,
         Command::Wallet(Wallet::Approve(args)) => args.output.json,
         Command::Wallet(Wallet::Budget(args)) => match &args.action {
             Some(BudgetAction::Set(set)) => set.output.json,

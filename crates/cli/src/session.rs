@@ -20,6 +20,7 @@ use crate::context::{Context, extend_trust, to_trust};
 use crate::failure::{Exit, Failure};
 use crate::home::{Home, HomeLock};
 use crate::keys::{self, Key, Purpose, Source};
+use crate::models;
 use crate::network_file::NetworkFile;
 
 /// A client and the network behind it.
@@ -98,7 +99,7 @@ impl Session {
             None => match running(&home).await {
                 Some(network) => (network, None),
                 None => {
-                    let localnet = start_localnet(&home, 0).await?;
+                    let localnet = start_localnet(&home, 0, None).await?;
                     (NetworkFile::of(&localnet), Some(localnet))
                 }
             },
@@ -186,11 +187,21 @@ pub(crate) fn fresh() -> Result<[u8; 32], Failure> {
 }
 
 /// Starts the local network that is kept in `home`.
-pub(crate) async fn start_localnet(home: &Home, rpc_port: u16) -> Result<Localnet, Failure> {
+pub(crate) async fn start_localnet(
+    home: &Home,
+    rpc_port: u16,
+    models: Option<&Path>,
+) -> Result<Localnet, Failure> {
+    let models = models::open(home, models)?;
     let mut config = LocalnetConfig::in_memory(Arc::new(now));
     config.home = Some(home.localnet());
     config.rpc_port = rpc_port;
-    start(config).await
+    config.models = models.as_ref().map(|models| Arc::clone(&models.runner));
+    let localnet = start(config).await?;
+    if let Some(models) = models {
+        models.keep_up();
+    }
+    Ok(localnet)
 }
 
 /// Starts a local network.

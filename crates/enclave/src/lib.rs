@@ -61,6 +61,9 @@ pub use mock::MockUpstream;
 pub use ohttp::OhttpRegistration;
 pub use openai::{OpenAiOptions, OpenAiUpstream};
 pub use seamline_core::infer::{ModelRunner, RunError, RunLimits};
+/// The runtime of ONNX models (feature `onnx`), for [`InferConfig`].
+#[cfg(feature = "onnx")]
+pub use seamline_onnx as onnx;
 pub use serve::serve;
 pub use tariff::{DollarPrice, DollarPrices};
 pub use upstream::{

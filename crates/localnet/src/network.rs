@@ -152,7 +152,7 @@ impl Localnet {
     }
 
     async fn assemble(
-        config: Config,
+        mut config: Config,
         files: &Arc<Files>,
         stop: watch::Sender<bool>,
         stopped: &watch::Receiver<bool>,
@@ -160,6 +160,12 @@ impl Localnet {
     ) -> Result<Self, Error> {
         let now = (config.clock)();
         let layout = config.layout;
+        for node in &mut config.nodes {
+            // A dead node answers nobody.
+            if node.models.is_none() && !node.dead {
+                node.models.clone_from(&config.models);
+            }
+        }
 
         // 1. the time, the root of development evidence, and the accounts
         let started = parts::first_start(files, now)?;

@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
             )
             .hint("use it as it is, stop it first, or name another --home"));
         }
-        let localnet = start_localnet(&home, args.rpc_port).await?;
+        let localnet = start_localnet(&home, args.rpc_port, args.models.as_deref()).await?;
         let network = NetworkFile::of(&localnet);
         let developer = localnet.developer();
         localnet

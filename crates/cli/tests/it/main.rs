@@ -15,6 +15,7 @@ mod chat;
 mod facilitator;
 mod fetch;
 mod harness;
+mod models;
 mod network;
 mod opengradient;
 mod privacy;

@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::keys;
+use crate::models;
 use crate::network_file::NetworkFile;
 use crate::output;
 use crate::session::{local_trust, localnet_failure, now, recorder, start};
@@ -35,7 +36,13 @@ pub(super) fn run(context: &Context, args: &args::Up) -> Result<Exit, Failure> {
     keys::only_throwaway(&home, &Settings::read(&home)?)?;
     block_on(async {
         let lock = home.lock()?;
-        let localnet = start(config(&home, args)).await?;
+        let models = models::open(&home, args.models.as_deref())?;
+        let mut config = config(&home, args);
+        config.models = models.as_ref().map(|models| Arc::clone(&models.runner));
+        let localnet = start(config).await?;
+        if let Some(models) = &models {
+            models.keep_up();
+        }
         let payer = localnet.developer();
         // The SDK's applications approve Permit2 themselves.
         localnet
