@@ -53,8 +53,9 @@ fn file(path: &Path) -> Result<String, Failure> {
 }
 
 fn is_function(tool: &Value) -> bool {
-    let name = tool["function"]["name"].as_str();
-    tool["type"] == "function" && name.is_some_and(|name| !name.is_empty())
+    let name = tool.pointer("/function/name").and_then(Value::as_str);
+    let kind = tool.get("type").and_then(Value::as_str);
+    kind == Some("function") && name.is_some_and(|name| !name.is_empty())
 }
 
 fn malformed(text: &str) -> Failure {
@@ -107,7 +108,8 @@ mod tests {
         let path = folder.path().join("long.json");
         let length = usize::try_from(MAX_FILE).unwrap() + 1;
         std::fs::write(&path, " ".repeat(length)).unwrap();
-        assert!(read(&[path.to_str().unwrap().to_owned()]).is_err());
+        let refused = read(&[path.to_str().unwrap().to_owned()]).unwrap_err();
+        assert_eq!(refused.code, "request.tool");
     }
 
     #[test]
