@@ -187,6 +187,7 @@ def perf(wanted):
         server.end()
 
 
+# The server ends with its standard input, whatever ends this.
 print(f"{machine()}\n", flush=True)
 if args.perf:
     perf(args.perf)

@@ -7,9 +7,11 @@ enclave's own log and by a proxy in front of the chain's endpoint, so that count
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -195,13 +197,12 @@ def listing(counts):
 def main():
     print(f"{machine()}\n", flush=True)
     requests = counted(Client.NAMES, False) | counted([Client.SESSION], True)
-    network = Network(args.seamline)
-    keeping = Network(args.seamline, sessions=True)
-    try:
+    with contextlib.ExitStack() as running:
+        network, keeping = Network(args.seamline), Network(args.seamline, sessions=True)
+        running.callback(keeping.stop)
+        running.callback(network.stop)
         approve(network.view), approve(keeping.view)
         first, measured = cold(network), steady(network, keeping)
-    finally:
-        network.stop(), keeping.stop()
 
     each = max(1, args.calls // ROUND) * ROUND
     print(f"Steady calls, one after the other, {each} of each client and kind in {each // ROUND} rounds that take turns:\n")
@@ -234,4 +235,6 @@ def main():
         print(f"- {name}, {what}: enclave {listing(asked['asked'])}; chain {listing(asked['calls'])}")
 
 
+# Whoever ends this ends the networks too.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 main()
