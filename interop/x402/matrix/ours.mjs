@@ -24,7 +24,7 @@ export async function startFacilitator(world, key) {
 /** Starts `seamline facilitator`, the command that operators run, with a wallet and a database of its own. */
 export async function startCommand({ binaries, chain, token }) {
   const home = mkdtempSync(join(homes, "facilitator-"));
-  const args = ["--home", home, "facilitator", "--json", "--listen", "127.0.0.1:0", "--rpc", chain.rpcUrl, "--chain-id", String(CHAIN_ID), "--asset", token.address, "--max-fee", "100"];
+  const args = ["--home", home, "facilitator", "--json", "--listen", "127.0.0.1:0", "--rpc", chain.rpcUrl, "--chain-id", String(CHAIN_ID), "--asset", token.address, "--max-fee", "100", "--channels"];
   const key = randomBytes(32).toString("hex");
   const app = attended("seamline facilitator", `${binaries}/seamline`, args, { env: { ...process.env, SEAMLINE_WALLET_KEY: key } });
   const { url, signer } = JSON.parse(await app.line());

@@ -1,5 +1,9 @@
 //! `seamline settlement prove`: a file that proves that a batch holds an answer.
 
+use std::path::{Path, PathBuf};
+
+use seamline::Home as ClientHome;
+use seamline::records::include;
 use seamline_core::B256;
 use seamline_core::receipt::{Bundle, SignatureChecked, events_of};
 use seamline_evm::merkle::Leaf;
@@ -12,6 +16,7 @@ use crate::commands::{block_on, receipt_verify};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output;
+use crate::session::{now, recorder};
 
 /// Which answer is meant: every member that is known must be the leaf's.
 #[derive(Default)]
@@ -59,8 +64,43 @@ pub(crate) fn run(context: &Context, args: &SettlementProve) -> Result<Exit, Fai
         if proof.settled.is_none() {
             output::message("note: no block holds the root yet; prove again later");
         }
+        if let Some(receipt) = &args.receipt {
+            amend(context, receipt, &proof);
+        }
         Ok(Exit::Ok)
     })
+}
+
+/// Writes the inclusion down beside the receipt, where this home has its books. The proof is what was asked
+/// for: why it is not written down is said, and is no failure.
+fn amend(context: &Context, receipt: &Path, proof: &InclusionProof) {
+    match try_amend(context, receipt, proof) {
+        Ok(Some(file)) => output::message(&format!(
+            "note: the receipt says so from now on: {}",
+            file.display()
+        )),
+        Ok(None) => {}
+        Err(reason) => output::message(&format!("note: the receipt is not amended: {reason}")),
+    }
+}
+
+fn try_amend(
+    context: &Context,
+    receipt: &Path,
+    proof: &InclusionProof,
+) -> Result<Option<PathBuf>, String> {
+    let bytes = receipt_verify::read(receipt).map_err(|err| err.message)?;
+    let home = context.home().map_err(|err| err.message)?;
+    // Who only audits has no books, and gets none made.
+    if !home.journal().exists() {
+        return Err("this home has no journal".to_owned());
+    }
+    let recorder = recorder(&home).map_err(|err| err.message)?;
+    let books = ClientHome {
+        journal: home.journal(),
+        receipts: home.receipts(),
+    };
+    include(&books, &recorder, &bytes, proof, now()).map_err(|err| seamline_core::chain(&err))
 }
 
 async fn find(

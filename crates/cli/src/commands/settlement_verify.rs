@@ -1,6 +1,7 @@
 //! `seamline settlement verify`: checks a proof file against a chain, or offline against a root.
 
 use seamline_core::chain;
+use seamline_evm::chain::{block_at, newest_block};
 use seamline_evm::settlement::{FoundRoot, InclusionProof, node_key};
 use serde_json::json;
 
@@ -42,6 +43,7 @@ pub(crate) fn run(context: &Context, args: &SettlementVerify) -> Result<Exit, Fa
         Err(err) => ("inclusion", Outcome::No, chain(&err)),
     }];
     // 2. The root: given, or the chain's.
+    let mut record = None;
     match args.root {
         Some(root) => {
             findings.push(if root == proof.root {
@@ -56,9 +58,13 @@ pub(crate) fn run(context: &Context, args: &SettlementVerify) -> Result<Exit, Fa
             let text = "not checked: the registry's key is on the chain".to_owned();
             findings.push(("signature", Outcome::Unknown, text));
         }
-        None => findings.extend(block_on(online(context, args, &proof))?),
+        None => {
+            let (seen, found) = block_on(online(context, args, &proof))?;
+            findings.extend(seen);
+            record = found;
+        }
     }
-    report(args, &proof, &findings)?;
+    report(args, &proof, record.as_ref(), &findings)?;
     let has = |outcome| findings.iter().any(|(_, it, _)| *it == outcome);
     // Offline, the signature is not asked for.
     let open = findings.iter().any(|(name, it, _)| {
@@ -77,7 +83,7 @@ async fn online(
     context: &Context,
     args: &SettlementVerify,
     proof: &InclusionProof,
-) -> Result<Vec<Finding>, Failure> {
+) -> Result<(Vec<Finding>, Option<FoundRoot>), Failure> {
     let place = Place::find(context, &args.place).await?;
     let mut findings = Vec::new();
     let same = place.chain_id == proof.chain_id && place.contract == proof.contract;
@@ -94,22 +100,46 @@ async fn online(
     let found = place
         .batches(Some(proof.root), args.place.from_block)
         .await?;
-    findings.push(match found.first() {
-        Some(batch) => (
-            "root",
-            Outcome::Yes,
-            format!(
+    let found = found.into_iter().next();
+    match &found {
+        Some(batch) => {
+            let text = format!(
                 "settled in block {} by transaction {}",
                 batch.block_number, batch.transaction
-            ),
-        ),
+            );
+            findings.push(("root", Outcome::Yes, text));
+            findings.push(finality(&place, batch, args.depth).await?);
+        }
         None => {
             let text = "the chain has no batch of this root, or an older one than --from-block";
-            ("root", Outcome::No, text.to_owned())
+            findings.push(("root", Outcome::No, text.to_owned()));
         }
-    });
+    }
     findings.push(signature(&place, proof).await?);
-    Ok(findings)
+    Ok((findings, found))
+}
+
+/// Whether enough blocks hold the root: a chain may drop its newest ones.
+async fn finality(place: &Place, batch: &FoundRoot, depth: u64) -> Result<Finding, Failure> {
+    const NAME: &str = "finality";
+    let rpc = place.rpc.as_ref();
+    let newest = newest_block(rpc).await.map_err(|err| unreachable(&err))?;
+    let held = block_at(rpc, batch.block_number).await;
+    if held.map_err(|err| unreachable(&err))? != Some(batch.block_hash) {
+        let text = "the block of the root left the chain while it was read: verify again";
+        return Ok((NAME, Outcome::Unknown, text.to_owned()));
+    }
+    let above = newest.number.saturating_sub(batch.block_number);
+    let held = above.saturating_add(1);
+    Ok(if held >= depth {
+        let text = format!("{held} blocks hold it, {depth} are asked for");
+        (NAME, Outcome::Yes, text)
+    } else {
+        let text = format!(
+            "{held} of the {depth} blocks that are asked for hold it: it may leave the chain yet, verify again later"
+        );
+        (NAME, Outcome::Unknown, text)
+    })
 }
 
 /// The enclave's signature: a batch may hold anything.
@@ -139,6 +169,7 @@ async fn signature(place: &Place, proof: &InclusionProof) -> Result<Finding, Fai
 fn report(
     args: &SettlementVerify,
     proof: &InclusionProof,
+    record: Option<&FoundRoot>,
     findings: &[Finding],
 ) -> Result<(), Failure> {
     if args.output.json {
@@ -150,7 +181,7 @@ fn report(
             "version": 1,
             "id": proof.inference.id(),
             "root": proof.root,
-            "settled": proof.settled.as_ref().map(FoundRoot::to_value),
+            "settled": record.map(FoundRoot::to_value),
             "findings": findings,
         }));
     }
