@@ -1,8 +1,8 @@
 //! The paths of a relay.
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures_util::stream;
@@ -29,11 +29,10 @@ pub fn router(relay: Relay) -> Router {
         .route("/ohttp/{tee_id}", post(standard))
         .route("/ohttp/{tee_id}/config", get(config))
         .route("/health", get(|| async { "ok\n" }))
-        .layer(DefaultBodyLimit::max(REQUEST_BODY_BYTES))
         .with_state(relay)
 }
 
-async fn chat(State(relay): State<Relay>, headers: HeaderMap, body: Bytes) -> Response {
+async fn chat(State(relay): State<Relay>, headers: HeaderMap, body: Body) -> Response {
     let tee_id = headers.get("x-tee-id").and_then(|it| it.to_str().ok());
     let tee_id = tee_id.unwrap_or_default().to_owned();
     let answer = carry(&relay, &headers, &tee_id, Format::OpenGradient, body).await;
@@ -44,7 +43,7 @@ async fn standard(
     State(relay): State<Relay>,
     Path(tee_id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let answer = carry(&relay, &headers, &tee_id, Format::Rfc9458, body).await;
     answer.unwrap_or_else(|refused| refused)
@@ -74,9 +73,9 @@ async fn carry(
     headers: &HeaderMap,
     tee_id: &str,
     format: Format,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Response> {
-    // 1. Who asks, before anything is looked up for them.
+    // 1. Who asks, before anything is looked up or read for them.
     let token = account(relay, headers)?;
     // 2. Where to: a node that is known.
     let target = target(relay, tee_id)?;
@@ -86,6 +85,8 @@ async fn carry(
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(error(status, "Content-Type must be message/ohttp-req"));
     }
+    let body = to_bytes(body, REQUEST_BODY_BYTES).await;
+    let body = body.map_err(|_| error(StatusCode::PAYLOAD_TOO_LARGE, "request too large"))?;
     if body.len() < SHORTEST {
         let text = "malformed encapsulated request";
         return Err(error(StatusCode::BAD_REQUEST, text));

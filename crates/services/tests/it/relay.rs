@@ -433,6 +433,21 @@ async fn it_is_no_open_proxy() {
 }
 
 #[tokio::test]
+async fn a_stranger_s_body_is_not_read() {
+    let desk = Desk::open(Mood::Whole);
+    // It never ends: whoever read it would not answer.
+    let endless =
+        || Body::from_stream(futures_util::stream::pending::<Result<Bytes, CarryError>>());
+    let stranger = Request::post("/api/v1/chat/ohttp").header("authorization", "Bearer stranger");
+    let bearer = format!("Bearer {TOKEN}");
+    let nowhere = Request::post("/ohttp/00").header("authorization", &bearer);
+    for (request, status) in [(stranger, 401), (nowhere, 502)] {
+        let request = request.body(endless()).unwrap();
+        assert_eq!(desk.begin(request).await.status(), status);
+    }
+}
+
+#[tokio::test]
 async fn budgets_and_rates_hold() {
     let desk = Desk::with(Mood::Whole, 56, 10);
     let (body, _) = desk.sealed();
