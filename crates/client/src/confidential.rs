@@ -54,6 +54,10 @@ pub enum Error {
     /// The system gave no random bytes.
     #[error("cannot draw random bytes")]
     Entropy(#[source] crate::env::EntropyError),
+    /// The key was checked more than five minutes ago: its node may have been revoked since. Nothing was
+    /// sent; read the registry again.
+    #[error("the key was checked too long ago")]
+    KeyExpired,
     /// The key cannot be used.
     #[error("cannot seal the request")]
     Seal(#[source] seamline_ohttp::Error),
@@ -144,6 +148,9 @@ impl Relay {
     pub async fn chat(&self, chat: &Chat, key: &EnclaveKey, env: &Env) -> Result<Answered, Error> {
         if chat.is_empty() {
             return Err(Error::Request);
+        }
+        if key.is_stale(env.now()) {
+            return Err(Error::KeyExpired);
         }
         // 1. The request, its hash, and its padding, which the hash does not see.
         let wire = Zeroizing::new(chat.to_wire());

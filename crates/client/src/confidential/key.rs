@@ -1,10 +1,12 @@
 //! The enclave's key, and who vouches for it.
 
+use core::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use seamline_attest::{ResponseKey, Verified, verify_rsa_pss};
-use seamline_core::NodeId;
 use seamline_core::canonical::{OhttpConfig, ohttp_config_hash, ohttp_key_config};
+use seamline_core::{NodeId, Timestamp};
 use seamline_evm::registry::NodeRecord;
 use seamline_ohttp::KeyConfig;
 use serde::Deserialize;
@@ -16,6 +18,7 @@ pub struct EnclaveKey {
     config: KeyConfig,
     signing_key: Vec<u8>,
     vouched: Vouched,
+    checked: Timestamp,
 }
 
 /// Who vouches for an enclave's key.
@@ -68,12 +71,16 @@ struct Wire {
     signature: String,
 }
 
+/// How long a checked key serves.
+const MAX_AGE: Duration = Duration::from_secs(300);
 /// Longest answer of `GET /v1/ohttp/config`.
 const MAX_CONFIG: usize = 16 * 1024;
 
 impl EnclaveKey {
     /// Checks a key configuration, wherever it came from, against the registry's record of the node and
-    /// its evidence. `attested` is the signing key of verified evidence, where the caller has it.
+    /// its evidence. `attested` is the signing key of verified evidence, where the caller has it; `now` is when
+    /// the record was read. The key serves for five minutes: a node that is revoked meanwhile is not asked for
+    /// longer, whoever carries requests to it.
     ///
     /// # Errors
     ///
@@ -82,6 +89,7 @@ impl EnclaveKey {
         answer: &[u8],
         record: &NodeRecord,
         attested: Option<&Verified<ResponseKey>>,
+        now: Timestamp,
     ) -> Result<Self, KeyRefused> {
         // 1. What it says.
         if answer.len() > MAX_CONFIG {
@@ -133,6 +141,7 @@ impl EnclaveKey {
             config,
             signing_key: record.public_key.to_vec(),
             vouched,
+            checked: now,
         })
     }
 
@@ -144,6 +153,11 @@ impl EnclaveKey {
     /// Who vouches for the key; to be said wherever a confidential answer is shown.
     pub fn vouched(&self) -> Vouched {
         self.vouched
+    }
+
+    /// Whether it was checked too long ago, or at a time that has not come.
+    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        now < self.checked || now.saturating_since(self.checked) > MAX_AGE
     }
 
     pub(super) fn config(&self) -> &KeyConfig {

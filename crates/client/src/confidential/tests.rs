@@ -9,6 +9,8 @@ use super::key::{EnclaveKey, KeyRefused, Vouched};
 use super::reply::{AnswerRefused, verify};
 use super::{Opened, open};
 
+const NOW: Timestamp = Timestamp::from_secs(1_780_272_000);
+
 fn vector() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors/ohttp");
     let text = std::fs::read(root.join("signed-config.json")).unwrap();
@@ -48,7 +50,7 @@ fn record(vector: &Value) -> NodeRecord {
 fn key() -> EnclaveKey {
     let vector = vector();
     let config = vector["config"].to_string();
-    EnclaveKey::check(config.as_bytes(), &record(&vector), None).unwrap()
+    EnclaveKey::check(config.as_bytes(), &record(&vector), None, NOW).unwrap()
 }
 
 #[test]
@@ -108,14 +110,14 @@ fn a_substituted_key_is_refused_whatever_is_substituted() {
         let vector = vector();
         let (mut config, mut record) = (vector["config"].clone(), record(&vector));
         alter(&mut config, &mut record);
-        let checked = EnclaveKey::check(config.to_string().as_bytes(), &record, None);
+        let checked = EnclaveKey::check(config.to_string().as_bytes(), &record, None, NOW);
         assert_eq!(checked.err(), Some(reason));
     }
     // A relay's own key, consistent in itself: the registry has another.
     let vector = vector();
     let (mut config, mut record) = (vector["config"].clone(), record(&vector));
     other_config(&mut config);
-    let checked = EnclaveKey::check(config.to_string().as_bytes(), &record, None);
+    let checked = EnclaveKey::check(config.to_string().as_bytes(), &record, None, NOW);
     assert_eq!(checked.err(), Some(KeyRefused::Registry));
     // And where the registry lies too, the signature is missing.
     let ohttp = record.ohttp.as_mut().unwrap();
@@ -124,7 +126,7 @@ fn a_substituted_key_is_refused_whatever_is_substituted() {
     key_config.extend([1; 32]);
     key_config.extend([0, 4, 0, 1, 0, 3]);
     ohttp.key_config = key_config.into();
-    let checked = EnclaveKey::check(config.to_string().as_bytes(), &record, None);
+    let checked = EnclaveKey::check(config.to_string().as_bytes(), &record, None, NOW);
     assert_eq!(checked.err(), Some(KeyRefused::Signature));
 }
 
@@ -226,4 +228,28 @@ fn an_error_shows_no_word_of_the_request() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn a_key_serves_for_five_minutes() {
+    let key = key();
+    let at = |seconds| NOW.saturating_add(core::time::Duration::from_secs(seconds));
+    assert!(!key.is_stale(NOW) && !key.is_stale(at(300)));
+    assert!(key.is_stale(at(301)));
+    // A clock that was set back makes no key young.
+    assert!(key.is_stale(Timestamp::from_secs(1_780_271_999)));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_under_a_stale_key() {
+    let http = seamline_net::http_client(seamline_net::ClientOptions::default()).unwrap();
+    // Nobody listens there: whoever sent something would fail otherwise.
+    let relay = super::Relay::new(http, "http://127.0.0.1:9", "token");
+    let env = crate::Env::new(
+        || Timestamp::from_secs(1_780_272_301),
+        |_| panic!("nothing is sealed"),
+    );
+    let chat = crate::Chat::model("m").user("x");
+    let refused = relay.chat(&chat, &key(), &env).await;
+    assert!(matches!(refused, Err(super::Error::KeyExpired)));
 }

@@ -197,7 +197,7 @@ async fn sealed(client: &Arc<Client>) {
     let caller = Relay::new(http, &carriage.url, TOKEN);
     show(&caller);
     let config = caller.key_config(record.node).await.unwrap();
-    let key = EnclaveKey::check(&config, record, None).unwrap();
+    let key = EnclaveKey::check(&config, record, None, Env::system().now()).unwrap();
     show(&key);
     for stream in [false, true] {
         let chat = Chat::model(MODEL).user(PROMPT).stream(stream);

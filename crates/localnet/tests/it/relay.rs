@@ -54,7 +54,7 @@ async fn a_relay_carries_pays_and_learns_nothing() {
     let caller = confidential::Relay::new(http, &carriage.url, TOKEN);
     let answer = caller.key_config(record.node).await.unwrap();
     register(&mut record, &answer);
-    let key = EnclaveKey::check(&answer, &record, None).unwrap();
+    let key = EnclaveKey::check(&answer, &record, None, env.now()).unwrap();
     assert_eq!(key.vouched(), Vouched::ByRegistry);
     let question = Chat::model("seamline/guide").user("How do I cap what a call may cost?");
     let whole = caller.chat(&question, &key, &env).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_relay_carries_pays_and_learns_nothing() {
     // A key that the relay made up.
     let mut lying = record.clone();
     lying.ohttp = None;
-    let refused = EnclaveKey::check(&answer, &lying, None).err();
+    let refused = EnclaveKey::check(&answer, &lying, None, env.now()).err();
     assert_eq!(refused, Some(KeyRefused::Registry));
 
     carriage.stop().await;
