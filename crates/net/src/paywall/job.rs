@@ -36,6 +36,15 @@ pub(super) struct Job {
     pub(super) in_session: bool,
 }
 
+/// What left before it was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing: it can be withheld.
+    Nothing,
+    /// What is due.
+    Delivered,
+}
+
 /// How the payer wants to be answered.
 #[derive(Clone, Debug)]
 pub(super) struct Manner {
@@ -149,12 +158,14 @@ impl Job {
         amount: Amount,
     ) -> Response {
         let v1 = self.manner.v1;
-        let settled = self.settle(amount).await;
+        let settled = self.settle(amount, Left::Nothing).await;
         let response = match (&settled, &answer) {
             (Settled::Paid(settled), Some(answer)) => answer.respond(settled, v1),
             (Settled::Paid(settled), None) => answer::gone(settled, v1),
             (Settled::Refused(settled), _) => answer::withheld(settled, v1),
-            (Settled::Unknown(settled), _) => answer::uncertain(settled, v1),
+            (Settled::Unknown(settled) | Settled::Owing(settled), _) => {
+                answer::uncertain(settled, v1)
+            }
         };
         self.close(settled, answer, amount);
         response
@@ -207,7 +218,7 @@ impl Job {
     }
 
     /// Settles `amount` from the purse, which is empty then.
-    pub(super) async fn settle(&mut self, amount: Amount) -> Settled {
+    pub(super) async fn settle(&mut self, amount: Amount, left: Left) -> Settled {
         let payer = self.context.payer;
         let network = &self.context.offer.terms().network;
         let settled = match core::mem::replace(&mut self.purse, Purse::Empty) {
@@ -240,6 +251,7 @@ impl Job {
                 let debt = Debt {
                     amount,
                     upfront: false,
+                    delivered: left == Left::Delivered,
                     payload: *payload,
                     offer: *offer,
                 };
@@ -271,12 +283,13 @@ impl Job {
             (Settled::Paid(_), None) if local => return,
             (Settled::Paid(settled), None) => Outcome::Spent(settled),
             // The scheme itself resumes what is unknown.
-            (Settled::Refused(_) | Settled::Unknown(_), _) if local => return,
+            (Settled::Refused(_) | Settled::Unknown(_) | Settled::Owing(_), _) if local => return,
             (Settled::Refused(settled), _) => Outcome::Unpaid(settled),
-            (Settled::Unknown(_), answer) => {
+            (settled @ (Settled::Unknown(_) | Settled::Owing(_)), answer) => {
                 let presentation = self.reservation.presentation();
                 let outcome = Outcome::Unsettled(answer, amount);
-                self.reservation.close(outcome, now);
+                self.reservation
+                    .leave(outcome, settled.is_refused_now(), now);
                 outbox::retry(&self.paywall, presentation);
                 return;
             }
@@ -315,6 +328,7 @@ impl Job {
                 let debt = Debt {
                     amount,
                     upfront: false,
+                    delivered: true,
                     payload: (**payload).clone(),
                     offer: (**offer).clone(),
                 };

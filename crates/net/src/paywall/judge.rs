@@ -172,7 +172,9 @@ impl Paywall {
                 }
                 Err(Refusal::answer(answer::withheld(&settled, v1)))
             }
-            Settled::Unknown(settled) => Err(Refusal::answer(answer::uncertain(&settled, v1))),
+            Settled::Unknown(settled) | Settled::Owing(settled) => {
+                Err(Refusal::answer(answer::uncertain(&settled, v1)))
+            }
         }
     }
 }

@@ -162,6 +162,7 @@ impl Ledger {
                 request,
                 expires: now.max(deadline).saturating_add(KEEP),
                 verified: false,
+                refused: false,
                 exposure: None,
                 state: State::Running(Teller::new(())),
             };
@@ -284,10 +285,16 @@ impl Reservation {
     }
 
     /// Writes down what became of the authorization and wakes who waits for it.
-    pub(super) fn close(mut self, outcome: Outcome, now: Timestamp) {
+    pub(super) fn close(self, outcome: Outcome, now: Timestamp) {
+        self.leave(outcome, false, now);
+    }
+
+    /// As [`close`](Self::close); with `refused` the payer counts as one whose settlement was refused
+    /// until this one ends.
+    pub(super) fn leave(mut self, outcome: Outcome, refused: bool, now: Timestamp) {
         self.open = false;
         let id = (self.presentation.key, self.presentation.authorization);
-        self.ledger.lock().close(id, outcome, now);
+        self.ledger.lock().close(id, outcome, refused, now);
     }
 }
 
@@ -301,7 +308,7 @@ impl Drop for Reservation {
 }
 
 impl Books {
-    fn close(&mut self, id: (Key, B256), outcome: Outcome, now: Timestamp) {
+    fn close(&mut self, id: (Key, B256), outcome: Outcome, refused: bool, now: Timestamp) {
         let answer = match &outcome {
             Outcome::Answered(answer, _) => Some(answer),
             Outcome::Unsettled(answer, _) => answer.as_ref(),
@@ -311,6 +318,8 @@ impl Books {
         let answered = matches!(outcome, Outcome::Answered(..));
         let known = self.change(id, |entry| {
             entry.state = State::Done(Box::new(outcome));
+            // What was refused once stays so until it is known how it ended.
+            entry.refused |= refused;
             if answered {
                 // The chain refuses a second settlement from here on: only the answer needs keeping.
                 entry.expires = now.saturating_add(KEEP);

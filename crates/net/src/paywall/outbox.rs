@@ -145,14 +145,17 @@ impl Paywall {
                 .map(Settled::of),
         };
         let cheated = settled.as_ref().is_some_and(Settled::is_cheated);
-        let open = matches!(settled, Some(Settled::Unknown(_)));
+        let open = matches!(settled, Some(Settled::Unknown(_) | Settled::Owing(_)));
+        let refused = settled.as_ref().is_some_and(Settled::is_refused_now);
         let outcome = match (settled, answer) {
             (Some(Settled::Paid(settled)), Some(answer)) => Outcome::Answered(answer, settled),
             (Some(Settled::Paid(settled)), None) => Outcome::Spent(settled),
             (Some(Settled::Refused(settled)), _) => Outcome::Unpaid(settled),
-            (Some(Settled::Unknown(_)) | None, answer) => Outcome::Unsettled(answer, amount),
+            (Some(Settled::Unknown(_) | Settled::Owing(_)) | None, answer) => {
+                Outcome::Unsettled(answer, amount)
+            }
         };
-        reservation.close(outcome, (inner.config.clock)());
+        reservation.leave(outcome, refused, (inner.config.clock)());
         if cheated {
             self.close_sessions_of(presentation.payer);
         }
@@ -189,8 +192,8 @@ async fn settle(inner: Weak<Inner>, keeper: Keeper) {
         }
         match settled {
             Settled::Paid(_) | Settled::Refused(_) => return,
-            Settled::Unknown(_) if inner.is_over(deadline) => return,
-            Settled::Unknown(_) => {}
+            Settled::Unknown(_) | Settled::Owing(_) if inner.is_over(deadline) => return,
+            Settled::Unknown(_) | Settled::Owing(_) => {}
         }
         let now = (inner.config.clock)();
         let ours = match &mut keeper {

@@ -228,6 +228,7 @@ impl Purchase {
         Debt {
             amount,
             upfront: false,
+            delivered: false,
             payload: self.payload.clone(),
             offer: self.offer.clone(),
         }

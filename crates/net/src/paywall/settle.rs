@@ -17,6 +17,8 @@ pub(super) enum Settled {
     Refused(SettleResponse),
     /// It may have happened or may still happen.
     Unknown(SettleResponse),
+    /// It did not happen now; what it is for was delivered, so that it is asked for again.
+    Owing(SettleResponse),
 }
 
 /// Pause between two questions about the same settlement; our facilitator itself waits for the
@@ -26,8 +28,16 @@ const PAUSE: Duration = Duration::from_millis(250);
 impl Settled {
     pub(super) const fn response(&self) -> &SettleResponse {
         match self {
-            Self::Paid(response) | Self::Refused(response) | Self::Unknown(response) => response,
+            Self::Paid(response)
+            | Self::Refused(response)
+            | Self::Unknown(response)
+            | Self::Owing(response) => response,
         }
+    }
+
+    /// Whether the payer is to blame for now.
+    pub(super) const fn is_refused_now(&self) -> bool {
+        matches!(self, Self::Owing(_))
     }
 
     /// Whether the authorization was settled at another amount than was due.
@@ -61,6 +71,10 @@ impl Inner {
             payment_requirements: requirement(&debt),
         };
         let (amount, upfront) = (debt.amount, debt.upfront);
+        // What has left has left, whoever settles it.
+        let was_delivered = |keeper: &Keeper| keeper.debt().is_some_and(|debt| debt.delivered);
+        let delivered = debt.delivered || keeper.as_ref().is_some_and(was_delivered);
+        let debt = Debt { delivered, ..debt };
         if let Some(keeper) = keeper {
             match keeper.owe(debt, (self.config.clock)()).await {
                 Ok(true) => {}
@@ -70,14 +84,19 @@ impl Inner {
             }
         }
         let api = self.facilitator.as_ref();
-        let settled = ask(api, &request, payer, amount, self.config.settle_wait).await;
+        let settled = match ask(api, &request, payer, amount, self.config.settle_wait).await {
+            Settled::Refused(response) if delivered && !upfront && passes(&response) => {
+                Settled::Owing(still_owed(response))
+            }
+            settled => settled,
+        };
         say(&settled);
         if let Some(keeper) = keeper {
             let now = (self.config.clock)();
             let written = match &settled {
                 Settled::Paid(response) => keeper.end(response.clone(), !upfront, now).await,
                 Settled::Refused(response) => keeper.end(response.clone(), true, now).await,
-                Settled::Unknown(_) => keeper.leave(now).await,
+                Settled::Unknown(_) | Settled::Owing(_) => keeper.leave(now).await,
             };
             match written {
                 Ok(true) => {}
@@ -90,6 +109,43 @@ impl Inner {
             }
         }
         settled
+    }
+}
+
+/// Whether what refuses a settlement can be another way before its authorization ends: a balance, an
+/// allowance, or what an endpoint saw of them.
+fn passes(refused: &SettleResponse) -> bool {
+    let Some(reason) = &refused.error_reason else {
+        return false;
+    };
+    let passing = [
+        Reason::Permit2InsufficientBalance,
+        Reason::Permit2AllowanceRequired,
+        Reason::InvalidExactEvmInsufficientBalance,
+        Reason::InsufficientFunds,
+        Reason::BalanceCheckFailed,
+    ];
+    passing.contains(reason) || reason.as_str().ends_with("simulation_failed")
+}
+
+/// Whether a facilitator says that it settles nothing now, for lack of gas or of room.
+fn is_full(reason: &Reason) -> bool {
+    let codes = [
+        "gas_budget_exhausted",
+        "payer_gas_budget_exhausted",
+        "payer_in_flight_limit",
+    ];
+    codes.contains(&reason.as_str())
+}
+
+/// What is said of a debt that is asked for again: it may still be settled, and why it is not.
+fn still_owed(refused: SettleResponse) -> SettleResponse {
+    let why = refused.error_reason.as_ref().map(Reason::as_str);
+    let why = why.map(|why| format!("not settled yet: {why}"));
+    SettleResponse {
+        error_reason: Some(Reason::SettlementPending),
+        error_message: why,
+        ..refused
     }
 }
 
@@ -152,6 +208,10 @@ async fn ask(
             Ok(Ok(answer)) if answer.error_reason == Some(Reason::UnexpectedSettleError) => {
                 tracing::warn!("the facilitator could not settle yet");
             }
+            // No verdict on the payment either.
+            Ok(Ok(answer)) if answer.error_reason.as_ref().is_some_and(is_full) => {
+                tracing::warn!("the facilitator settles nothing now");
+            }
             Ok(Ok(answer)) => return Settled::Refused(answer),
             // It did not read the request: there is nothing that could settle later.
             Ok(Err(FacilitatorError::Status(status @ (400 | 404 | 405 | 413)))) => {
@@ -180,6 +240,13 @@ fn say(settled: &Settled) {
                 tracing::error!(payer, %moved, "a payer had its authorization settled for another amount");
             }
             tracing::warn!(reason, "a settlement was refused after the work was done");
+        }
+        Settled::Owing(response) => {
+            let why = response.error_message.as_deref();
+            tracing::warn!(
+                why,
+                "a settlement was refused for now, and is asked for again"
+            );
         }
         Settled::Unknown(_) => tracing::warn!("the outcome of a settlement is unknown"),
     }

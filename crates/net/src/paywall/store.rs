@@ -111,6 +111,10 @@ pub struct Debt {
     pub amount: Amount,
     /// Whether it is settled before the handler runs.
     pub upfront: bool,
+    /// Whether what it pays for has left: it then stays owed while the authorization can be settled,
+    /// whatever a moment's balance is. What an earlier version wrote is taken to have.
+    #[serde(default = "yes")]
+    pub delivered: bool,
     /// The payment, byte for byte.
     #[serde(with = "raw_payload")]
     pub payload: PaymentPayload,
@@ -196,6 +200,10 @@ impl fmt::Debug for Debt {
             .field("amount", &self.amount)
             .finish_non_exhaustive()
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 mod decimal {

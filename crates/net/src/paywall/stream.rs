@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::answer::{self, Answer, End};
 use super::holdback::{Holdback, Tail};
-use super::job::{Job, Purse};
+use super::job::{Job, Left, Purse};
 use super::keeper::TICK;
 use super::ledger::LONGEST_ANSWER;
 
@@ -173,7 +173,7 @@ impl Carrier {
             drop(job.fail(Response::default()).await);
             return end.say(&tail, &nothing).await;
         }
-        let settled = job.settle(amount).await;
+        let settled = job.settle(amount, Left::Delivered).await;
         let said = settled.response().clone();
         copy.add(&tail.held);
         let answer = copy

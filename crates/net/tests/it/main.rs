@@ -20,6 +20,7 @@ mod paywall_extensions;
 mod paywall_guard;
 mod paywall_local;
 mod paywall_many;
+mod paywall_owing;
 mod paywall_replicas;
 mod paywall_schemes;
 mod paywall_sessions;

@@ -37,7 +37,7 @@ pub(super) fn pending(core: &Core, subject: &Subject, transaction: Option<B256>)
     response
 }
 
-/// It is not taken on now; nothing was signed.
+/// It is not taken on; nothing was signed.
 pub(super) fn full(core: &Core, subject: &Subject, full: Full) -> SettleResponse {
     let mut response = blank(core, subject);
     response.error_reason = Some(Reason::Other(full.code().to_owned()));

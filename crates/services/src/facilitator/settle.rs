@@ -183,7 +183,17 @@ async fn begin(
             deployment,
             fees,
         } => (call, deployment, fees),
-        Verified::Full(full) => return Ok(Begun::Answer(respond::full(core, subject, full))),
+        // With this amount never, or only not now: what is delivered stays owed.
+        Verified::Full(full) => match full.retry_after() {
+            None => return Ok(Begun::Answer(respond::full(core, subject, full))),
+            Some(retry_after) => {
+                let code = full.code();
+                return Err(Error::Unavailable(Unavailable::Budget {
+                    code,
+                    retry_after,
+                }));
+            }
+        },
         // The chain could not be asked: that is no verdict. Asking again may get one.
         Verified::Unknown(why) => return Err(Error::Unavailable(why)),
         Verified::Failed(error) => return Err(Error::Store(error)),

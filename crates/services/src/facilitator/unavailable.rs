@@ -11,6 +11,14 @@ use super::Error;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unavailable {
+    /// The gas of the hour is used up, or as many settlements of the payer are under way as may be.
+    #[error("a budget is used up: {code}")]
+    Budget {
+        /// Which one.
+        code: &'static str,
+        /// When there is room again.
+        retry_after: Duration,
+    },
     /// As much is under way as this replica takes on.
     #[error("as much is under way as is taken on at once")]
     Busy,
@@ -29,6 +37,7 @@ impl Unavailable {
     /// The stable code of the problem body.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::Budget { code, .. } => code,
             Self::Busy => "busy",
             Self::Chain => "chain_unavailable",
             Self::Fees => "fees_over_ceiling",
@@ -39,13 +48,14 @@ impl Unavailable {
     /// Whose fault it is.
     pub const fn fault(&self) -> &'static str {
         match self {
-            Self::Busy | Self::Signer(_) => "facilitator",
+            Self::Budget { .. } | Self::Busy | Self::Signer(_) => "facilitator",
             Self::Chain | Self::Fees => "chain",
         }
     }
 
     const fn text(&self) -> &'static str {
         match self {
+            Self::Budget { .. } => "a gas budget is used up for now; nothing was sent",
             Self::Busy => "as much is under way as is taken on at once",
             Self::Chain => "the chain does not answer; the payment is not at fault",
             Self::Fees => "the chain asks more for gas than this facilitator pays",
@@ -56,6 +66,7 @@ impl Unavailable {
     /// When asking again makes sense: the value of `Retry-After`.
     pub const fn retry_after(&self) -> Duration {
         match self {
+            Self::Budget { retry_after, .. } => *retry_after,
             // An endpoint that restarts, a block, another settlement.
             Self::Busy | Self::Chain => Duration::from_secs(1),
             // A key service, or a market: people may have to look.

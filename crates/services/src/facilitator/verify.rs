@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use seamline_core::{Address, Amount, B256};
-use seamline_evm::facilitator::{Rules, conclude_verify, plan_verify};
-use seamline_evm::scheme::EIP3009_GAS;
+use seamline_evm::facilitator::{DEPLOY_GAS, Rules, conclude_verify, plan_verify};
 use seamline_evm::tx::Fees;
 use seamline_evm::x402::{FacilitatorRequest, Reason, VerifyResponse};
 
 use super::budget::Full;
-use super::settle::has_code;
+use super::settle::{call_of, has_code};
 use super::shared::Core;
 use super::store::{Spent, StoreError};
 use super::subject::Subject;
@@ -31,6 +30,11 @@ pub(super) struct Lately {
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// How long a contract is taken to have code: 15 minutes, as official facilitators do.
 const DEPLOYED_FOR: Duration = Duration::from_secs(15 * 60);
+/// The end of a signature of a wallet that may not be there yet (ERC-6492).
+const ERC6492_MAGIC: [u8; 32] = [
+    0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92,
+    0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92,
+];
 /// Entries of each: 4,096, as official facilitators do.
 const MOST: usize = 4_096;
 
@@ -86,8 +90,9 @@ impl Facilitator {
             return invalid(subject.spent());
         }
         let others = core.others_spent(payer).await.map_err(Error::Store)?;
-        // 3. What would not be settled is not worth serving.
-        if let Err(full) = core.admit(&subject, false, EIP3009_GAS, None, others) {
+        // 3. What would not be settled, with the gas that this takes, is not worth serving.
+        let gas = call_of(&subject, request).gas_limit;
+        if let Err(full) = core.admit(&subject, false, gas, None, others) {
             return Ok(self.full(&subject, full));
         }
         // 4. The chain.
@@ -99,8 +104,15 @@ impl Facilitator {
                 subject.authorization.contract(),
             );
             let results = answer.as_deref().unwrap_or_default();
-            if has_code(plan.calls(), results, payer)
-                && let Err(full) = core.admit(&subject, true, EIP3009_GAS, None, others)
+            let contract = if has_code(plan.calls(), results, payer) {
+                Some(gas)
+            } else if subject.authorization.signature().ends_with(&ERC6492_MAGIC) {
+                Some(gas.saturating_add(DEPLOY_GAS))
+            } else {
+                None
+            };
+            if let Some(gas) = contract
+                && let Err(full) = core.admit(&subject, true, gas, None, others)
             {
                 return Ok(self.full(&subject, full));
             }

@@ -1,7 +1,8 @@
 //! Those who would spend the facilitator's gas.
 
 use core::time::Duration;
-use seamline_evm::x402::{Reason, SettleResponse};
+use http::StatusCode;
+use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
 use std::sync::Arc;
 
 use seamline_services::facilitator::{
@@ -14,6 +15,15 @@ use crate::payments::{CHAIN_ID, Desk, MAX, altered, config, payer, request, sign
 
 fn code(response: &SettleResponse) -> &str {
     response.error_reason.as_ref().map_or("", Reason::as_str)
+}
+
+/// Asks for a settlement that is not taken on now: the code, and when to ask again.
+async fn full(desk: &Desk, request: &FacilitatorRequest) -> (String, u64) {
+    let (status, body) = desk.send("POST", "/settle", request.to_json()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert_eq!(body["retry"], json!("same_request"));
+    let code = body["code"].as_str().unwrap().to_owned();
+    (code, body["retryAfterSeconds"].as_u64().unwrap())
 }
 
 /// A facilitator with a budget.
@@ -29,11 +39,9 @@ async fn what_reverts_costs_its_payer_twice() {
     assert_eq!(code(&failed), "invalid_upto_evm_transaction_failed");
     desk.chain.set(Mood::Instant);
     // 93,000 gas twice leave no room for another settlement in this hour.
-    let full = desk.settle(&request(2, 42)).await;
-    assert_eq!(code(&full), "payer_gas_budget_exhausted");
-    assert_eq!(full.transaction, "");
-    let wait = &full.extra.unwrap()["retryAfterSeconds"];
-    assert!(wait.as_u64().unwrap() > 3_000, "{wait}");
+    let (code, wait) = full(&desk, &request(2, 42)).await;
+    assert_eq!(code, "payer_gas_budget_exhausted");
+    assert!(wait > 3_000, "{wait}");
     // What would not be settled is not worth serving.
     let verdict = desk.verify(request(2, MAX).to_json()).await;
     let code = "payer_gas_budget_exhausted".to_owned();
@@ -44,8 +52,8 @@ async fn what_reverts_costs_its_payer_twice() {
 #[tokio::test]
 async fn everybody_together_has_a_budget() {
     let desk = desk(|gas| gas.all_per_hour = 299_999).await;
-    let full = desk.settle(&request(1, 42)).await;
-    assert_eq!(code(&full), "gas_budget_exhausted");
+    let (code, _) = full(&desk, &request(1, 42)).await;
+    assert_eq!(code, "gas_budget_exhausted");
     assert_eq!(desk.chain.distinct(), 0);
     // Nothing due costs nothing.
     assert!(desk.settle(&request(1, 0)).await.success);
@@ -56,9 +64,21 @@ async fn a_contract_payer_has_a_smaller_budget() {
     let desk = desk(|gas| gas.contract_payer_per_hour = 299_999).await;
     assert!(desk.settle(&request(1, 42)).await.success);
     desk.chain.deploy(payer().address());
-    let full = desk.settle(&request(2, 42)).await;
-    assert_eq!(code(&full), "payer_gas_budget_exhausted");
+    let (code, _) = full(&desk, &request(2, 42)).await;
+    assert_eq!(code, "payer_gas_budget_exhausted");
     assert_eq!(desk.chain.distinct(), 1);
+}
+
+/// What a verification admits can be settled: both count the gas of a settlement over Permit2.
+#[tokio::test]
+async fn a_verification_counts_the_gas_of_the_settlement() {
+    let edge = desk(|gas| gas.payer_per_hour = 299_999).await;
+    let reason = edge.verify(request(1, MAX).to_json()).await;
+    let full = "payer_gas_budget_exhausted".to_owned();
+    assert_eq!(reason, Some(Reason::Other(full)));
+    let enough = desk(|gas| gas.payer_per_hour = 300_000).await;
+    assert_eq!(enough.verify(request(1, MAX).to_json()).await, None);
+    assert!(enough.settle(&request(1, 42)).await.success);
 }
 
 #[tokio::test]
@@ -67,9 +87,8 @@ async fn a_payer_has_a_bounded_number_of_settlements_under_way() {
     desk.chain.set(Mood::Slow);
     let pending = desk.settle(&request(1, 42)).await;
     assert_eq!(code(&pending), "settlement_pending");
-    let full = desk.settle(&request(2, 42)).await;
-    assert_eq!(code(&full), "payer_in_flight_limit");
-    assert!(full.extra.unwrap()["retryAfterSeconds"].is_u64());
+    let (full, _) = full(&desk, &request(2, 42)).await;
+    assert_eq!(full, "payer_in_flight_limit");
     desk.chain.mine();
     assert!(desk.settle(&request(1, 42)).await.success);
     assert!(desk.settle(&request(2, 42)).await.success);
@@ -138,8 +157,8 @@ async fn a_budget_survives_a_restart() {
     assert!(desk.facilitator.stop(Duration::from_secs(60)).await);
     drop(desk);
     let desk = open().await;
-    let full = desk.settle(&request(2, 42)).await;
-    assert_eq!(code(&full), "payer_gas_budget_exhausted");
+    let (full, _) = full(&desk, &request(2, 42)).await;
+    assert_eq!(full, "payer_gas_budget_exhausted");
     assert_eq!(chain.distinct(), 1);
 }
 
@@ -164,8 +183,9 @@ async fn replicas_share_a_budget() {
         let failed = one.settle_payment(&request(1, 42)).await.unwrap();
         assert_eq!(code(&failed), "invalid_upto_evm_transaction_failed");
         chain.set(Mood::Instant);
-        let full = two.settle_payment(&request(2, 42)).await.unwrap();
-        assert_eq!(code(&full), "payer_gas_budget_exhausted");
+        let full = two.settle_payment(&request(2, 42)).await.unwrap_err();
+        let full = seamline_core::chain(&full);
+        assert!(full.contains("payer_gas_budget_exhausted"), "{full}");
         let verdict = two.verify_payment(&request(2, MAX)).await.unwrap();
         assert!(!verdict.is_valid);
         assert_eq!(chain.distinct(), 1);

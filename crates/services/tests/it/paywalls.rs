@@ -152,6 +152,7 @@ fn owed() -> Duty {
     Duty::Owed(Box::new(Debt {
         amount: Amount::new(u128::MAX),
         upfront: false,
+        delivered: true,
         payload: request.payment_payload,
         offer: request.payment_requirements,
     }))

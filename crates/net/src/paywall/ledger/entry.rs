@@ -14,6 +14,8 @@ pub(super) struct Entry {
     pub(super) expires: Timestamp,
     /// Whether it is its key's owner.
     pub(super) verified: bool,
+    /// Whether its settlement was refused, for a reason that can pass.
+    pub(super) refused: bool,
     /// What it costs us where it is never settled, once it is verified; nothing where it is paid
     /// before it is worked for.
     pub(super) exposure: Option<Exposure>,
@@ -27,10 +29,15 @@ impl Entry {
         let Some(exposure) = self.exposure.filter(|_| self.verified) else {
             return Standing::Clear;
         };
+        let open = if self.refused {
+            Standing::Unpaid
+        } else {
+            Standing::Open(exposure)
+        };
         match &self.state {
-            State::Running(_) => Standing::Open(exposure),
+            State::Running(_) => open,
             State::Done(outcome) => match outcome.as_ref() {
-                Outcome::Unsettled(..) => Standing::Open(exposure),
+                Outcome::Unsettled(..) => open,
                 Outcome::Unpaid(refused) if spent_otherwise(refused).is_some() => Standing::Cheated,
                 Outcome::Unpaid(_) => Standing::Unpaid,
                 Outcome::Answered(_, settled) | Outcome::Spent(settled) => {

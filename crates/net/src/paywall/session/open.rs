@@ -8,7 +8,7 @@ use seamline_evm::x402::{Offer, PaymentPayload};
 use tokio::time::Instant;
 
 use super::{Opening, path};
-use crate::paywall::job::{Job, Manner, Purse};
+use crate::paywall::job::{Job, Left, Manner, Purse};
 use crate::paywall::keeper::Keeper;
 use crate::paywall::ledger::Reservation;
 use crate::paywall::meter::{Meter, PaymentContext};
@@ -211,7 +211,7 @@ impl Open {
             },
             in_session: false,
         };
-        let settled = job.settle(sum).await;
+        let settled = job.settle(sum, Left::Delivered).await;
         job.close(settled, None, sum);
     }
 
@@ -219,6 +219,7 @@ impl Open {
         Debt {
             amount,
             upfront: false,
+            delivered: true,
             payload: self.payload.clone(),
             offer: self.offer.clone(),
         }

@@ -41,6 +41,7 @@ fn debt(amount: u128) -> Duty {
     Duty::Owed(Box::new(Debt {
         amount: Amount::new(amount),
         upfront: false,
+        delivered: true,
         offer: payload.accepted().clone(),
         payload,
     }))
