@@ -37,7 +37,7 @@ use std::sync::Arc;
 use axum::routing::MethodRouter;
 use bytes::Bytes;
 use http::request::Parts;
-use seamline_core::Timestamp;
+use seamline_core::{B256, Timestamp};
 use seamline_evm::signer::Signer;
 use seamline_evm::x402::{Offer, OfferTerms};
 
@@ -168,6 +168,10 @@ pub struct PaywallConfig {
     /// Where it is written which authorizations are in use and what they owe; [`MemoryStore`], which
     /// forgets it with the process.
     pub store: Arc<dyn PaywallStore>,
+    /// What tells this shop's records in the store from those of others that share it: a hash over what its
+    /// debts are settled with (facilitator, chain, recipient), the same for all its replicas. `None`: nobody
+    /// else has this store.
+    pub scope: Option<B256>,
     /// Schemes that are judged and settled here instead of by the facilitator; none.
     pub local: Vec<Arc<dyn LocalScheme>>,
     /// Whether one `upto` authorization over Permit2 may pay for many requests (`X-Upto-Session`), and
@@ -212,6 +216,7 @@ impl PaywallConfig {
             identifiers: PaymentIdentifiers::Ignored,
             signer: None,
             store: Arc::new(MemoryStore::new()),
+            scope: None,
             local: Vec::new(),
             sessions: None,
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seamline_core::{Address, Amount, chain};
+use seamline_core::{Address, Amount, B256, chain, sha256};
 use seamline_evm::x402::OfferTerms;
 use seamline_net::limits::RESPONSE_BODY_BYTES;
 use seamline_net::{
@@ -200,8 +200,20 @@ async fn settings(
         problems: Shape::Rfc9457,
         v1: args.v1,
         store,
+        scope: Some(scope(args)),
         ..PaywallConfig::new(public_url, Arc::new(now))
     })
+}
+
+/// What tells this shop from others in a database that they share: with what its debts are settled. One
+/// that moves to another facilitator leaves its open debts to a run with the old one.
+fn scope(args: &args::Paywall) -> B256 {
+    sha256(&[
+        b"seamline/v1/shop",
+        &args.chain_id.to_be_bytes(),
+        args.pay_to.as_slice(),
+        args.facilitator.trim_end_matches('/').as_bytes(),
+    ])
 }
 
 /// A database that replicas share, or a file of this process.

@@ -59,10 +59,12 @@ fn what_says_who_may_use_it_is_read_strictly() {
         home.run(&args(&path, "0.5")[..7]).fails(2, code).says(word);
     }
     let nowhere = text(&home.beside("nowhere.toml")).to_owned();
-    home.run(&args(&nowhere, "0.5")[..7]).fails(2, "relay.accounts");
+    home.run(&args(&nowhere, "0.5")[..7])
+        .fails(2, "relay.accounts");
     let path = accounts(&home, &one);
     // More than the budget allows, nothing, and no amount: before anything is served.
-    home.run(&args(&path, "1e3")[..7]).fails(2, "budget.malformed");
+    home.run(&args(&path, "1e3")[..7])
+        .fails(2, "budget.malformed");
     home.run(&args(&path, "0")[..7]).fails(2, "budget.zero");
     let without = home.run(&["relay", "--accounts", &path]);
     assert_eq!(without.code, 2, "{without:?}");

@@ -213,7 +213,8 @@ impl Paywall {
         }
         let v1 = purchase.manner.v1;
         let store = &self.0.config.store;
-        match Keeper::find(store, &purchase.presentation(), now).await? {
+        let scope = self.0.config.scope;
+        match Keeper::find(store, &purchase.presentation(), scope, now).await? {
             Found::New => Ok(Begun::No),
             Found::Busy => Err(Refusal::answer(answer::in_flight())),
             Found::Conflict => Err(purchase.refuse_conflict(sale)),
@@ -240,7 +241,10 @@ impl Paywall {
         let now = (self.0.config.clock)();
         let keeper = match Keeper::reopen(store, &presentation).await? {
             Reopened::Ours(keeper) => Some(keeper),
-            Reopened::Gone => Keeper::hold(store, &presentation, now).await?,
+            Reopened::Gone => {
+                let scope = self.0.config.scope;
+                Keeper::hold(store, &presentation, scope, now).await?
+            }
             Reopened::Lost => None,
         };
         // Somebody else was paid with it by now.

@@ -99,7 +99,10 @@ impl Paywall {
         }
         let keeper = match begun.take() {
             Some(keeper) => Some(keeper),
-            None => Keeper::hold(store, &purchase.presentation(), now).await?,
+            None => {
+                let scope = self.0.config.scope;
+                Keeper::hold(store, &purchase.presentation(), scope, now).await?
+            }
         };
         // Another replica was faster.
         let mut keeper = keeper.ok_or_else(|| Refusal::answer(answer::in_flight()))?;

@@ -32,7 +32,7 @@ pub(super) enum Found {
     Busy,
     /// Its settlement ended and it was served.
     Ended(Box<SettleResponse>),
-    /// Another authorization of the same nonce, or the same one for another request.
+    /// Another authorization of the same nonce, the same one for another request, or for another shop.
     Conflict,
 }
 
@@ -51,6 +51,7 @@ impl Keeper {
     pub(super) async fn find(
         store: &Arc<dyn PaywallStore>,
         presentation: &Presentation,
+        scope: Option<B256>,
         now: Timestamp,
     ) -> Result<Found, StoreError> {
         let Some(record) = store.get(presentation.key).await? else {
@@ -61,6 +62,7 @@ impl Keeper {
         }
         if record.authorization != presentation.authorization
             || record.request != presentation.request
+            || !record.is_of(scope)
         {
             return Ok(Found::Conflict);
         }
@@ -119,6 +121,7 @@ impl Keeper {
     pub(super) async fn hold(
         store: &Arc<dyn PaywallStore>,
         presentation: &Presentation,
+        scope: Option<B256>,
         now: Timestamp,
     ) -> Result<Option<Self>, StoreError> {
         let record = Record {
@@ -127,6 +130,7 @@ impl Keeper {
             authorization: presentation.authorization,
             request: presentation.request,
             payer: presentation.payer,
+            scope,
             lease_ms: now.saturating_add(LEASE).as_millis(),
             deadline_ms: presentation.deadline.as_millis(),
             expires_ms: presentation.deadline.saturating_add(KEEP).as_millis(),

@@ -44,6 +44,10 @@ impl Paywall {
         let now = (inner.config.clock)();
         let mut debts = 0_usize;
         for record in store.abandoned(lease).await? {
+            // Another shop's facilitator settles what it is owed.
+            if !record.is_of(inner.config.scope) {
+                continue;
+            }
             match &record.duty {
                 // Nothing was delivered for it.
                 Duty::Held => {

@@ -185,6 +185,10 @@ impl Inner {
             None => Ok(None),
             Some(id) => Ok(Some(sha256(&[
                 b"seamline/v1/payment-identifier",
+                self.config
+                    .scope
+                    .as_ref()
+                    .map_or(&[][..], |it| it.as_slice()),
                 promise.payer.as_slice(),
                 id.as_str().as_bytes(),
             ]))),

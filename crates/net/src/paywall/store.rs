@@ -71,6 +71,9 @@ pub struct Record {
     pub request: B256,
     /// Who pays.
     pub payer: Address,
+    /// Whose it is, where shops share a store ([`PaywallConfig::scope`](super::PaywallConfig::scope)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<B256>,
     /// Until when the writer works on it, Unix milliseconds; after that others may.
     pub lease_ms: u64,
     /// When the authorization expires, Unix milliseconds.
@@ -155,6 +158,12 @@ impl Record {
     /// Whether somebody may still be working on it.
     pub fn is_leased(&self, now: Timestamp) -> bool {
         now.as_millis() < self.lease_ms
+    }
+
+    /// Whether a shop of `scope` may work on it. What nobody has signed is anybody's, as in records of an
+    /// earlier version.
+    pub fn is_of(&self, scope: Option<B256>) -> bool {
+        self.scope.is_none() || self.scope == scope
     }
 
     /// Whether there is something left to do for it.

@@ -10,14 +10,71 @@ use axum::routing::any;
 use bytes::Bytes;
 use futures_util::stream;
 use http::StatusCode;
-use seamline_core::{Amount, Timestamp};
-use seamline_net::{Clock, MemoryStore, PaymentContext, PaywallStore};
+use seamline_core::{Amount, B256, Timestamp};
+use seamline_net::{Clock, MemoryStore, PaymentContext, PaymentIdentifiers, PaywallStore};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::paywall_durable::{config_with, hanging, open};
 use crate::shop::{
-    NOW_S, Script, Shop, always, counter, header, paid, plain, price, runs, terms, transfer,
+    NOW_S, Script, Settling, Shop, always, counter, header, message, paid, plain, price, runs,
+    script, terms, transfer,
 };
+
+fn one_name() -> serde_json::Value {
+    let info = json!({"required": false, "id": format!("pay_{:032x}", 7)});
+    json!({"payment-identifier": {"info": info}})
+}
+
+/// Two shops with facilitators of their own share a database: one's debts are none of the other's.
+#[tokio::test]
+async fn a_shop_leaves_the_debts_of_another_alone() {
+    let store: Arc<dyn PaywallStore> = Arc::new(MemoryStore::shared());
+    let at = |scope: u8, later: u64, script: &Arc<Script>| {
+        let mut config = config_with(&store);
+        config.clock = Arc::new(move || Timestamp::from_secs(NOW_S + later));
+        config.scope = Some(B256::repeat_byte(scope));
+        config.identifiers = PaymentIdentifiers::Honoured;
+        config.settle_wait = Duration::ZERO;
+        config.retry_pause = Duration::from_secs(3_600);
+        Shop::build(Arc::clone(script), config, price, counter(5).0)
+    };
+    let (own, foreign) = (
+        Arc::new(script([Settling::Lose])),
+        Arc::new(Script::default()),
+    );
+    let gone = at(1, 0, &own);
+    let mut first = message(&gone.offer("hello").await, 1);
+    first["extensions"] = one_name();
+    let payment = header(&first);
+    let answer = gone.send(paid("hello", &payment)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    drop(gone);
+    // Its lease is over, and a minute has passed.
+    let other = at(2, 61, &foreign);
+    assert_eq!(other.paywall.recover().await.unwrap(), 0);
+    // Nor does its payer carry the debt to the other one.
+    let answer = other.send(paid("hello", &payment)).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{answer:?}");
+    // The same identifier is another purchase there.
+    let offer = other.offer("hello").await;
+    let mut twin = message(&offer, 2);
+    twin["extensions"] = one_name();
+    let answer = other.send(paid("hello", &header(&twin))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(foreign.settled.lock().unwrap().len(), 1);
+    // The shop itself finds it when it is back.
+    let back = at(1, 62, &own);
+    assert_eq!(back.paywall.recover().await.unwrap(), 1);
+    assert!(
+        back.paywall
+            .background()
+            .drain(Duration::from_secs(30))
+            .await
+    );
+    assert_eq!(own.settled.lock().unwrap().len(), 2);
+    assert_eq!(foreign.settled.lock().unwrap().len(), 1);
+}
 
 #[tokio::test]
 async fn two_replicas_serve_one_authorization_once() {

@@ -14,7 +14,8 @@ use crate::facilitator::postgres_pool;
 /// once, and one takes up what another left.
 ///
 /// Each method is one conditional statement. A record is keyed by what the chain spends once, so that
-/// any number of paywalls may share a database, whatever they sell. Leases name times of the
+/// any number of paywalls may share a database, whatever they sell, where each shop has a
+/// [`PaywallConfig::scope`](seamline_net::PaywallConfig::scope) of its own. Leases name times of the
 /// replicas' clocks, which must agree within a few seconds.
 ///
 /// # Security

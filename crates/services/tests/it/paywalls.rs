@@ -140,6 +140,7 @@ fn record(key: u8, version: u64, duty: Duty) -> Record {
         authorization: B256::repeat_byte(1),
         request: B256::repeat_byte(2),
         payer: Address::repeat_byte(3),
+        scope: Some(B256::repeat_byte(4)),
         lease_ms: 1_000,
         deadline_ms: 5_000,
         expires_ms: 9_000,

@@ -22,6 +22,7 @@ fn record(key: u8, duty: Duty) -> Record {
         authorization: B256::repeat_byte(0xa0),
         request: B256::repeat_byte(0xb0),
         payer: Address::repeat_byte(0x70),
+        scope: None,
         lease_ms: after(15),
         deadline_ms: after(300),
         expires_ms: after(1_200),
