@@ -65,9 +65,7 @@ fn request(args: &args::Infer) -> Result<Infer, Failure> {
             .hint(r#"an object with one member per input, such as {"x": [1, 2.5]}"#)
     })?;
     let inputs = Inputs::from_value(&value).map_err(|err| {
-        let code = err.code().trim_start_matches("tensors_");
-        let code = format!("inputs.{}", code.trim_start_matches("tensor_"));
-        Failure::usage(&code, seamline_core::chain(&err))
+        Failure::usage("inputs.malformed", seamline_core::chain(&err))
             .hint("a number, a string, or lists of them in lists, all of one level equally long")
     })?;
     Infer::new(model, inputs)

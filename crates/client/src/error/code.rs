@@ -1,6 +1,7 @@
 //! The stable code of each failure, and whose fault it is.
 
 use seamline_core::Fault;
+use seamline_core::infer::RunError;
 
 use super::refusal::{refusal_code, refusal_fault};
 use super::{ClaimFault, ErrorKind, SignatureFault};
@@ -30,6 +31,17 @@ impl ClaimFault {
     }
 }
 
+/// What a description of a model refuses; nothing else comes from there.
+fn inputs_code(refused: &RunError) -> &'static str {
+    match refused.code() {
+        "input_missing" => "inputs.missing",
+        "input_unknown" => "inputs.unknown",
+        "input_shape" => "inputs.shape",
+        "input_kind" => "inputs.kind",
+        _ => "inputs.number",
+    }
+}
+
 impl ErrorKind {
     /// The stable code, as `docs/reference/errors.md` lists it.
     pub fn code(&self) -> String {
@@ -38,10 +50,7 @@ impl ErrorKind {
             Self::Request(_) => "request.malformed",
             Self::ZeroBudget => "budget.zero",
             Self::UnknownModel { .. } => "model.unknown",
-            Self::Inputs(source) => {
-                let code = source.code();
-                return format!("inputs.{}", code.trim_start_matches("input_"));
-            }
+            Self::Inputs(source) => inputs_code(source),
             Self::Journal(JournalError::InUse { .. }) => "journal.in_use",
             Self::Journal(
                 JournalError::Damaged { .. }

@@ -24,7 +24,7 @@ pub struct InferConfig {
     /// million elements of the outputs, in base units. A model counts one element per started KiB of
     /// its file, so that one price serves small and large ones.
     pub price: ModelPrice,
-    /// Most elements of an answer whose size the model does not fix; 16,384. The ceiling of an offer is
+    /// Most elements of an answer whose size the model does not fix; 4,096. The ceiling of an offer is
     /// computed with it.
     pub max_output_elements: u64,
     /// How long a run may take, its wait for a place included; 30 seconds.
@@ -41,7 +41,7 @@ impl InferConfig {
         Self {
             runner,
             price,
-            max_output_elements: 16_384,
+            max_output_elements: 4_096,
             time: Duration::from_secs(30),
             memory_bytes: 512 * 1024 * 1024,
             parallel: std::thread::available_parallelism().map_or(1, usize::from),

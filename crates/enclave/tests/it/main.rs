@@ -11,6 +11,7 @@ mod channels;
 mod chat;
 mod faults;
 mod heartbeat;
+mod infer;
 mod keys;
 mod ohttp;
 mod opengradient;

@@ -69,7 +69,7 @@ impl ModelRunner for Doubler {
         }
         let x = inputs.get("x").unwrap();
         let Values::Numbers(numbers) = x.values() else {
-            panic!("checked before");
+            return Err(RunError::UnknownModel);
         };
         let doubled = numbers
             .iter()

@@ -1,6 +1,7 @@
 //! What is taken.
 
 use seamline_core::canonical::{ChatRequest, CompletionRequest, output_hash, output_preimage};
+use seamline_core::infer::{InferRequest, Outputs, outputs_preimage};
 use seamline_core::json;
 use seamline_evm::settlement::{
     Content, INDIVIDUAL_MAX_AGE_S, SettlementData, SettlementJob, SignedInference,
@@ -121,6 +122,32 @@ const fn check_time(inference: &SignedInference, now_s: u64) -> Result<(), Refus
 /// How much longer than what its hash covers a text may be that is published: spelling, ids, usage.
 const UNSIGNED: usize = 8 * 1024;
 
+/// As [`check_content`], of a request for an inference: the outputs, however they are spelled, are those
+/// that were signed.
+fn check_infer(
+    inference: &SignedInference,
+    request: &InferRequest,
+    content: &Content,
+    strict: bool,
+) -> Result<(), Refusal> {
+    let longest = request.canonical_bytes().len().saturating_add(UNSIGNED);
+    let too_long = strict && content.input.len() > longest;
+    if too_long || request.input_hash() != inference.input_hash {
+        return Err(Refusal::Input);
+    }
+    let answer = json::parse(content.output.as_bytes()).map_err(|_| Refusal::Output)?;
+    let outputs = answer.get("outputs").map(Outputs::from_value);
+    let preimage = outputs.and_then(|outputs| outputs_preimage(&outputs.ok()?).ok());
+    let preimage = preimage.ok_or(Refusal::Output)?;
+    let longest = preimage.len().saturating_mul(6).saturating_add(UNSIGNED);
+    let held = output_hash(&preimage) == inference.output_hash;
+    if held && !(strict && content.output.len() > longest) {
+        Ok(())
+    } else {
+        Err(Refusal::Output)
+    }
+}
+
 /// Holds what will be published against what was signed: whoever hands it over could write anything there.
 ///
 /// Where `strict`, everything must be held against a hash, and what no hash covers is bounded. Where only
@@ -132,6 +159,9 @@ pub(super) fn check_content(
     strict: bool,
 ) -> Result<(), Refusal> {
     let input = content.input.as_bytes();
+    if let Ok(infer) = InferRequest::parse(input) {
+        return check_infer(inference, &infer, content, strict);
+    }
     let chat = ChatRequest::parse(input).map(|it| (it.input_hash(), it.canonical_bytes().len()));
     let completion =
         CompletionRequest::parse(input).map(|it| (it.input_hash(), it.canonical_bytes().len()));

@@ -1,6 +1,7 @@
 //! What is taken, what is refused, and when a batch closes.
 
 use seamline_core::canonical::{ChatRequest, heartbeat_hash, output_hash};
+use seamline_core::infer::{InferRequest, ModelId};
 use seamline_core::{Address, B256, NodeId};
 use seamline_evm::heartbeat::Heartbeat;
 use seamline_evm::settlement::{Content, JobStatus, SettlementData};
@@ -126,6 +127,30 @@ fn what_no_hash_covers_is_not_published_for_strangers() {
     for (content, refusal) in contents {
         assert_eq!(check_content(&good.inference, &content, false), Ok(()));
         assert_eq!(check_content(&good.inference, &content, true), Err(refusal));
+    }
+}
+
+#[test]
+fn what_is_published_of_an_inference_is_what_was_signed() {
+    let model = ModelId::of_bytes(b"a model");
+    let (input, preimage) = (
+        format!(r#"{{"model": "{model}", "inputs": {{"x": [1]}}}}"#),
+        r#"{"y": {"shape": [1], "values": [[2, 0]]}}"#,
+    );
+    let mut good = individual();
+    good.inference.input_hash = InferRequest::parse(input.as_bytes()).unwrap().input_hash();
+    good.inference.output_hash = output_hash(preimage);
+    let check = |input: &str, outputs: &str| {
+        let mut content = good.content.clone().unwrap();
+        content.input = input.to_owned();
+        content.output = format!(r#"{{"outputs": {outputs}, "id": "infer-1"}}"#);
+        check_content(&good.inference, &content, true)
+    };
+    assert_eq!(check(&input, preimage), Ok(()));
+    let other = input.replace("[1]", "[2]");
+    assert_eq!(check(&other, preimage), Err(Refusal::Input));
+    for outputs in [r#"{"y": [3]}"#, r#"{"y": [[2]]}"#, "{}", "null", "[]"] {
+        assert_eq!(check(&input, outputs), Err(Refusal::Output), "{outputs}");
     }
 }
 
