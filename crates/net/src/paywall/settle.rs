@@ -40,6 +40,11 @@ impl Settled {
         matches!(self, Self::Owing(_))
     }
 
+    /// Whether it is refused for a reason that can pass.
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::Refused(response) if passes(response))
+    }
+
     /// Whether the authorization was settled at another amount than was due.
     pub(super) fn is_cheated(&self) -> bool {
         matches!(self, Self::Refused(response) if spent_otherwise(response).is_some())
@@ -84,11 +89,11 @@ impl Inner {
             }
         }
         let api = self.facilitator.as_ref();
-        let settled = match ask(api, &request, payer, amount, self.config.settle_wait).await {
-            Settled::Refused(response) if delivered && !upfront && passes(&response) => {
-                Settled::Owing(still_owed(response))
-            }
-            settled => settled,
+        let asked = ask(api, &request, payer, amount, self.config.settle_wait).await;
+        let settled = if delivered && !upfront && asked.is_passing() {
+            Settled::Owing(still_owed(asked.response().clone()))
+        } else {
+            asked
         };
         say(&settled);
         if let Some(keeper) = keeper {
