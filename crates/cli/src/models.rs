@@ -65,7 +65,7 @@ mod run {
 
     pub(super) fn open(store: ModelStore) -> Result<Models, Failure> {
         let unusable = |err: &StoreError| {
-            Failure::usage("models.unusable", seamline_core::chain(err).to_string())
+            Failure::usage("models.unusable", seamline_core::chain(err))
                 .hint("name another folder with --models")
         };
         let (onnx, refused) =

@@ -27,8 +27,12 @@ pub(super) fn parse(id: &str) -> Result<ModelId, Failure> {
 }
 
 /// Says why the store did not take or give a model.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is left, or comes later, is a folder that cannot be used"
+)]
 pub(super) fn failed(err: &StoreError) -> Failure {
-    let message = seamline_core::chain(err).to_string();
+    let message = seamline_core::chain(err);
     match err {
         StoreError::NotFound(_) => Failure::new(Exit::No, "model.not_found", message)
             .hint("`seamline model list` has the ids of those that are kept; `seamline model add` keeps one"),

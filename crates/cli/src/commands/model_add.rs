@@ -75,7 +75,7 @@ fn fetch(store: &ModelStore, server: &str, id: &Path) -> Result<ModelId, Failure
 }
 
 fn unreachable(err: &(dyn std::error::Error + 'static)) -> Failure {
-    let message = seamline_core::chain(err).to_string();
+    let message = seamline_core::chain(err);
     Failure::new(Exit::Unknown, "model.fetch", message)
         .hint("nothing was kept; look at the URL, or try again")
 }

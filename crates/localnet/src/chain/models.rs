@@ -216,9 +216,8 @@ fn string_shape(name: &str, count: usize, info: &ModelInfo) -> Vec<u32> {
     };
     let fixed: Option<Vec<u32>> = port.shape.iter().copied().collect();
     let wanted = |shape: &Vec<u32>| {
-        let lengths = shape.iter().map(|length| usize::try_from(*length));
-        let product = lengths.fold(Some(1_usize), |product, length| {
-            product?.checked_mul(length.ok()?)
+        let product = shape.iter().try_fold(1_usize, |product, length| {
+            product.checked_mul(usize::try_from(*length).ok()?)
         });
         product == Some(count)
     };
