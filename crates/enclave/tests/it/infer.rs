@@ -58,7 +58,10 @@ impl ModelRunner for Fake {
     }
 
     fn run(&self, _: ModelId, _: &Inputs, limits: &RunLimits) -> Result<Outputs, RunError> {
-        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        let running = self
+            .running
+            .fetch_add(1, Ordering::SeqCst)
+            .saturating_add(1);
         self.most.fetch_max(running, Ordering::SeqCst);
         let ran = match self.act.clone() {
             Act::Answer(values) => {
@@ -76,7 +79,9 @@ impl ModelRunner for Fake {
                 while !limits.stop.is_requested() {
                     std::thread::yield_now();
                 }
-                *self.stopped.0.lock().unwrap() += 1;
+                let mut stopped = self.stopped.0.lock().unwrap();
+                *stopped = stopped.saturating_add(1);
+                drop(stopped);
                 self.stopped.1.notify_all();
                 Err(RunError::Stopped)
             }

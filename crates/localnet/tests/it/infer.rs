@@ -73,7 +73,7 @@ impl ModelRunner for Doubler {
         };
         let doubled = numbers
             .iter()
-            .map(|it| Fixed::of_f32(it.to_f32() * 2.0).unwrap());
+            .map(|it| Fixed::new(it.value() * 2, it.decimals().into()).unwrap());
         let y = Tensor::numbers("y", x.shape().to_vec(), doubled.collect()).unwrap();
         Ok(TensorSet::new(vec![y]).unwrap())
     }
@@ -215,8 +215,11 @@ async fn a_failed_run_is_not_paid() {
     }
 }
 
+/// What becomes of an answer on its way.
+type Lie = fn(&mut serde_json::Value);
+
 /// A node whose answers to requests for inference go through `lie`.
-fn liar(runner: &Arc<Doubler>, lie: fn(&mut serde_json::Value)) -> NodeSpec {
+fn liar(runner: &Arc<Doubler>, lie: Lie) -> NodeSpec {
     let mut spec = node(runner);
     let served: Served = Arc::new(move |_, router: Router| {
         router.layer(from_fn(move |request: Request, next: Next| async move {
@@ -228,7 +231,7 @@ fn liar(runner: &Arc<Doubler>, lie: fn(&mut serde_json::Value)) -> NodeSpec {
     spec
 }
 
-async fn altered(response: Response, lie: fn(&mut serde_json::Value)) -> Response {
+async fn altered(response: Response, lie: Lie) -> Response {
     let (mut head, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&body) else {
@@ -244,7 +247,7 @@ async fn altered(response: Response, lie: fn(&mut serde_json::Value)) -> Respons
 
 #[tokio::test(flavor = "multi_thread")]
 async fn liars_are_caught_before_their_outputs_are_seen() {
-    let lies: [(fn(&mut serde_json::Value), &str); 7] = [
+    let lies: [(Lie, &str); 7] = [
         (
             |it| it["outputs"]["y"]["values"][0][0] = 3.into(),
             "signature.output",
