@@ -54,7 +54,7 @@ pub use pace::MinSpeed;
 pub use paywall::{
     Debt, Duty, FileStore, FixedOffers, Held, LocalFuture, LocalPromise, LocalScheme, MemoryStore,
     Meter, PaymentContext, PaymentIdentifiers, Paywall, PaywallConfig, PaywallStore, Pricer,
-    Record, StoreError, StoreFuture, Streamed, Verdict,
+    ReadOn, Record, StoreError, StoreFuture, Streamed, Verdict,
 };
 pub use problem::{Problem, Recourse, Shape};
 #[cfg(feature = "client")]

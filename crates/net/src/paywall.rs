@@ -49,7 +49,7 @@ pub(crate) use self::sale::no_facilitator;
 pub use self::store::{
     Debt, Duty, FileStore, MemoryStore, PaywallStore, Record, StoreError, StoreFuture,
 };
-pub use self::stream::Streamed;
+pub use self::stream::{ReadOn, Streamed};
 use self::supported::SupportedCache;
 use crate::clock::Clock;
 use crate::facilitator::FacilitatorApi;

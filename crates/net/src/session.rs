@@ -17,8 +17,8 @@ use seamline_core::{Amount, Timestamp};
 /// How a paywall keeps sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionRules {
-    /// What payers are asked to authorize for a session, in base units; a request that can cost as much
-    /// is paid for alone. OpenGradient's gateways ask for 0.1 OPG, later ones for 5.
+    /// What payers are asked to authorize for a session, in base units; a request whose ceiling is not
+    /// lower is paid alone. OpenGradient's gateways ask for 0.1 OPG, later ones for 5.
     pub cap: Amount,
     /// How long a session may rest before it is settled; 100 s, as OpenGradient's gateways.
     pub idle: Duration,
@@ -30,6 +30,8 @@ pub struct SessionRules {
     /// Most sessions of one payer at a time; 4. What a session bought is paid when it ends: this many
     /// caps is what a payer can run away with, from one balance. Further requests are paid alone.
     pub max_per_payer: usize,
+    /// Most requests of one session at a time; 64. A further one is told to come back.
+    pub max_at_once: usize,
 }
 
 impl SessionRules {
@@ -41,6 +43,7 @@ impl SessionRules {
             least_life: Duration::from_secs(60),
             max_sessions: 4_096,
             max_per_payer: 4,
+            max_at_once: 64,
         }
     }
 }
@@ -54,6 +57,15 @@ pub(crate) enum Standing {
     Due(Amount),
     /// It was handed out for settling.
     Ended,
+}
+
+/// Why a session takes no request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPlace {
+    /// It is over, or has not that much left.
+    Over,
+    /// It works for as many as it may.
+    Full,
 }
 
 /// A request that a session pays for.
@@ -109,19 +121,26 @@ impl Session {
         }
     }
 
-    /// Sets `max` aside for a request; `None` where the session is over or has not that much left.
+    /// Sets `max` aside for a request.
+    ///
+    /// # Errors
+    ///
+    /// [`NoPlace`] where it takes none now; nothing is set aside then.
     pub(crate) fn begin(
         &mut self,
         max: Amount,
         now: Timestamp,
         rules: &SessionRules,
-    ) -> Option<Place> {
+    ) -> Result<Place, NoPlace> {
         let takes = self.phase == Phase::Open && !self.is_over(now, rules);
         if !takes || max.get() > self.free() {
-            return None;
+            return Err(NoPlace::Over);
+        }
+        if self.holds.len() >= rules.max_at_once {
+            return Err(NoPlace::Full);
         }
         let number = self.next;
-        self.next = number.checked_add(1)?;
+        self.next = number.checked_add(1).ok_or(NoPlace::Over)?;
         let hold = Hold {
             max: max.get(),
             so_far: 0,
@@ -129,7 +148,7 @@ impl Session {
         self.holds.insert(number, hold);
         self.active = self.active.max(now);
         let spent_before = Amount::new(self.spent);
-        Some(Place {
+        Ok(Place {
             number,
             spent_before,
         })

@@ -72,12 +72,12 @@ impl Held for Hold {
         };
         self.noted = true;
         Box::pin(async move {
-            // One process at a time has the books of channels.
             let Some(noted) = noted else { return true };
             if let Err(error) = self.inner.store.save(&noted).await {
                 let error = seamline_core::chain(&error);
                 tracing::warn!(error, "what was delivered could not be noted");
             }
+            // Nobody else writes these books: the channel is held.
             true
         })
     }

@@ -115,7 +115,10 @@ impl Job {
             match timeout_at(tick.min(self.stop), work.as_mut()).await {
                 Ok(done) => return Some(done),
                 Err(_) if Instant::now() >= self.stop => return None,
-                Err(_) => self.renew().await,
+                // Where the record is another process's, the settlement says so at the end.
+                Err(_) => {
+                    self.renew().await;
+                }
             }
         }
     }
@@ -273,7 +276,7 @@ impl Job {
         let answer = answer.filter(|_| self.manner.secret);
         let answer = answer.filter(|answer| answer.body.len() <= LONGEST_ANSWER);
         let local = self.paywall.0.is_local(&self.context.offer);
-        let cheat = settled.is_cheated().then_some(self.context.payer);
+        let refused = settled.is_unpaid().then_some(self.context.payer);
         let paywall = self.paywall.clone();
         let outcome = match (settled, answer) {
             // A voucher of nothing is free for another request.
@@ -296,27 +299,29 @@ impl Job {
         };
         self.reservation.close(outcome, now);
         // After the books: what these sessions' ends begin is not on credit any more.
-        if let Some(payer) = cheat {
+        if let Some(payer) = refused {
             paywall.close_sessions_of(payer);
         }
     }
 
-    /// Says to the store that the work goes on.
-    pub(super) async fn renew(&mut self) {
+    /// Says to the store that the work goes on. `false`: the record is another process's, so that
+    /// nothing may be delivered any more.
+    pub(super) async fn renew(&mut self) -> bool {
         let now = self.now();
         let keeper = match &mut self.purse {
             Purse::Facilitator { keeper, .. } | Purse::Prepaid { keeper, .. } => keeper,
-            Purse::Local(_) | Purse::Empty => return,
+            Purse::Local(held) => return held.renew().await,
+            Purse::Empty => return true,
         };
-        if let Some(keeper) = keeper
-            && let Err(error) = keeper.renew(now).await
-        {
+        let Some(keeper) = keeper else { return true };
+        // As with every payment: a store that fails costs durability, not the settlement.
+        keeper.renew(now).await.unwrap_or_else(|error| {
             report(&error);
-        }
+            true
+        })
     }
 
-    /// Writes down what a stream delivered so far. `false`: the record is another process's by now, so that
-    /// nothing more may be delivered.
+    /// Writes down what a stream delivered so far. `false` as in [`renew`](Self::renew).
     pub(super) async fn note(&mut self, amount: Amount) -> bool {
         let now = self.now();
         match &mut self.purse {
@@ -332,14 +337,10 @@ impl Job {
                     payload: (**payload).clone(),
                     offer: (**offer).clone(),
                 };
-                match keeper.owe(debt, now).await {
-                    Ok(ours) => ours,
-                    // A store that fails costs durability, not the stream.
-                    Err(error) => {
-                        report(&error);
-                        true
-                    }
-                }
+                keeper.owe(debt, now).await.unwrap_or_else(|error| {
+                    report(&error);
+                    true
+                })
             }
             Purse::Local(held) => held.note(amount).await,
             Purse::Facilitator { keeper: None, .. } | Purse::Prepaid { .. } | Purse::Empty => true,

@@ -108,9 +108,17 @@ impl fmt::Debug for Verdict {
 /// A reserved payment. Dropping it releases it uncharged.
 pub trait Held: Send + Sync {
     /// Writes down durably what was delivered so far, while a stream runs. Called before the first
-    /// piece leaves and about once a second; after a crash this much is charged. `false`: the record is
-    /// another process's by now, so that nothing more may be delivered.
+    /// piece leaves and about once a second; after a crash this much is charged.
+    ///
+    /// `false` says that this process may not charge it any more, because another one does: the stream
+    /// ends there.
     fn note(&mut self, _so_far: Amount) -> LocalFuture<'_, bool> {
+        Box::pin(core::future::ready(true))
+    }
+
+    /// Says that the work goes on, every few seconds while nothing more is delivered; answers as
+    /// [`note`](Self::note) does.
+    fn renew(&mut self) -> LocalFuture<'_, bool> {
         Box::pin(core::future::ready(true))
     }
 

@@ -148,7 +148,7 @@ impl Paywall {
                 .cloned()
                 .map(Settled::of),
         };
-        let cheated = settled.as_ref().is_some_and(Settled::is_cheated);
+        let unpaid = settled.as_ref().is_some_and(Settled::is_unpaid);
         let open = matches!(settled, Some(Settled::Unknown(_) | Settled::Owing(_)));
         let refused = settled.as_ref().is_some_and(Settled::is_refused_now);
         let outcome = match (settled, answer) {
@@ -160,7 +160,7 @@ impl Paywall {
             }
         };
         reservation.leave(outcome, refused, (inner.config.clock)());
-        if cheated {
+        if unpaid {
             self.close_sessions_of(presentation.payer);
         }
         open
@@ -191,7 +191,7 @@ async fn settle(inner: Weak<Inner>, keeper: Keeper) {
             return;
         };
         let settled = inner.settle(&mut keeper, debt, payer).await;
-        if settled.is_cheated() {
+        if settled.is_unpaid() {
             Paywall(Arc::clone(&inner)).close_sessions_of(payer);
         }
         match settled {

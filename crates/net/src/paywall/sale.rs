@@ -113,16 +113,16 @@ impl Inner {
         })
     }
 
-    /// What a session is asked for: the cap. A request that can cost as much is paid for alone: there would
-    /// be nothing left for another one, and its answer would not be kept for a payer who lost it.
+    /// What a session is asked for: the cap. A request that can cost as much is paid alone: its offer
+    /// would be that of a session, and a session's answers come without a settlement.
     fn session_offer(&self, offers: &[Offer]) -> Option<SessionOffer> {
         let rules = self.config.sessions?;
         let alone = offers.iter().find(|offer| {
             let terms = offer.terms();
             terms.scheme == Scheme::Upto.as_str() && method_of(terms) == Some(Method::Permit2)
         })?;
-        let asked = alone.terms().amount()?;
-        (asked < rules.cap).then(|| SessionOffer {
+        let asked = alone.terms().amount().filter(|it| *it < rules.cap)?;
+        Some(SessionOffer {
             offer: alone.with_amount(rules.cap),
             asked,
         })

@@ -18,7 +18,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -38,7 +38,7 @@ use super::meter::{Meter, PaymentContext};
 use super::purchase::Purchase;
 use super::request::{strip, takes_trailers, target};
 use super::sale::Sale;
-use crate::session::Standing;
+use crate::session::{NoPlace, Standing};
 
 /// Names a session, in requests and in answers. Whoever knows the token can spend what is left.
 pub(super) const SESSION: HeaderName = HeaderName::from_static("x-upto-session");
@@ -46,6 +46,9 @@ pub(super) const SESSION: HeaderName = HeaderName::from_static("x-upto-session")
 /// How long before its authorization's end a session's last request ends: what is settled then
 /// still has the time that every settlement gets.
 const MARGIN: Duration = Duration::from_secs(10);
+
+/// How many sessions are written to the store at the same time.
+const AT_ONCE: usize = 32;
 
 /// The sessions of one paywall.
 #[derive(Default)]
@@ -63,6 +66,8 @@ struct Books {
     by_payment: HashMap<B256, Arc<Open>>,
     /// Whether somebody looks after them.
     tended: bool,
+    /// No session opens any more: the process ends.
+    closed: bool,
 }
 
 impl Paywall {
@@ -109,7 +114,8 @@ impl Paywall {
             let mut books = self.0.sessions.lock();
             let all = books.by_token.values();
             let of_payer = all.filter(|other| other.payer == payer).count();
-            if books.by_token.len() >= rules.max_sessions || of_payer >= rules.max_per_payer {
+            let full = books.by_token.len() >= rules.max_sessions;
+            if books.closed || full || of_payer >= rules.max_per_payer {
                 return Err(opening);
             }
             let open = Arc::new(Open::new(opening, now)?);
@@ -136,12 +142,16 @@ impl Paywall {
         next: Next,
     ) -> Result<Response, Refusal> {
         let asked = sale.session.as_ref().map(|session| session.asked);
+        let asked = asked.ok_or_else(dead)?;
         let now = (self.0.config.clock)();
-        let hold = asked.and_then(|asked| SessionHold::begin(self, &open, asked, now));
-        let (Some(asked), Some(hold)) = (asked, hold) else {
-            open.lock().exhaust();
-            self.settle_if_over(&open);
-            return Err(dead());
+        let hold = match SessionHold::begin(self, &open, asked, now) {
+            Ok(hold) => hold,
+            Err(NoPlace::Over) => {
+                open.lock().exhaust();
+                self.settle_if_over(&open);
+                return Err(dead());
+            }
+            Err(NoPlace::Full) => return Err(Refusal::Problem(busy())),
         };
         let number = hold.place().number.to_be_bytes();
         let presentation = Presentation {
@@ -196,16 +206,21 @@ impl Paywall {
     /// The paywall does this by itself every few seconds while there are sessions; settlements run
     /// in [`Paywall::tasks`].
     pub async fn tend_sessions(&self) {
-        for open in self.0.sessions.all() {
-            if !self.settle_if_over(&open) {
-                open.renew(&self.0).await;
-            }
-        }
+        // What is over first: a store that is slow delays no settlement.
+        let all = self.0.sessions.all().into_iter();
+        let alive = all.filter(|open| !self.settle_if_over(open));
+        let alive: Vec<_> = alive.collect();
+        let renewed = stream::iter(alive).for_each_concurrent(AT_ONCE, |open| async move {
+            open.renew(&self.0).await;
+        });
+        renewed.await;
     }
 
-    /// Ends all sessions and settles them, each once its last request has ended: at a shutdown,
-    /// after the listener has stopped and before [`Paywall::tasks`] are drained.
+    /// Ends all sessions and settles them, each once its last request has ended, and opens no further
+    /// one: at a shutdown, after the listener has stopped and before [`Paywall::tasks`] are drained.
+    /// Requests that are still judged then are paid alone.
     pub fn close_sessions(&self) {
+        self.0.sessions.lock().closed = true;
         for open in self.0.sessions.all() {
             open.lock().close();
             self.settle_if_over(&open);

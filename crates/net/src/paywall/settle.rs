@@ -45,9 +45,9 @@ impl Settled {
         matches!(self, Self::Refused(response) if passes(response))
     }
 
-    /// Whether the authorization was settled at another amount than was due.
-    pub(super) fn is_cheated(&self) -> bool {
-        matches!(self, Self::Refused(response) if spent_otherwise(response).is_some())
+    /// Whether its payer's sessions end with it: what it does not pay now it may not pay later.
+    pub(super) const fn is_unpaid(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Owing(_))
     }
 
     /// Reads what a scheme that settles by itself says.

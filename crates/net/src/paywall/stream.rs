@@ -42,6 +42,14 @@ impl Streamed {
     }
 }
 
+/// Asks that a stream is read on for this long after its reader left or stalled, until its end, its
+/// ceiling, or 10 s before its authorization ends; to be put into the extensions of a response.
+///
+/// For handlers that learn at the end only what they are to charge, and have to pay for it themselves
+/// by then. Without it a handler's stream is dropped as soon as nobody reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOn(pub Duration);
+
 /// A piece of a streamed body, or its trailers.
 type Piece = Frame<Bytes>;
 
@@ -63,6 +71,8 @@ enum Flow {
     Stalled,
     /// The authorization is about to expire: what was metered must be settled now.
     Late,
+    /// The record is another process's by now, which settles what it finds there.
+    Lost,
     /// More was metered than was authorized.
     Ceiling,
 }
@@ -72,7 +82,10 @@ impl Job {
     pub(super) async fn stream(mut self, mut head: Parts, body: Body) -> Response {
         // What is due before the first byte is owed before the first byte.
         let begun = self.due(false);
-        let lost = !begun.is_zero() && !self.note(begun).await;
+        if !begun.is_zero() && !self.note(begun).await {
+            return self.fail(answer::in_flight()).await;
+        }
+        let read_on = head.extensions.remove::<ReadOn>();
         if let Purse::Prepaid { settled, .. } = &self.purse {
             answer::say(&mut head.headers, settled, self.manner.v1);
         }
@@ -97,8 +110,8 @@ impl Job {
             copy: Copy::default(),
             holdback: sse.then(Holdback::new),
             renewed: Instant::now(),
+            read_on: read_on.map(|ReadOn(wait)| wait),
             delivered: false,
-            lost,
             client: sender,
             broken: Arc::clone(&broken),
         };
@@ -127,19 +140,19 @@ struct Carrier {
     broken: Arc<AtomicBool>,
     /// Whether anything left.
     delivered: bool,
-    /// Whether another process settles what was written down: what leaves from then on would be free.
-    lost: bool,
     /// What the store knows of the meter.
     written: Amount,
     /// When the store last heard of this stream.
     renewed: Instant,
+    /// How long to read on once nobody listens.
+    read_on: Option<Duration>,
 }
 
 impl Carrier {
     async fn carry(mut self, mut kept: Answer, body: Body) {
         let flow = self.flow(body).await;
         let cut = match flow {
-            Flow::Broke | Flow::Stalled | Flow::Late | Flow::Ceiling => true,
+            Flow::Broke | Flow::Stalled | Flow::Late | Flow::Lost | Flow::Ceiling => true,
             Flow::Ended | Flow::Left => false,
         };
         self.broken.store(cut, Ordering::SeqCst);
@@ -195,6 +208,49 @@ impl Carrier {
         // Dropped at the end, before the meter is read: what the handler settles in its destructors
         // counts.
         let mut pieces = body.into_data_stream();
+        let flow = self.deliver(&mut pieces).await;
+        match (flow, self.read_on) {
+            (Flow::Left | Flow::Stalled, Some(wait)) => self.read_on(flow, &mut pieces, wait).await,
+            _ => flow,
+        }
+    }
+
+    /// Reads what nobody listens to any more, for what is metered by it. A stream whose reader left and
+    /// which comes to its end is kept like any other: its payer may present the payment again.
+    async fn read_on(&mut self, flow: Flow, pieces: &mut BodyDataStream, wait: Duration) -> Flow {
+        let now = Instant::now();
+        let ends = now.checked_add(wait).unwrap_or(now).min(self.job.stop);
+        let mut stop = core::pin::pin!(tokio::time::sleep_until(ends));
+        let mut ticks = interval(NOTE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = &mut stop => return flow,
+                _ = ticks.tick() => {
+                    if !self.write().await {
+                        return Flow::Lost;
+                    }
+                    continue;
+                }
+                next = next(pieces) => next,
+            };
+            let Next::Piece(piece) = next else {
+                let left = flow == Flow::Left && matches!(next, Next::End);
+                return if left { Flow::Ended } else { flow };
+            };
+            if self.is_over() {
+                return Flow::Ceiling;
+            }
+            let out = match &mut self.holdback {
+                Some(holdback) => Bytes::from(holdback.push(&piece)),
+                None => piece,
+            };
+            self.copy.add(&out);
+        }
+    }
+
+    async fn deliver(&mut self, pieces: &mut BodyDataStream) -> Flow {
         let mut ticks = interval(NOTE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let client = self.client.clone();
@@ -205,11 +261,14 @@ impl Carrier {
                 biased;
                 () = client.closed() => return Flow::Left,
                 () = &mut stop => return Flow::Late,
-                piece = next(&mut pieces) => piece,
+                // Before the pieces: a stream that never waits is written down, too.
                 _ = ticks.tick() => {
-                    self.write().await;
+                    if !self.write().await {
+                        return Flow::Lost;
+                    }
                     continue;
                 }
+                piece = next(pieces) => piece,
             };
             let piece = match piece {
                 Next::Piece(piece) => piece,
@@ -218,9 +277,6 @@ impl Carrier {
             };
             if self.is_over() {
                 return Flow::Ceiling;
-            }
-            if self.lost {
-                return Flow::Late;
             }
             let out = match &mut self.holdback {
                 Some(holdback) => Bytes::from(holdback.push(&piece)),
@@ -258,7 +314,8 @@ impl Carrier {
                     tracing::debug!("a reader of a paid stream stalled");
                     return Some(Flow::Stalled);
                 }
-                Err(_) => self.write().await,
+                Err(_) if self.write().await => {}
+                Err(_) => return Some(Flow::Lost),
             }
         }
     }
@@ -269,18 +326,20 @@ impl Carrier {
         context.offer.terms().scheme != "exact" && context.meter.is_exceeded()
     }
 
-    /// Writes down what is due, or at least that the work goes on.
-    async fn write(&mut self) {
+    /// Writes down what is due, or at least that the work goes on. `false`: the record is another
+    /// process's, so that nothing may be delivered any more.
+    async fn write(&mut self) -> bool {
         let due = self.job.due(self.delivered);
-        if due != self.written && !due.is_zero() {
-            self.lost |= !self.job.note(due).await;
+        let ours = if due != self.written && !due.is_zero() {
             self.written = due;
+            self.job.note(due).await
         } else if self.renewed.elapsed() >= TICK {
-            self.job.renew().await;
+            self.job.renew().await
         } else {
-            return;
-        }
+            return true;
+        };
         self.renewed = Instant::now();
+        ours
     }
 }
 

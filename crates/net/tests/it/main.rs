@@ -18,6 +18,7 @@ mod paywall_credit;
 mod paywall_durable;
 mod paywall_extensions;
 mod paywall_guard;
+mod paywall_left;
 mod paywall_local;
 mod paywall_many;
 mod paywall_owing;

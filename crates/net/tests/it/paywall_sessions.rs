@@ -22,6 +22,7 @@ use crate::shop::{
     runs, script, unpaid,
 };
 
+mod bounds;
 mod joined;
 
 /// What a session is asked for: a few requests of `MAX` and some bytes each.

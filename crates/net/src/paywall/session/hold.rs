@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Open;
 use crate::paywall::Paywall;
 use crate::paywall::local::{Held, LocalFuture};
-use crate::session::Place;
+use crate::session::{NoPlace, Place};
 
 /// What a session has set aside for one request. Dropping it sets it free.
 pub(super) struct SessionHold {
@@ -18,16 +18,20 @@ pub(super) struct SessionHold {
 }
 
 impl SessionHold {
-    /// Sets `max` aside; `None` where the session is over or has not that much left.
+    /// Sets `max` aside.
+    ///
+    /// # Errors
+    ///
+    /// [`NoPlace`] where the session takes no request now.
     pub(super) fn begin(
         paywall: &Paywall,
         open: &Arc<Open>,
         max: Amount,
         now: Timestamp,
-    ) -> Option<Self> {
-        let rules = paywall.0.config.sessions?;
+    ) -> Result<Self, NoPlace> {
+        let rules = paywall.0.config.sessions.ok_or(NoPlace::Over)?;
         let place = open.lock().begin(max, now, &rules)?;
-        Some(Self {
+        Ok(Self {
             paywall: paywall.clone(),
             open: Arc::clone(open),
             place,
@@ -67,6 +71,10 @@ impl Held for SessionHold {
     fn note(&mut self, so_far: Amount) -> LocalFuture<'_, bool> {
         self.open.lock().note(self.place.number, so_far);
         Box::pin(self.open.write(&self.paywall.0))
+    }
+
+    fn renew(&mut self) -> LocalFuture<'_, bool> {
+        Box::pin(self.open.is_ours())
     }
 
     fn commit(mut self: Box<Self>, actual: Amount) -> LocalFuture<'static, SettleResponse> {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Opening, path};
 use crate::paywall::job::{Job, Left, Manner, Purse};
-use crate::paywall::keeper::Keeper;
+use crate::paywall::keeper::{Keeper, TICK};
 use crate::paywall::ledger::Reservation;
 use crate::paywall::meter::{Meter, PaymentContext};
 use crate::paywall::settle::report;
@@ -40,6 +40,8 @@ pub(in crate::paywall) struct Open {
 struct Till {
     /// What the store knows.
     written: Amount,
+    /// When the store last heard of it.
+    heard: Instant,
     hand: Hand,
 }
 
@@ -105,6 +107,7 @@ impl Open {
             state: Mutex::new(Session::new(promise.max, promise.deadline, now)),
             till: tokio::sync::Mutex::new(Till {
                 written: Amount::ZERO,
+                heard: Instant::now(),
                 hand: Hand::Ours(Box::new(keeper), reservation),
             }),
         })
@@ -141,6 +144,7 @@ impl Open {
         match keeper.owe(self.debt(amount), (inner.config.clock)()).await {
             Ok(true) => {
                 till.written = amount;
+                till.heard = Instant::now();
                 true
             }
             Ok(false) => {
@@ -155,14 +159,25 @@ impl Open {
         }
     }
 
-    /// Says to the store that the session lives.
+    /// Whether the record is this process's, as far as it knows.
+    pub(super) async fn is_ours(&self) -> bool {
+        match self.till.lock().await.hand {
+            Hand::Ours(..) | Hand::Settling => true,
+            Hand::Lost(_) => false,
+        }
+    }
+
+    /// Says to the store that the session lives, unless it heard so a moment ago.
     pub(super) async fn renew(&self, inner: &Inner) {
         let mut till = self.till.lock().await;
+        if till.heard.elapsed() < TICK {
+            return;
+        }
         let Hand::Ours(keeper, _) = &mut till.hand else {
             return;
         };
         match keeper.renew((inner.config.clock)()).await {
-            Ok(true) => {}
+            Ok(true) => till.heard = Instant::now(),
             Ok(false) => self.lose(&mut till),
             Err(error) => report(&error),
         }
