@@ -1,5 +1,7 @@
 //! Answers that leave while they are made.
 
+mod end;
+
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -16,15 +18,14 @@ use http::response::Parts;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use seamline_core::Amount;
-use seamline_evm::x402::SettleResponse;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
+use self::end::{Conclusion, Copy};
 use super::answer::{self, Answer, End};
 use super::holdback::{Holdback, Tail};
 use super::job::{Job, Left, Purse};
 use super::keeper::TICK;
-use super::ledger::LONGEST_ANSWER;
 
 /// Marks a handler's response whose body leaves while it is made, whatever its media type; to be put
 /// into the extensions of the response.
@@ -356,60 +357,6 @@ async fn next(pieces: &mut BodyDataStream) -> Next {
         Ok(Some(Ok(piece))) => Next::Piece(piece),
         Ok(None) => Next::End,
         Ok(Some(Err(_))) | Err(_) => Next::Broke,
-    }
-}
-
-/// What is said at the end of a stream.
-struct Conclusion {
-    client: mpsc::Sender<Piece>,
-    is_sse: bool,
-    /// Whether an event may follow: a stream that failed with a frame of its own ends with that.
-    event: bool,
-    trailers: bool,
-    stall: Duration,
-}
-
-impl Conclusion {
-    /// Sends what follows a stream: held bytes, the settlement, the final frame. A client that left
-    /// gets nothing, which is its choice.
-    async fn say(self, tail: &Tail, settled: &SettleResponse) {
-        let mut end = BytesMut::from(tail.held.as_slice());
-        if self.is_sse && tail.at_line_start {
-            end.extend_from_slice(&answer::stream_end(settled, tail.done, self.event));
-        }
-        if !end.is_empty() && !self.send(Frame::data(end.freeze())).await {
-            return;
-        }
-        if self.trailers {
-            self.send(Frame::trailers(answer::trailers(settled))).await;
-        }
-    }
-
-    async fn send(&self, piece: Piece) -> bool {
-        let sent = timeout(self.stall, self.client.send(piece)).await;
-        sent.is_ok_and(|sent| sent.is_ok())
-    }
-}
-
-/// What was streamed, while it is short enough to be kept.
-#[derive(Default)]
-struct Copy {
-    bytes: BytesMut,
-    overflowed: bool,
-}
-
-impl Copy {
-    fn add(&mut self, piece: &[u8]) {
-        if self.overflowed || self.bytes.len().saturating_add(piece.len()) > LONGEST_ANSWER {
-            self.overflowed = true;
-            self.bytes = BytesMut::new();
-        } else {
-            self.bytes.extend_from_slice(piece);
-        }
-    }
-
-    fn whole(self) -> Option<Bytes> {
-        (!self.overflowed).then(|| self.bytes.freeze())
     }
 }
 
