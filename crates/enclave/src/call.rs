@@ -31,8 +31,8 @@ pub(crate) struct Call {
     pub(crate) mode: DataMode,
     /// The request as it came, which a settlement of its own publishes.
     pub(crate) request: Bytes,
-    /// Words of the prompt: what a stream that is cut off pays for the prompt, because its tokens
-    /// are known at the end only.
+    /// Words of the prompt, of tools and formats too: what a stream that is cut off pays for the prompt,
+    /// because its tokens are known at the end only.
     pub(crate) prompt_words: u64,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderValue, StatusCode, header};
 use seamline_net::limits::REQUEST_BODY_BYTES;
-use seamline_net::{DataMode, PaymentContext, Problem, Shape};
+use seamline_net::{DataMode, PaymentContext, Problem, ReadOn, Shape};
 
 use crate::call::{Call, Kind, payment_of, words};
 use crate::data::DATA_SETTLEMENT;
@@ -18,6 +19,7 @@ use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::frames::{self, Answer};
 use crate::ohttp::Worth;
+use crate::price::{CallPrice, Used};
 use crate::request::{Asked, Unserved, has_authorization, is_json};
 use crate::streaming::Streaming;
 use crate::upstream::{ChatJob, Finish, Piece, Pieces, ToolCall, UpstreamError, Usage};
@@ -58,7 +60,8 @@ pub(crate) async fn handle(enclave: Arc<Enclave>, kind: Kind, request: Request) 
         Err(err) => return upstream_failed(&err),
     };
     let mut response = if stream {
-        event_stream(Streaming::new(Arc::clone(&enclave), call, pieces))
+        let read_on = ReadOn(enclave.config.read_on);
+        event_stream(read_on, Streaming::new(Arc::clone(&enclave), call, pieces))
     } else {
         whole(&enclave, kind, &call, pieces).await
     };
@@ -101,7 +104,10 @@ fn understand(
             text,
         )));
     };
-    let prompt = asked.messages.iter().map(|said| words(&said.text));
+    if let Some(reason) = uncovered(enclave, &asked, &price, payment) {
+        let refused = refuse(StatusCode::BAD_REQUEST, "unsupported", reason);
+        return Err(Box::new(refused));
+    }
     let call = Call {
         model: asked.model,
         price,
@@ -111,7 +117,7 @@ fn understand(
         payment: payment_of(payment),
         mode,
         request: body.clone(),
-        prompt_words: prompt.fold(0, u64::saturating_add),
+        prompt_words: asked.prompt_words,
     };
     let job = ChatJob {
         model,
@@ -121,6 +127,29 @@ fn understand(
         body: asked.body,
     };
     Ok((call, job))
+}
+
+/// Why what is attached is not served: nobody bounds what it costs, or a payment for a sealed request,
+/// which nobody could read, bounds it too low.
+fn uncovered(
+    enclave: &Enclave,
+    asked: &Asked,
+    price: &CallPrice,
+    payment: &PaymentContext,
+) -> Option<&'static str> {
+    let config = &enclave.config;
+    if asked.attached.files > 0 && config.file_tokens.is_none() {
+        return Some("files are not taken here");
+    }
+    let prompt_tokens = config.attached_tokens(asked.attached);
+    let cost = price.cost(&Used {
+        tokens: Usage {
+            prompt_tokens,
+            completion_tokens: 0,
+        },
+        images: 0,
+    });
+    (cost > payment.meter.max()).then_some("the payment does not cover the images and files")
 }
 
 /// Collects the answer, signs it and sets what it costs.
@@ -197,13 +226,14 @@ async fn signed(
     Ok((headers, body).into_response())
 }
 
-fn event_stream(streaming: Streaming) -> Response {
+fn event_stream(read_on: ReadOn, streaming: Streaming) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONNECTION, "keep-alive"),
     ];
-    (headers, Body::from_stream(streaming.into_stream())).into_response()
+    let body = Body::from_stream(streaming.into_stream());
+    (headers, Extension(read_on), body).into_response()
 }
 
 /// `chatcmpl-` or `cmpl-` and a random UUID (RFC 9562, version 4).

@@ -1,4 +1,5 @@
 use core::fmt;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use seamline_net::{DataSettlement, SessionRules};
 
 use crate::faults::Faults;
 use crate::infer::InferConfig;
+use crate::request::Attached;
 use crate::tariff::DollarPrices;
 
 /// What one model costs at this node.
@@ -53,6 +55,16 @@ pub struct EnclaveConfig {
     /// The most tokens an answer may have: larger requests are bounded to it, and a request without
     /// `max_tokens` is priced at it.
     pub max_tokens: u64,
+    /// Tokens that an image of a request is priced at beside its length, in the ceiling; 8,192. What an
+    /// upstream counts is charged.
+    pub image_tokens: u64,
+    /// Tokens that a file of a request is priced at beside its length, in the ceiling; 131,072, because a
+    /// short one may have a hundred pages. `None`: files are refused.
+    pub file_tokens: Option<u64>,
+    /// How long an answer that is streamed is read on after its reader left, for what the upstream counts
+    /// at its end; 300 s, as long as authorizations live. Whoever leaves a stream costs the node what
+    /// whoever stays does, of models that think first nearly all of it before the first word.
+    pub read_on: Duration,
     /// How long an authorization may stay valid, in seconds (x402 `maxTimeoutSeconds`).
     pub max_timeout_s: u64,
     /// Whether payment channels are offered beside `upto`; no. The paywall must then be given the
@@ -85,6 +97,9 @@ impl EnclaveConfig {
             data: None,
             infer: None,
             max_tokens: 1_024,
+            image_tokens: 8_192,
+            file_tokens: Some(131_072),
+            read_on: Duration::from_secs(300),
             max_timeout_s: 300,
             channels: false,
             faults: Faults::default(),
@@ -99,6 +114,15 @@ impl EnclaveConfig {
     pub fn danger_with_faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
+    }
+}
+
+impl EnclaveConfig {
+    /// Tokens that attachments are priced at, beside their length.
+    pub(crate) fn attached_tokens(&self, attached: Attached) -> u64 {
+        let images = self.image_tokens.saturating_mul(attached.images);
+        let files = self.file_tokens.unwrap_or_default();
+        images.saturating_add(files.saturating_mul(attached.files))
     }
 }
 

@@ -44,7 +44,8 @@ impl Pricer for CallPricer {
         if let Ok(asked) = Asked::read(kind, body)
             && let Some((_, price)) = enclave.price_of(&asked.model).map_err(unpriced)?
         {
-            ceiling = Some(price.ceiling(bytes, enclave.bounded_tokens(asked.max_tokens)));
+            let prompt = bytes.saturating_add(enclave.config.attached_tokens(asked.attached));
+            ceiling = Some(price.ceiling(prompt, enclave.bounded_tokens(asked.max_tokens)));
         }
         let ceiling = match ceiling {
             Some(ceiling) => ceiling,

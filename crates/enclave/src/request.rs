@@ -7,7 +7,7 @@ use seamline_core::json::{self, Keys, Object, Value};
 use seamline_core::{B256, keccak256};
 use seamline_net::{Problem, Shape};
 
-use crate::call::Kind;
+use crate::call::{Kind, words};
 use crate::upstream::JobMessage;
 
 /// A request in one form, whatever it asks for.
@@ -18,6 +18,10 @@ pub(crate) struct Asked {
     pub(crate) messages: Vec<JobMessage>,
     pub(crate) max_tokens: Option<u64>,
     pub(crate) stream: bool,
+    /// Words of the whole prompt, tools and all: no tokenizer makes fewer tokens of it.
+    pub(crate) prompt_words: u64,
+    /// What is in it beside text, and costs more than its length says.
+    pub(crate) attached: Attached,
     /// A chat request with what may reach an upstream: what the hash covers, as it is hashed, and
     /// what samples or paces an answer.
     pub(crate) body: Bytes,
@@ -45,6 +49,13 @@ const SAMPLING: [&str; 7] = [
 /// Kinds of parts whose content reaches an upstream although only their kind is signed.
 const ATTACHMENTS: [&str; 3] = ["image_url", "file", "input_audio"];
 
+/// What is attached to the messages of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attached {
+    pub(crate) images: u64,
+    pub(crate) files: u64,
+}
+
 /// Members that are in the hash, spelled as they are hashed.
 const SIGNED: [&str; 4] = ["temperature", "stop", "tools", "response_format"];
 
@@ -63,8 +74,10 @@ impl Asked {
             // It is in the hash: the signature would say that the web was searched.
             return Err(Unserved::Unsupported("web_search is not supported here"));
         }
+        let messages = messages(&request);
+        let attached = attached(&messages)?;
         let mut forwarded = Object::new();
-        forwarded.insert("messages", messages(&request));
+        forwarded.insert("messages", messages);
         for (names, source) in [
             (SIGNED.as_slice(), request.canonical()),
             (SAMPLING.as_slice(), asked),
@@ -79,10 +92,13 @@ impl Asked {
             role: message.role.name().to_owned(),
             text: message.text.clone(),
         });
+        let messages: Vec<JobMessage> = messages.collect();
         Ok(Self {
             model: request.model().to_owned(),
             input_hash: request.input_hash(),
-            messages: messages.collect(),
+            prompt_words: said(&messages).saturating_add(shaped(&forwarded)),
+            attached,
+            messages,
             max_tokens: request.max_tokens(),
             stream: request.stream(),
             body: Value::from(forwarded).to_json(Keys::Insertion).into(),
@@ -113,13 +129,16 @@ impl Asked {
                 }
             }
         }
+        let messages = vec![JobMessage {
+            role: "user".to_owned(),
+            text: request.prompt().to_owned(),
+        }];
         Ok(Self {
             model: request.model().to_owned(),
             input_hash: keccak256(&canonical),
-            messages: vec![JobMessage {
-                role: "user".to_owned(),
-                text: request.prompt().to_owned(),
-            }],
+            prompt_words: said(&messages),
+            attached: Attached::default(),
+            messages,
             max_tokens: request.max_tokens(),
             stream: false,
             body: Value::from(forwarded).to_json(Keys::Insertion).into(),
@@ -159,6 +178,56 @@ fn messages(request: &ChatRequest) -> Value {
         message.into()
     });
     messages.collect()
+}
+
+fn said(messages: &[JobMessage]) -> u64 {
+    let counts = messages.iter().map(|said| words(&said.text));
+    counts.fold(0, u64::saturating_add)
+}
+
+/// Words of what shapes an answer and is no text of a message.
+fn shaped(forwarded: &Object) -> u64 {
+    let messages = forwarded.get("messages").and_then(Value::as_array);
+    let calls = messages.unwrap_or_default().iter();
+    let calls = calls.filter_map(|message| message.get("tool_calls"));
+    let others = ["tools", "response_format"].into_iter();
+    let others = others.filter_map(|name| forwarded.get(name));
+    let counts = calls
+        .chain(others)
+        .map(|value| words(&value.to_json(Keys::Insertion)));
+    counts.fold(0, u64::saturating_add)
+}
+
+/// Counts what is attached. Only what is in the request itself is taken: nobody knows what lies behind an
+/// address, or what it costs, before it is paid for.
+fn attached(messages: &Value) -> Result<Attached, Unserved> {
+    let messages = messages.as_array().unwrap_or_default().iter();
+    let contents = messages.filter_map(|message| message.get("content")?.as_array());
+    let mut attached = Attached::default();
+    for part in contents.flatten() {
+        if let Some(image) = part.get("image_url") {
+            let url = image.get("url").unwrap_or(image).as_str();
+            if !url.is_some_and(is_data) {
+                let reason = "images are taken as data: URLs only, not from other addresses";
+                return Err(Unserved::Unsupported(reason));
+            }
+            attached.images = attached.images.saturating_add(1);
+        }
+        if let Some(file) = part.get("file") {
+            if file.get("file_data").and_then(Value::as_str).is_none() {
+                let reason = "files are taken as file_data only, not by an id or an address";
+                return Err(Unserved::Unsupported(reason));
+            }
+            attached.files = attached.files.saturating_add(1);
+        }
+    }
+    Ok(attached)
+}
+
+/// Whether a URL is a picture itself (RFC 2397); schemes have no case.
+fn is_data(url: &str) -> bool {
+    let scheme = url.get(..5).unwrap_or_default();
+    scheme.eq_ignore_ascii_case("data:")
 }
 
 impl Unserved {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use seamline_net::{Meter, PaymentContext, Streamed};
+use seamline_net::{Meter, PaymentContext, ReadOn, Streamed};
 use seamline_ohttp::{
     Billing, ChunkSealer, Error, MEDIA_CHUNKED_RESPONSE, MEDIA_RESPONSE, ServerExchange, bhttp,
 };
@@ -44,7 +44,8 @@ pub(super) async fn opengradient(
             meter: payment.meter.clone(),
             price,
         };
-        return streamed(body, exchange, bill);
+        let read_on = head.extensions.get::<ReadOn>().copied();
+        return streamed(body, exchange, bill, read_on);
     }
     let body = to_bytes(body, WHOLE).await.map_err(|_| Error::Seal)?;
     let entropy = entropy().map_err(|_| Error::Seal)?;
@@ -110,7 +111,12 @@ pub(super) async fn binary(
     Ok((media_type, sealed).into_response())
 }
 
-fn streamed(body: Body, exchange: ServerExchange, bill: Bill) -> Result<Response, Error> {
+fn streamed(
+    body: Body,
+    exchange: ServerExchange,
+    bill: Bill,
+    read_on: Option<ReadOn>,
+) -> Result<Response, Error> {
     let (start, sealer) = exchange.seal_chunked(entropy().map_err(|_| Error::Seal)?)?;
     let state = Chunks {
         start: Some(start),
@@ -128,7 +134,11 @@ fn streamed(body: Body, exchange: ServerExchange, bill: Bill) -> Result<Response
     .fuse();
     let media_type = [(header::CONTENT_TYPE, MEDIA_CHUNKED_RESPONSE)];
     let mut response = (media_type, Body::from_stream(chunks)).into_response();
-    response.extensions_mut().insert(Streamed);
+    let extensions = response.extensions_mut();
+    extensions.insert(Streamed);
+    if let Some(read_on) = read_on {
+        extensions.insert(read_on);
+    }
     Ok(response)
 }
 

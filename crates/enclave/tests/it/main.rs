@@ -13,6 +13,7 @@ mod faults;
 mod heartbeat;
 mod infer;
 mod keys;
+mod left;
 mod ohttp;
 mod opengradient;
 mod payment;

@@ -146,6 +146,7 @@ async fn a_reader_who_leaves_an_image_pays_for_it() {
         text("and more"),
     ];
     let mut config = config();
+    config.read_on = std::time::Duration::ZERO;
     config.prices = BTreeMap::new();
     let price = DollarPrice {
         image: 50_000,

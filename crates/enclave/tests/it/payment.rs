@@ -1,6 +1,7 @@
 //! What is asked for a call, what is settled for it, and what is refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use http::{Request, StatusCode};
@@ -100,7 +101,9 @@ async fn a_reader_who_leaves_pays_for_what_was_made() {
     ];
     for (pieces, tokens) in cases {
         let made = pieces.len();
-        let shop = Shop::with(config(), Arc::new(Endless(pieces)));
+        let mut config = config();
+        config.read_on = Duration::ZERO;
+        let shop = Shop::with(config, Arc::new(Endless(pieces)));
         let mut body = shop
             .buy_unread(&streamed(QUESTION))
             .await
