@@ -294,6 +294,9 @@ impl Job {
                 self.reservation
                     .leave(outcome, settled.is_refused_now(), now);
                 outbox::retry(&self.paywall, presentation);
+                if let Some(payer) = refused {
+                    paywall.close_sessions_of(payer);
+                }
                 return;
             }
         };
