@@ -240,6 +240,11 @@ fn announce(
         "settles on {} from {}, remembers in {}; Ctrl-C ends it",
         health.network, health.signer, health.store
     ));
+    if args.sellers.is_none() {
+        output::message(
+            "note: no sellers are listed: whoever reaches this settles `upto` payments at an amount of its choice; --sellers lists them",
+        );
+    }
     if health.signer_balance.as_deref() == Some("0") {
         output::message(&format!(
             "note: {} has no native coin: nothing can be settled before it has some",

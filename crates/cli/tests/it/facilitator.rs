@@ -15,6 +15,48 @@ pub(crate) fn arguments<'a>(rpc: &'a str, token: &'a str) -> Vec<&'a str> {
     args
 }
 
+/// Payers reach what listens beyond this machine, and would be taken for sellers.
+#[test]
+fn sellers_are_listed_where_strangers_can_come() {
+    let home = Home::new();
+    let token = format!("0x{}", "5e".repeat(20));
+    let with = |more: &[&str]| {
+        let mut args = arguments("ftp://127.0.0.1", &token);
+        let listen = args.iter().position(|arg| *arg == "127.0.0.1:0").unwrap();
+        args[listen] = "0.0.0.0:0";
+        args.retain(|arg| *arg != "--json");
+        args.extend(more);
+        home.run(&args)
+    };
+    with(&[]).fails(2, "sellers.missing");
+    // What comes next is the endpoint, which is none.
+    with(&["--danger-any-seller"]).fails(2, "url.refused");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sellers.toml");
+    let path = file.to_str().unwrap().to_owned();
+    let entry = |pay_to: &str, hash: &str| {
+        format!("[[seller]]\npay_to = \"{pay_to}\"\ntoken_sha256 = \"{hash}\"\n")
+    };
+    let hash = "ab".repeat(32);
+    for bad in [
+        String::new(),
+        "seller".to_owned(),
+        entry("everybody", &hash),
+        entry(&token, &hash[1..]),
+        format!("{}more = 1\n", entry(&token, &hash)),
+    ] {
+        fs::write(&file, &bad).unwrap();
+        with(&["--sellers", &path]).fails(2, "sellers.malformed");
+    }
+    for good in [entry(&token, &hash), entry("any", &hash)] {
+        fs::write(&file, good).unwrap();
+        with(&["--sellers", &path]).fails(2, "url.refused");
+    }
+    let both = with(&["--sellers", &path, "--danger-any-seller"]);
+    assert_eq!(both.code, 2);
+    assert!(!home.path().exists(), "nothing was begun");
+}
+
 /// A home whose wallet has coin for gas on the chain of `up`.
 pub(crate) fn funded_home(up: &Up) -> Home {
     let home = Home::new();

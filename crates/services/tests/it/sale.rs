@@ -35,7 +35,7 @@ async fn handler(Extension(payment): Extension<PaymentContext>) -> &'static str 
 }
 
 /// A facilitator behind a loopback socket.
-async fn listen(desk: &Desk) -> HttpFacilitator {
+pub(crate) async fn listen(desk: &Desk) -> HttpFacilitator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let endpoints = router(desk.facilitator.clone());

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use seamline_core::{Address, sha256};
 use seamline_evm::x402::{FacilitatorRequest, Reason, SettleResponse};
+use seamline_net::{FacilitatorApi as _, FacilitatorError};
 use seamline_services::facilitator::Sellers;
 use serde_json::json;
 
@@ -112,4 +113,32 @@ async fn a_seller_learns_what_was_settled_instead() {
     let by = response.extra.unwrap()["spentBy"].clone();
     assert_eq!(by["amount"], json!("1"));
     assert_eq!(by["transaction"], json!(foreign.transaction));
+}
+
+#[tokio::test]
+async fn a_paywalls_client_shows_its_token() {
+    let desk = desk().await;
+    let stranger = crate::sale::listen(&desk).await;
+    let refused = stranger.settle(&request(1, 42)).await;
+    assert!(matches!(refused, Err(FacilitatorError::Status(401))));
+    let refused = stranger.verify(&request(1, 42)).await;
+    assert!(matches!(refused, Err(FacilitatorError::Status(401))));
+    assert!(!stranger.supported().await.unwrap().kinds.is_empty());
+    let token = TOKEN.strip_prefix("Bearer ").unwrap();
+    let seller = stranger.with_token(token).unwrap();
+    assert!(seller.settle(&request(1, 42)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_that_can_be_guessed_or_that_no_header_holds_is_refused() {
+    let desk = desk().await;
+    let api = crate::sale::listen(&desk).await;
+    let control = format!("{}\n", "a".repeat(32));
+    let spaced = format!("{} {}", "a".repeat(16), "a".repeat(16));
+    for token in ["", &"a".repeat(31), &"a".repeat(257), &control, &spaced] {
+        assert!(api.clone().with_token(token).is_err(), "{token:?}");
+    }
+    for token in ["a".repeat(32), "a".repeat(256)] {
+        assert!(api.clone().with_token(&token).is_ok());
+    }
 }

@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use crate::args;
 use crate::failure::Failure;
-use crate::output;
 
 /// Longest file: ten thousand sellers.
 const MAX_FILE: u64 = 2 * 1024 * 1024;
@@ -50,10 +49,6 @@ pub(super) fn sellers(args: &args::Facilitator) -> Result<Sellers, Failure> {
              where something else keeps strangers out",
         ));
     }
-    output::message(
-        "note: no sellers are listed: whoever reaches this settles `upto` payments at an amount of its \
-         choice; --sellers lists them",
-    );
     Ok(Sellers::danger_anybody())
 }
 
