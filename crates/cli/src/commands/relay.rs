@@ -78,15 +78,7 @@ async fn serve(
     let known = accounts.len();
     let mut config = RelayConfig::new(accounts, max_price, Arc::new(now));
     config.books = Some(context.home()?.relay_books());
-    let relay = Relay::new(config, Arc::new(carrier)).map_err(|err| match err {
-        BooksError::Twice => Failure::usage("relay.accounts", "two accounts have the same token")
-            .hint("give each account a token of its own"),
-        err => Failure::new(
-            Exit::No,
-            "relay.books",
-            seamline_core::chain(&err).to_string(),
-        ),
-    })?;
+    let relay = Relay::new(config, Arc::new(carrier)).map_err(|err| refused_books(&err))?;
     let nodes = refresh(session, &relay).await?;
     // 3. Until somebody asks it to end.
     let url = format!("http://{address}");
@@ -166,6 +158,15 @@ fn target(record: &NodeRecord, is_dev: bool) -> Option<Target> {
     };
     let certificate = record.tls_certificate.to_vec();
     make(record.node, &record.endpoint, certificate, record.pay_to).ok()
+}
+
+/// What to say of books that cannot be kept.
+fn refused_books(err: &BooksError) -> Failure {
+    if matches!(err, BooksError::Twice) {
+        return Failure::usage("relay.accounts", "two accounts have the same token")
+            .hint("give each account a token of its own");
+    }
+    Failure::new(Exit::No, "relay.books", seamline_core::chain(err))
 }
 
 fn read_accounts(path: &Path, decimals: u8) -> Result<Vec<Account>, Failure> {

@@ -126,7 +126,7 @@ async fn a_paywalls_client_shows_its_token() {
     assert!(!stranger.supported().await.unwrap().kinds.is_empty());
     let token = TOKEN.strip_prefix("Bearer ").unwrap();
     let seller = stranger.with_token(token).unwrap();
-    assert!(seller.settle(&request(1, 42)).await.is_ok());
+    seller.settle(&request(1, 42)).await.unwrap();
 }
 
 #[tokio::test]
@@ -139,6 +139,6 @@ async fn a_token_that_can_be_guessed_or_that_no_header_holds_is_refused() {
         assert!(api.clone().with_token(token).is_err(), "{token:?}");
     }
     for token in ["a".repeat(32), "a".repeat(256)] {
-        assert!(api.clone().with_token(&token).is_ok());
+        api.clone().with_token(&token).unwrap();
     }
 }
