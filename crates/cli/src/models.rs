@@ -88,7 +88,8 @@ mod run {
                     tokio::time::sleep(PERIOD).await;
                     let runner = Arc::clone(&onnx);
                     let before = seen.take();
-                    let looked = tokio::task::spawn_blocking(move || look(&runner, before)).await;
+                    let looked =
+                        tokio::task::spawn_blocking(move || look(&runner, before.as_deref())).await;
                     seen = looked.unwrap_or_default();
                 }
             });
@@ -96,9 +97,9 @@ mod run {
     }
 
     /// Reads the folder again where it is not as it was before.
-    fn look(runner: &OnnxRunner, before: Option<Vec<Entry>>) -> Option<Vec<Entry>> {
+    fn look(runner: &OnnxRunner, before: Option<&[Entry]>) -> Option<Vec<Entry>> {
         let now = runner.store().list().ok()?;
-        if before.as_ref() != Some(&now)
+        if before != Some(now.as_slice())
             && let Ok(refused) = runner.refresh()
         {
             say(&refused);
