@@ -11,6 +11,8 @@ use crate::enclave::Enclave;
 /// How heartbeats are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartbeatPlan {
+    /// Before the first one; none. A node that was registered a moment ago needs none for an interval.
+    pub first: Duration,
     /// Between two of them; 15 minutes.
     pub interval: Duration,
     /// How far back the time that is signed lies, so that this clock may be ahead of the chain's;
@@ -27,6 +29,7 @@ pub struct HeartbeatPlan {
 impl Default for HeartbeatPlan {
     fn default() -> Self {
         Self {
+            first: Duration::ZERO,
             interval: Duration::from_secs(900),
             buffer: Duration::from_secs(300),
             tries: 3,
@@ -37,7 +40,8 @@ impl Default for HeartbeatPlan {
 }
 
 impl Enclave {
-    /// Sends heartbeats through `relay` until `stop` resolves, the first one at once.
+    /// Sends heartbeats through `relay` until `stop` resolves, the first one after
+    /// [`HeartbeatPlan::first`].
     /// How they fare is in `GET /heartbeat/status`.
     pub async fn run_heartbeats(
         &self,
@@ -47,14 +51,16 @@ impl Enclave {
     ) {
         let mut stop = core::pin::pin!(stop);
         self.plan_heartbeats(plan);
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                () = async {
-                    self.beat(relay, &plan).await;
-                    sleep(plan.interval).await;
-                } => {}
+        let beats = async {
+            sleep(plan.first).await;
+            loop {
+                self.beat(relay, &plan).await;
+                sleep(plan.interval).await;
             }
+        };
+        tokio::select! {
+            () = &mut stop => {}
+            () = beats => {}
         }
         self.stop_heartbeats();
     }

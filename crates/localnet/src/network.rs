@@ -1,5 +1,6 @@
 //! The whole network in one process: chain, registry, facilitator and enclaves, on loopback.
 
+mod beats;
 mod caller;
 mod parts;
 
@@ -71,7 +72,6 @@ pub struct Localnet {
     data: DataDesk,
     tasks: Tasks,
     stop: watch::Sender<bool>,
-    clock: Clock,
     /// Holds the folder's lock.
     files: Arc<Files>,
 }
@@ -240,7 +240,6 @@ impl Localnet {
             node.serve(tasks, parts::stopping(stopped));
             nodes.push(node);
         }
-        let clock = Arc::clone(&config.clock);
         let network = Self {
             chain,
             layout,
@@ -259,10 +258,9 @@ impl Localnet {
             data,
             tasks: tasks.clone(),
             stop,
-            clock,
             files: Arc::clone(files),
         };
-        network.keep_alive(stopped.clone());
+        network.keep_alive(stopped);
         Ok(network)
     }
 
@@ -449,40 +447,6 @@ impl Localnet {
             wallet: &self.operator,
             layout: self.layout,
         }
-    }
-
-    /// Sends heartbeats until the network stops.
-    fn keep_alive(&self, stopped: watch::Receiver<bool>) {
-        let (chain, operator) = (self.chain.clone(), Arc::clone(&self.operator));
-        let enclaves: Vec<_> = self
-            .nodes
-            .iter()
-            .map(|node| Arc::clone(&node.enclave))
-            .collect();
-        let (clock, layout) = (Arc::clone(&self.clock), self.layout);
-        self.tasks.spawn(async move {
-            let beat = async {
-                loop {
-                    tokio::time::sleep(HEARTBEAT).await;
-                    let hands = Operator {
-                        chain: &chain,
-                        wallet: &operator,
-                        layout,
-                    };
-                    for enclave in &enclaves {
-                        let sent = enclave
-                            .heartbeat(clock())
-                            .ok()
-                            .and_then(|beat| hands.heartbeat(&beat).ok());
-                        enclave.note_heartbeat(sent.ok_or("the chain refused it"));
-                    }
-                }
-            };
-            tokio::select! {
-                () = beat => {}
-                () = parts::stopping(&stopped) => {}
-            }
-        });
     }
 }
 

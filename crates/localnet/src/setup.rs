@@ -201,12 +201,17 @@ impl Operator<'_> {
             timestamp: U256::from(heartbeat.timestamp),
             signature: heartbeat.signature.clone().into(),
         };
+        self.deliver_heartbeat(call.abi_encode().into())
+    }
+
+    /// Sends the call of a heartbeat; returns the transaction.
+    pub(crate) fn deliver_heartbeat(&self, call: Bytes) -> Result<B256, Error> {
         self.send(
             "send a heartbeat",
             self.wallet,
             self.layout.registry,
             U256::ZERO,
-            call.abi_encode(),
+            call.to_vec(),
         )
     }
 

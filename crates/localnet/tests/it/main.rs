@@ -7,6 +7,7 @@
     reason = "helpers of tests: a panic is how they fail"
 )]
 
+mod beats;
 mod call;
 mod canary;
 mod chain;
