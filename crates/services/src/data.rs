@@ -86,6 +86,9 @@ pub struct DataConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Too many ask about ids that the registry does not list. It may come again in a moment.
+    #[error("the desk is busy with ids that the registry does not list")]
+    Busy,
     /// The blob store failed.
     #[error("the blob store failed")]
     Blob(#[source] blob::BlobError),
@@ -160,6 +163,15 @@ impl DataDesk {
     /// The settlement contract.
     pub fn contract(&self) -> Address {
         self.0.core.config.contract
+    }
+}
+
+impl From<nodes::NoWord> for Error {
+    fn from(why: nodes::NoWord) -> Self {
+        match why {
+            nodes::NoWord::Busy => Self::Busy,
+            nodes::NoWord::Chain(error) => Self::Chain(error),
+        }
     }
 }
 

@@ -76,31 +76,33 @@ impl DataDesk {
         if core.config.payments.is_some() && data.payment.is_none() {
             return Err(Refusal::NoPayment.into());
         }
-        if let Some(content) = &data.content {
-            check_content(&data.inference, content, core.config.payments.is_some())?;
-        }
         // 3. The registered key.
         let config = &core.config;
         let node = data.inference.node;
         let found = core.nodes.find(config.rpc.as_ref(), config.registry, node);
-        let key = found.await.map_err(Error::Chain)?;
+        let key = found.await.map_err(Error::from)?;
         let key = key.ok_or(Refusal::UnknownNode)?;
-        let message = data.inference.message_hash();
-        let (verify, spki) = (config.verify, key.public_key.clone());
-        let signature = data.inference.signature.clone();
+        // 4. Its signature, then what it signed: megabytes that a stranger could send are not read.
+        let (verify, strict) = (config.verify, config.payments.is_some());
+        let (inference, content) = (data.inference.clone(), data.content.clone());
         // Long enough to be kept from the async threads.
-        let verified =
-            tokio::task::spawn_blocking(move || verify(&spki, &message, &signature)).await;
-        if !verified.unwrap_or(false) {
-            return Err(Refusal::Signature.into());
-        }
-        // 4. Remembered; its payment is looked at by the worker.
+        let checked = tokio::task::spawn_blocking(move || {
+            let message = inference.message_hash();
+            if !verify(&key.public_key, &message, &inference.signature) {
+                return Err(Refusal::Signature);
+            }
+            let content = content.as_ref();
+            content.map_or(Ok(()), |it| check_content(&inference, it, strict))?;
+            Ok(key.pay_to)
+        });
+        let pay_to = checked.await.unwrap_or(Err(Refusal::Signature))?;
+        // 5. Remembered; its payment is looked at by the worker.
         let state = if config.payments.is_some() {
             State::Waiting
         } else {
             State::Ready
         };
-        let item = Item::new(data, now_s, state, key.pay_to);
+        let item = Item::new(data, now_s, state, pay_to);
         let admitted = item.clone();
         let known = core.book(move |book| book::admit(book, id, &admitted));
         let known = known.await?;

@@ -102,7 +102,7 @@ pub(super) async fn beat(
     let found = core
         .nodes
         .find(config.rpc.as_ref(), registry, heartbeat.node);
-    let key = found.await.map_err(Error::Chain)?;
+    let key = found.await.map_err(Error::from)?;
     let key = key.ok_or(HeartbeatError::UnknownNode)?;
     let message = canonical::heartbeat_hash(heartbeat.node, heartbeat.timestamp);
     if !(config.verify)(&key.public_key, &message, &heartbeat.signature) {

@@ -22,7 +22,7 @@ use super::{DataDesk, Error, HeartbeatError, status};
 ///
 /// Statuses: 400 for what is refused for good, 404 for what there is none of, 409 for what is not in a
 /// batch yet, 413 above 4 MiB, 429 for heartbeats that come too fast, 503 where the chain, the table or
-/// the blobs do not answer: nothing was taken then.
+/// the blobs do not answer, or strangers keep the desk busy (with `Retry-After`): nothing was taken then.
 pub fn router(desk: DataDesk) -> Router {
     Router::new()
         .route("/settle_data", post(settle_data))
@@ -50,7 +50,12 @@ async fn settle_data(
     // What does not fit into a header may come as the body.
     let data = match text(&headers, DATA_HEADER) {
         Some(value) => SettlementData::from_header(mode, value),
-        None => SettlementData::from_json(mode, &body),
+        // Megabytes, perhaps: kept from the async threads.
+        None => {
+            let read = move || SettlementData::from_json(mode, &body);
+            let read = tokio::task::spawn_blocking(read).await;
+            read.map_err(|_| failed(&Error::Busy))?
+        }
     };
     let data = data.map_err(|error| bad(&error.to_string()))?;
     match desk.settle(&data).await {
@@ -251,16 +256,24 @@ fn missing(text: String) -> Response {
     problem(StatusCode::NOT_FOUND, "not_found", text)
 }
 
-fn failed(error: &Error) -> Response {
+pub(super) fn failed(error: &Error) -> Response {
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    Problem::new(
+    let mut response = Problem::new(
         status,
         "data_unavailable",
         "data settlement cannot answer now; nothing was taken",
     )
     .with_internal(seamline_core::chain(error))
-    .into_response_as(Shape::OpenGradient)
+    .into_response_as(Shape::OpenGradient);
+    if matches!(error, Error::Busy) {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, BUSY_S.into());
+    }
+    response
 }
+
+/// Seconds after which a busy desk may be asked again.
+const BUSY_S: u64 = 5;
 
 fn problem(status: StatusCode, code: &'static str, text: String) -> Response {
     Problem::new(status, code, text).into_response_as(Shape::OpenGradient)

@@ -4,5 +4,6 @@ mod crash;
 mod http;
 mod paid;
 mod stores;
+mod strangers;
 mod taken;
 mod world;
