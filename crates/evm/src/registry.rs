@@ -113,6 +113,9 @@ pub enum SkipReason {
     /// The signing key is empty or too long.
     #[error("the signing key is empty or too long")]
     PublicKey,
+    /// As many entries as are read of one list came before it.
+    #[error("the registry lists more entries than are read")]
+    Surplus,
     /// A time is beyond 2^64 seconds.
     #[error("a time is out of range")]
     Time,
@@ -159,25 +162,27 @@ fn decode(answer: &[u8]) -> Result<Vec<TEEInfoWithOHTTP>, Error> {
     let with_ohttp = Raw::elevensCall::abi_decode_returns_validate(answer)
         .ok()
         .filter(|records| Raw::elevensCall::abi_encode_returns(records) == answer);
-    let records: Vec<TEEInfoWithOHTTP> = match with_ohttp {
+    Ok(match with_ohttp {
         Some(records) => records.into_iter().map(Into::into).collect(),
         None => Raw::tensCall::abi_decode_returns_validate(answer)
             .map_err(|_| Error::Answer("a list of nodes"))?
             .into_iter()
             .map(|record| without_ohttp(record.into()))
             .collect(),
-    };
-    if records.len() > MAX_NODES {
-        return Err(Error::Answer("a list of nodes of bounded length"));
-    }
-    Ok(records)
+    })
 }
 
 fn collect(records: Vec<TEEInfoWithOHTTP>) -> (Vec<NodeRecord>, Vec<Skipped>) {
     let mut nodes = BTreeMap::new();
     let mut skipped = Vec::new();
-    for record in records {
+    for (index, record) in records.into_iter().enumerate() {
         let node = NodeId::of_signing_key(&record.publicKey);
+        // Whoever may register could fill the list: that takes nobody away who was there before.
+        if index >= MAX_NODES {
+            let reason = SkipReason::Surplus;
+            skipped.push(Skipped { node, reason });
+            continue;
+        }
         match NodeRecord::check(node, record) {
             Ok(record) => match nodes.entry(node) {
                 btree_map::Entry::Vacant(place) => {
@@ -317,7 +322,7 @@ fn without_ohttp(record: TEEInfo) -> TEEInfoWithOHTTP {
 
 /// Largest answer that is decoded: a thousand nodes of 4 KiB each.
 const MAX_ANSWER: usize = 4 << 20;
-/// Most nodes of one snapshot.
+/// Most entries of one snapshot.
 const MAX_NODES: usize = 1024;
 /// Longest key: an RSA-8192 SubjectPublicKeyInfo takes 1,062 bytes; RSA-2048, in use, 294.
 const MAX_PUBLIC_KEY: usize = 1100;

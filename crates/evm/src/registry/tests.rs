@@ -191,6 +191,26 @@ fn a_broken_entry_is_skipped_and_never_fatal() {
 }
 
 #[test]
+fn a_list_that_was_filled_up_keeps_those_who_were_there_before() {
+    let names: Vec<String> = (0..=MAX_NODES).map(|index| format!("n{index}")).collect();
+    let records: Vec<TEEInfo> = names.iter().map(|name| record(name)).collect();
+    let last = NodeId::of_signing_key(names.last().unwrap().as_bytes());
+    let surplus = Skipped {
+        node: last,
+        reason: SkipReason::Surplus,
+    };
+    let fits = snapshot(&ten(&records[..MAX_NODES])).unwrap();
+    assert_eq!((fits.nodes.len(), fits.skipped.len()), (MAX_NODES, 0));
+    let long = ten(&records);
+    let records: Vec<_> = records.into_iter().map(without_ohttp).collect();
+    for answer in [long, eleven(&records)] {
+        let cut = snapshot(&answer).unwrap();
+        assert_eq!(cut.nodes, fits.nodes);
+        assert_eq!(cut.skipped, [surplus.clone()]);
+    }
+}
+
+#[test]
 fn endpoints_are_https_and_nothing_else() {
     for endpoint in [
         "https://a.example",
@@ -242,10 +262,9 @@ fn other_answers_are_errors() {
     let mut dirty = good;
     dirty[32 * 3] = 1;
     assert_eq!(snapshot(&dirty), refused);
-    let many = vec![record("a"); 1_025];
     assert_eq!(
-        snapshot(&ten(&many)),
-        Err(Error::Answer("a list of nodes of bounded length"))
+        snapshot(&vec![0; MAX_ANSWER + 1]),
+        Err(Error::Answer("a list of nodes of bounded size"))
     );
 }
 
