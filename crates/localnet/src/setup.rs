@@ -201,17 +201,17 @@ impl Operator<'_> {
             timestamp: U256::from(heartbeat.timestamp),
             signature: heartbeat.signature.clone().into(),
         };
-        self.deliver_heartbeat(call.abi_encode().into())
+        self.deliver_heartbeat(call.abi_encode())
     }
 
     /// Sends the call of a heartbeat; returns the transaction.
-    pub(crate) fn deliver_heartbeat(&self, call: Bytes) -> Result<B256, Error> {
+    pub(crate) fn deliver_heartbeat(&self, call: Vec<u8>) -> Result<B256, Error> {
         self.send(
             "send a heartbeat",
             self.wallet,
             self.layout.registry,
             U256::ZERO,
-            call.to_vec(),
+            call,
         )
     }
 

@@ -50,7 +50,7 @@ impl HeartbeatRelay for Relay {
                 wallet: &self.operator,
                 layout: self.layout,
             };
-            match hands.deliver_heartbeat(heartbeat.calldata()) {
+            match hands.deliver_heartbeat(heartbeat.calldata().to_vec()) {
                 Ok(transaction) => Ok(transaction.to_string()),
                 // What the facilitator said tells more: the operator does nothing but send it.
                 Err(_) => Err(refused),
