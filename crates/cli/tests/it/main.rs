@@ -23,6 +23,7 @@ mod readme;
 mod receipts;
 mod relay;
 mod service;
+mod settlement;
 #[cfg(unix)]
 mod signer;
 mod tools;
