@@ -90,7 +90,7 @@ impl Chain {
     }
 
     /// Signs a transaction of `wallet`, sends it and makes a block with it if none is made at once.
-    /// Gas is estimated, so that what would revert is refused with its reason and costs nothing.
+    /// Gas is estimated, so that what would revert is refused with its reason and costs nothing; a quarter is added.
     ///
     /// # Errors
     /// [`SendError`].
@@ -200,6 +200,7 @@ impl Chain {
             )
         };
         let base_fee = u128::from(header.base_fee_per_gas.unwrap_or_default());
+        let at_most = header.gas_limit;
         let at = At {
             view: StateView::latest(reader),
             header,
@@ -218,6 +219,8 @@ impl Chain {
             }
             CallError::Chain(err) => SendError::Chain(err),
         })?;
+        // The block comes later than the estimate: what depends on its time or on what is before it may cost more there.
+        let gas_limit = gas_limit.saturating_add(gas_limit / 4).min(at_most);
         let transaction = TxEip1559 {
             chain_id: self.inner.chain_id,
             nonce: account_nonce,

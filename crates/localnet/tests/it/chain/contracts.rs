@@ -1,9 +1,15 @@
-use alloy_primitives::{B256, Bytes, U256, address, keccak256};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use alloy_sol_types::{SolCall as _, SolEvent as _, SolValue as _, sol};
-use seamline_localnet::chain::{Artifact, ArtifactError, Chain, Error, SendError};
+use seamline_core::Timestamp;
+use seamline_localnet::chain::{
+    Artifact, ArtifactError, Chain, ChainConfig, Clock, Error, SendError,
+};
 use serde_json::{Value, json};
 
-use super::{COUNTER, REFUSER, STRANGER, ask, config, get, number, open, wallet};
+use super::{COUNTER, Hands, REFUSER, STRANGER, ask, config, genesis, get, number, open, wallet};
 
 const TOKEN: &str = include_str!("../../../../../contracts/artifacts/OPGToken.json");
 const PERMIT2: &str = include_str!("../../../../../contracts/artifacts/Permit2.json");
@@ -202,6 +208,38 @@ fn an_estimate_is_enough_and_not_much_more() {
     assert_eq!(err.message, "insufficient funds for gas * price + value");
     let little = json!([{ "to": COUNTER, "gas": "0x5300" }]);
     ask(&chain, "eth_estimateGas", little).expect_err("out of gas");
+}
+
+/// A slot that gets the value it has costs less to write: an estimate of the block's second is too little one second later.
+#[test]
+fn a_transaction_has_gas_for_a_block_that_comes_later() {
+    const STAMP: Address = address!("0x0000000000000000000000000000000000057a3b");
+    let (hands, reads) = (Hands::new(), Arc::new(AtomicU64::new(u64::MAX)));
+    let clock: Clock = {
+        let (hands, reads) = (hands.clone(), Arc::clone(&reads));
+        Arc::new(move || {
+            if reads.fetch_sub(1, Ordering::SeqCst) == 0 {
+                hands.0.fetch_add(1, Ordering::SeqCst);
+            }
+            Timestamp::from_secs(hands.0.load(Ordering::SeqCst))
+        })
+    };
+    // TIMESTAMP PUSH0 SSTORE STOP
+    let stamps = Bytes::from_static(&[0x42, 0x5f, 0x55, 0x00]);
+    let chain = Chain::open(ChainConfig {
+        clock,
+        genesis: genesis().place(STAMP, stamps),
+        ..config()
+    })
+    .expect("a chain");
+    let stamp = || chain.transact(&wallet(1), Some(STAMP), U256::ZERO, Bytes::new());
+    // The second passes after each reading of the clock in turn: one of them lies between estimate and block.
+    for moment in 0..12 {
+        reads.store(u64::MAX, Ordering::SeqCst);
+        stamp().expect("the slot has this second");
+        reads.store(moment, Ordering::SeqCst);
+        stamp().unwrap_or_else(|err| panic!("a second after {moment} readings: {err}"));
+    }
 }
 
 #[test]
