@@ -460,9 +460,9 @@ pub(crate) struct SettlementVerify {
     /// Check against this root, and ask nobody
     #[arg(long, value_name = "HASH", conflicts_with_all = ["rpc", "contract", "registry", "facilitator"])]
     pub(crate) root: Option<B256>,
-    /// Blocks that must hold the root, its own included: fewer may still leave the chain
-    #[arg(long, value_name = "BLOCKS", default_value_t = seamline_evm::chain::FINALITY_DEPTH, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) depth: u64,
+    /// Blocks that must hold the root, its own included: fewer may still leave the chain [default: the network file's, else 12]
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) depth: Option<u64>,
     #[command(flatten)]
     pub(crate) place: SettlementNetwork,
     #[command(flatten)]

@@ -32,6 +32,9 @@ pub(crate) struct NetworkFile {
     pub(crate) token_decimals: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settlement: Option<Address>,
+    /// Blocks that must hold what is not to leave the chain again; 12 where it is not said. A local network makes no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finality_depth: Option<u64>,
     /// `dev` where evidence is software's.
     pub(crate) evidence: String,
     #[serde(default)]
@@ -71,6 +74,7 @@ impl NetworkFile {
             token_symbol: SYMBOL.to_owned(),
             token_decimals: DECIMALS,
             settlement: Some(localnet.layout().settlement),
+            finality_depth: Some(1),
             evidence: "dev".to_owned(),
             nodes: localnet.nodes().into_iter().map(entry).collect(),
         }

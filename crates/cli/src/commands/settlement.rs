@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use seamline_core::{Address, B256, chain};
 use seamline_evm::Rpc;
+use seamline_evm::chain::FINALITY_DEPTH;
 use seamline_evm::settlement::{self, FoundRoot, Tree};
 use seamline_net::HttpClient;
 
@@ -21,6 +22,8 @@ pub(crate) struct Place {
     pub(crate) chain_id: u64,
     pub(crate) contract: Address,
     pub(crate) registry: Option<Address>,
+    /// Blocks after which nothing leaves the chain.
+    pub(crate) finality_depth: u64,
     facilitator: Option<String>,
     client: HttpClient,
 }
@@ -54,6 +57,9 @@ impl Place {
         if let Some(url) = &facilitator {
             check_url("facilitator", url)?;
         }
+        // Another endpoint is another chain, as far as is known here.
+        let depth = network.as_ref().filter(|_| args.rpc.is_none());
+        let depth = depth.and_then(|it| it.finality_depth);
         let rpc: Arc<dyn Rpc> = rpc(&url)?;
         let (chain_id, _) = seamline_evm::chain::head(rpc.as_ref())
             .await
@@ -62,6 +68,7 @@ impl Place {
             rpc,
             chain_id,
             contract,
+            finality_depth: depth.unwrap_or(FINALITY_DEPTH),
             registry: args.registry.or_else(|| network.map(|it| it.registry)),
             facilitator: facilitator.map(|url| url.trim_end_matches('/').to_owned()),
             client: web_client(MAX_TREE)?,

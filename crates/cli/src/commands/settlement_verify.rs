@@ -108,7 +108,8 @@ async fn online(
                 batch.block_number, batch.transaction
             );
             findings.push(("root", Outcome::Yes, text));
-            findings.push(finality(&place, batch, args.depth).await?);
+            let depth = args.depth.unwrap_or(place.finality_depth);
+            findings.push(finality(&place, batch, depth).await?);
         }
         None => {
             let text = "the chain has no batch of this root, or an older one than --from-block";
