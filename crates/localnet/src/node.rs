@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy_primitives::Address;
 use axum::Router;
-use seamline_core::{NodeId, Timestamp, keccak256};
+use seamline_core::{Amount, NodeId, Timestamp, keccak256};
 use seamline_enclave::{
     Attester as _, Enclave, EnclaveConfig, EnclaveIdentity, GuideUpstream, InferConfig, ModelPrice,
     Upstream,
@@ -305,7 +305,7 @@ fn enclave(
     config.sessions = spec.sessions;
     config.data = Some(Arc::clone(shared.data));
     let runner = spec.models.clone();
-    config.infer = runner.map(|runner| InferConfig::new(runner, price));
+    config.infer = runner.map(|runner| InferConfig::new(runner, of_elements(price)));
     shared
         .facilitator_url
         .clone_into(&mut config.facilitator_url);
@@ -372,5 +372,15 @@ fn failed(spec: &NodeSpec, source: seamline_enclave::Error) -> Error {
     Error::Enclave {
         name: spec.name.clone(),
         source,
+    }
+}
+
+/// An element is less work than a token: a model that leaves its outputs open counts 4,096 of them into its ceiling,
+/// which is to stay below what a call may cost by default.
+fn of_elements(price: ModelPrice) -> ModelPrice {
+    let sixteenth = |amount: Amount| Amount::new(amount.get() / 16);
+    ModelPrice {
+        input: sixteenth(price.input),
+        output: sixteenth(price.output),
     }
 }

@@ -30,7 +30,7 @@ pub struct NodeSpec {
     pub delay: Duration,
     /// Another upstream than the guide model, under its own model ids.
     pub upstream: Option<Arc<dyn Upstream>>,
-    /// What runs the models that the node serves by `POST /v1/infer`, at the node's prices per million
+    /// What runs the models that the node serves by `POST /v1/infer`, at a sixteenth of the node's prices, per million
     /// elements; none.
     pub models: Option<Arc<dyn ModelRunner>>,
     /// Ways in which the node lies or breaks; none for an honest one.

@@ -111,9 +111,9 @@ async fn a_run_is_paid_signed_and_checked_offline() {
         "{:?}",
         reply.verdict
     );
-    // 1,000 elements of the model and 3 of the inputs at 2 OPG per million, 3 of the outputs at 8.
+    // 1,000 elements of the model and 3 of the inputs at a sixteenth of 2 OPG per million, 3 of the outputs at that of 8.
     let settled = reply.settled.unwrap();
-    assert_eq!(settled.get(), (1_003 * 2 + 3 * 8) * 10_u128.pow(12));
+    assert_eq!(settled.get(), (1_003 * 2 + 3 * 8) * 10_u128.pow(12) / 16);
     let (total_after, after) = books(&net, payer).await;
     assert_eq!(
         (total_after, before - after),

@@ -216,7 +216,7 @@ fn a_transaction_has_gas_for_a_block_that_comes_later() {
     const STAMP: Address = address!("0x0000000000000000000000000000000000057a3b");
     let (hands, reads) = (Hands::new(), Arc::new(AtomicU64::new(u64::MAX)));
     let clock: Clock = {
-        let (hands, reads) = (hands.clone(), Arc::clone(&reads));
+        let reads = Arc::clone(&reads);
         Arc::new(move || {
             if reads.fetch_sub(1, Ordering::SeqCst) == 0 {
                 hands.0.fetch_add(1, Ordering::SeqCst);
