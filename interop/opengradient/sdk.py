@@ -351,6 +351,27 @@ def alpha_infer(name, mode=None):
     return f"{', '.join(answer.model_output)}; {mined.gasUsed} gas"
 
 
+def seamline_infer():
+    """The same model at a node: paid, signed, verified. What is printed is what ONNX Runtime answers, and the receipt verifies."""
+    import numpy
+    with open(os.path.join(MODELS, "cases.json"), encoding="utf-8") as file:
+        case = [case for case in json.load(file) if case["model"] == "mlp"][-1]
+    inputs = {name: numpy.array(values).reshape(shape).tolist() for name, (_, shape, values) in case["inputs"].items()}
+    ran = network.run(
+        "--network", view["network_file"], "infer", "--model", network.models["mlp"], "--input", json.dumps(inputs),
+        "--max-price", "1",
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    for name, (_, shape, values) in case["outputs"].items():
+        numpy.testing.assert_allclose(numpy.array(said[name]), numpy.array(values).reshape(shape), rtol=1e-5, atol=1e-9)
+    receipts = os.path.join(network.home.name, "home", "receipts")
+    newest = max((os.path.join(receipts, name) for name in os.listdir(receipts)), key=os.path.getmtime)
+    checked = network.run("receipt", "verify", newest)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    return ran.stderr.strip()
+
+
 def alpha_refused(words, model=None, mode=None, **inputs):
     """The SDK's error carries the reason of the chain."""
     from web3.exceptions import ContractLogicError
@@ -393,6 +414,7 @@ try:
     rows.run("alpha.infer", lambda: alpha_infer("mlp"))
     rows.run("alpha.infer, integers in", lambda: alpha_infer("lookup"))
     rows.run("alpha.infer, two outputs", lambda: alpha_infer("pair"))
+    rows.run("seamline infer", seamline_infer)
     rows.run("alpha.infer: unknown model", lambda: alpha_refused("is not served here", UNKNOWN, x=[[1.0, 2.0, 3.0]]))
     rows.run("alpha.infer: no model id", lambda: alpha_refused("hash of a tree of blocks", "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG", x=1.0))
     rows.run("alpha.infer: wrong shape", lambda: alpha_refused("has the shape [1, 2], and the model takes [1, 3]", x=[[1.0, 2.0]]))
