@@ -364,7 +364,7 @@ pub(crate) struct ModelAdd {
     /// The .onnx file, or with --from the id
     #[arg(value_name = "FILE|ID")]
     pub(crate) model: PathBuf,
-    /// Fetch it from <URL>/<ID>: https, or http on this machine
+    /// Fetch it from URL/ID: https, or http on this machine
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
     #[command(flatten)]
