@@ -287,8 +287,14 @@ impl Carrier {
             if out.is_empty() {
                 continue;
             }
+            let first = !self.delivered;
             if let Some(end) = self.send(out).await {
                 return end;
+            }
+            // What is due once anything left is owed at once and not at the next tick: a process that
+            // dies in between would serve the payment again.
+            if first && !self.write().await {
+                return Flow::Lost;
             }
         }
     }
