@@ -354,6 +354,9 @@ fn hint(kind: &seamline::ErrorKind, charged: seamline_core::Charged) -> Option<S
     }
     let text = match kind {
         ErrorKind::EmptyPrompt => "write a question, or `-` to read it from standard input",
+        ErrorKind::UnknownModel { known, .. } if known.is_empty() => {
+            "no node offers any of this kind: `seamline registry list` shows the nodes"
+        }
         ErrorKind::UnknownModel { known, .. } => {
             return Some(format!("nodes offer: {}", known.join(", ")));
         }
